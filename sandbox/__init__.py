@@ -1,0 +1,1 @@
+"""Sandbox: data-model co-development experiments on Hydra."""

@@ -1,0 +1,129 @@
+"""The only module that starts programs: argument list, environment, log file, exit status."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_GRACE_S = 10.0
+_TAIL_LINES = 20
+
+
+class ProcessError(RuntimeError):
+    """A program ended with a status other than 0, or did not start.
+
+    Args:
+        message: What happened, with the command, the log file and its last lines.
+        returncode: Exit status; negative is the number of the signal that ended it.
+    """
+
+    def __init__(self, message: str, returncode: int | None = None) -> None:
+        super().__init__(message)
+        self.returncode = returncode
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    log_path: Path,
+    variables: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin_text: str | None = None,
+) -> None:
+    """Run a program to its end, with standard output and error appended to ``log_path``.
+
+    Args:
+        argv: Program and arguments; no shell sees them.
+        log_path: Log file; made with its folder where it does not exist.
+        variables: Environment variables added to this process's own.
+        cwd: Working directory; ``None`` is the present one.
+        stdin_text: Text for standard input; ``None`` is no input.
+
+    Raises:
+        ProcessError: The program is not there, or its exit status is not 0.
+    """
+    asyncio.run(run_async(argv, log_path=log_path, variables=variables, cwd=cwd, stdin_text=stdin_text))
+
+
+async def run_async(
+    argv: Sequence[str | Path],
+    *,
+    log_path: Path,
+    variables: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    stdin_text: str | None = None,
+) -> None:
+    """Like :func:`run`, for a caller that follows the log meanwhile."""
+    command = [str(part) for part in argv]
+    process = _start(command, log_path, variables, cwd, stdin_text is not None)
+    try:
+        if stdin_text is not None:
+            await asyncio.to_thread(process.communicate, stdin_text.encode())
+        while process.poll() is None:
+            await asyncio.sleep(0.05)
+    finally:
+        _end_group(process)
+    if process.returncode != 0:
+        raise ProcessError(_failure(command, process.returncode, log_path), process.returncode)
+
+
+def tail(log_path: Path, num_lines: int = _TAIL_LINES) -> str:
+    """The last lines of a log file, as one text."""
+    with log_path.open("rb") as file:
+        file.seek(max(0, log_path.stat().st_size - 64 * 1024))
+        lines = file.read().decode(errors="replace").splitlines()
+    return "\n".join(lines[-num_lines:])
+
+
+def _start(
+    command: list[str],
+    log_path: Path,
+    variables: Mapping[str, str] | None,
+    cwd: Path | None,
+    has_input: bool,
+) -> subprocess.Popen[bytes]:
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    with log_path.open("ab") as log:
+        try:
+            # close_fds=False hands on the one inheritable descriptor, the job's claim: while a program
+            # outlives its launcher, nobody else starts the same job. A new session keeps Ctrl-C ours.
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(variables or {})},
+                cwd=cwd,
+                close_fds=False,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ProcessError(f"cannot start {command[0]!r}: {error.strerror}: {error.filename}") from error
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """End whatever is left of the program's process group: TERM, then KILL."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            break
+        deadline = time.monotonic() + (_GRACE_S if process.returncode is None else 0.2)
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+    process.wait()
+
+
+def _failure(command: list[str], returncode: int, log_path: Path) -> str:
+    if returncode < 0:
+        name = signal.Signals(-returncode).name
+        hint = " (often: out of memory)" if -returncode == signal.SIGKILL else ""
+        what = f"was ended by signal {name}{hint}"
+    else:
+        what = f"ended with exit status {returncode}"
+    return f"{' '.join(command)}\n{what}; log: {log_path}\n{tail(log_path)}"
