@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NewType, Protocol
 
@@ -36,3 +36,52 @@ class JobScope:
     output_dir: Path
     log_path: Path
     watch: Watch
+
+
+@dataclass(frozen=True)
+class JobSpec:
+    """One entry of a job list, checked but not built.
+
+    Args:
+        name: Name of the job.
+        pipeline: Name of its pipeline.
+        job_list: The job list it stands in.
+        config: The hook's node; references to outputs stand as text.
+        map: The job's ``map``: leaf lists by dotted place, or a reference that stands for a list.
+        product: Whether elements are the product of the leaves, not their zip.
+        seeds: Seeds that every element is repeated with; empty without ``seeds``.
+        seed_argument: Dotted place of the argument that takes the seed.
+        compute: Node of the compute that this job runs on; ``None`` is the run's.
+        outputs: Outputs that its classes declare.
+        lower_is_better: Those of them of which the smallest is the best.
+    """
+
+    name: str
+    pipeline: str
+    job_list: str
+    config: Mapping[str, Any]
+    map: Mapping[str, Any] = field(default_factory=dict)
+    product: bool = False
+    seeds: tuple[int, ...] = ()
+    seed_argument: str = ""
+    compute: Mapping[str, Any] | None = None
+    outputs: tuple[str, ...] = ()
+    lower_is_better: tuple[str, ...] = ()
+
+
+def numbers(value: Any, name: str = "") -> dict[str, float]:
+    """The numbers inside nested results, by dotted name; anything else is left out.
+
+    A bool counts as 0 or 1; a list's items are named by their index.
+    """
+    if isinstance(value, Mapping):
+        items = [(str(key), child) for key, child in value.items()]
+    elif isinstance(value, (list, tuple)):
+        items = [(str(index), child) for index, child in enumerate(value)]
+    else:
+        number = value.item() if hasattr(value, "item") else value
+        return {name: number + 0} if isinstance(number, (int, float)) else {}
+    found: dict[str, float] = {}
+    for key, child in items:
+        found |= numbers(child, f"{name}.{key}" if name else key)
+    return found

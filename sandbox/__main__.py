@@ -1,0 +1,54 @@
+"""``python -m sandbox``: runs :func:`sandbox.app.main` and turns outcomes into exit codes.
+
+0: done. 1: a job failed, or the run was interrupted. 2: the config or the command is wrong.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> int:
+    """Run the command line; returns the exit code. Hydra itself returns 1 for everything."""
+    from sandbox import app
+    from sandbox.context import register_resolvers
+
+    if len(sys.argv) == 1:
+        app.list_experiments()
+        return 0
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from sandbox.plan import PlanError
+
+    register_resolvers()
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us
+    try:
+        app.main()
+    except PlanError as error:
+        return _say("cannot run as written", str(error), 2)
+    except KeyboardInterrupt:
+        return _say(
+            "interrupted",
+            "what finished is recorded; the same command goes on from there",
+            1 if app.STARTED else 2,
+        )
+    except (HydraException, OmegaConfBaseException) as error:
+        if app.STARTED:
+            raise
+        return _say("wrong command or config", f"{error}\n{error.__cause__ or ''}".rstrip(), 2)
+    except RuntimeError as error:
+        if type(error).__name__ != "JobFailed":
+            raise
+        return _say("failed", f"{error}\nwhat finished is recorded; the same command goes on from there", 1)
+    return 0
+
+
+def _say(what: str, details: str, code: int) -> int:
+    print(f"sandbox: {what}:\n  " + details.replace("\n", "\n  "), file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

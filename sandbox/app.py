@@ -1,0 +1,191 @@
+"""One run: compose, plan, iterate, return the objective."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from sandbox import components
+from sandbox.context import Context
+from sandbox.plan import Plan, PlanError, plan
+
+log = logging.getLogger(__name__)
+
+CONF = Path(__file__).parents[1] / "conf"
+CONFIG_PATH = str(CONF) if (CONF / "config.yaml").is_file() else "pkg://sandbox.conf"
+
+
+def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
+    """Run the experiment ``cfg`` in ``run_dir``; returns its objective, a list where it names several.
+
+    Raises:
+        PlanError: The config is wrong; nothing was started.
+        JobFailed: A job failed; what finished is recorded.
+    """
+    from sandbox.pipeline import Pipeline
+    from sandbox.store import JobStore
+
+    allowed = components.allowed_targets()
+    checked = plan(cfg, allowed)
+    problems = _frame_problems(cfg, allowed)
+    if problems:
+        raise PlanError(problems)
+    store = JobStore(Path(cfg.store_dir))
+    if cfg.dry_run:
+        _show(checked, store, allowed)
+        return None
+    watcher = components.build(_plain(cfg.watcher), allowed)
+    with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):
+        watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
+        pipeline = Pipeline(
+            checked.jobs, store, watcher, run_dir, _plain(cfg.compute), allowed, _names(cfg.force)
+        )
+        try:
+            _iterate(cfg.max_iterations, checked, pipeline)
+        finally:
+            pipeline.close()
+        values = _objective(checked, pipeline.context)
+        if values:
+            watcher.watch({"objective": values[0] if len(values) == 1 else values})
+    _summarise(run_dir, checked, pipeline.context, values)
+    return None if not values else values[0] if len(values) == 1 else values
+
+
+def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
+    better_low = {spec.name: spec.lower_is_better for spec in checked.jobs}
+    for iteration in range(1, max_iterations + 1):
+        if max_iterations > 1:
+            log.info("iteration %d of at most %d", iteration, max_iterations)
+        pipeline.run(iteration)
+        met = [
+            target.met(pipeline.context, better_low[target.scalar.reference.job])
+            for target in checked.targets
+        ]
+        for target, done in zip(checked.targets, met, strict=True):
+            value = target.scalar.value(pipeline.context, better_low[target.scalar.reference.job])
+            log.info(
+                "target %s %s %g: %s (%.4g)",
+                target.scalar.text,
+                target.comparison,
+                target.threshold,
+                "met" if done else "not met",
+                value,
+            )
+        if met and (any(met) if checked.any_target else all(met)):
+            log.info("targets met after iteration %d", iteration)
+            return
+
+
+def _objective(checked: Plan, context: Context) -> list[float]:
+    better_low = {spec.name: spec.lower_is_better for spec in checked.jobs}
+    return [scalar.value(context, better_low[scalar.reference.job]) for scalar in checked.objective]
+
+
+def _frame_problems(cfg: DictConfig, allowed: tuple[str, ...]) -> list[str]:
+    """What is wrong with the components of the frame itself."""
+    found = []
+    for name in ("watcher", "compute"):
+        for place, node in components.nodes(_plain(cfg[name]), name):
+            found += components.problems(node, place, allowed)
+    return found
+
+
+def _plain(node: Any) -> Any:
+    """A node of the frame as plain data; declared secrets stand as they are written."""
+    raw = OmegaConf.to_container(node, resolve=False)
+    return raw
+
+
+def _names(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(name) for name in value or []]
+
+
+def _show(checked: Plan, store: Any, allowed: tuple[str, ...]) -> None:
+    """Print the plan with the reason of each element job: ``dry_run=true``."""
+    from sandbox.pipeline import expand, explain, gather
+
+    context, waiting = Context(), set()
+    for spec in checked.jobs:
+        reasons = explain(spec, context, store, allowed, waiting)
+        for label, reason in reasons:
+            print(f"{spec.pipeline}.{spec.job_list}  {label:<28} {reason}")
+        if all(reason == "recorded" for _, reason in reasons):
+            elements = expand(spec, context, store, allowed)
+            records = [element.record(store) for element in elements]
+            for record in records:
+                context.hashes |= record.hashes
+            context.results[1, spec.name] = gather(spec, elements, records)
+        else:
+            waiting.add(spec.name)
+
+
+def _summarise(run_dir: Path, checked: Plan, context: Context, objective: list[float]) -> None:
+    for spec in checked.jobs:
+        summary = context.results[context.iteration, spec.name].get("summary")
+        for line in summary if isinstance(summary, list) else [summary] if summary else []:
+            log.info("%s: %s", spec.name, line)
+    for scalar, value in zip(checked.objective, objective, strict=True):
+        log.info("objective %s = %.6g", scalar.text, value)
+    log.info("done; everything about this run: %s", run_dir)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+@hydra.main(version_base="1.3", config_path=CONFIG_PATH, config_name="config")
+def main(cfg: DictConfig) -> float | list[float] | None:
+    """The task that Hydra runs, once or once a trial."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    hydra_cfg = HydraConfig.get()
+    run_dir = Path(hydra_cfg.runtime.output_dir)
+    STARTED.append(run_dir)
+    return run(cfg, run_dir)
+
+
+STARTED: list[Path] = []
+"""Folders of the runs that this process has started: tells a mistake in the command from a failed run."""
+
+
+def scrub_secrets(run_dir: Path) -> None:
+    """Remove what Hydra wrote of a config that gave a secret as a literal."""
+    shutil.rmtree(run_dir / ".hydra", ignore_errors=True)
+    for path in (run_dir / "multirun.yaml", run_dir.parent / "multirun.yaml"):
+        path.unlink(missing_ok=True)
+
+
+def experiments() -> Mapping[str, str]:
+    """Experiments by name, with the question that each answers: the first comment line of its file."""
+    found = {}
+    folders = (
+        [CONF, Path.cwd() / "conf"]
+        if CONF.is_dir()
+        else [Path(__file__).parent / "conf", Path.cwd() / "conf"]
+    )
+    for folder in folders:
+        for path in sorted((folder / "experiment").glob("*.yaml")):
+            lines = [line[1:].strip() for line in path.read_text().splitlines() if line.startswith("#")]
+            found.setdefault(path.stem, next((line for line in lines if not line.startswith("@")), ""))
+    return found
+
+
+def list_experiments() -> None:
+    """What ``python -m sandbox`` alone prints."""
+    names = experiments()
+    width = max(map(len, names), default=0)
+    print("Choose an experiment:\n")
+    for name, question in names.items():
+        print(f"  python -m sandbox +experiment={name:<{width}}  {question}")
+    print(
+        "\nAdd +debug=smoke to see it run small, dry_run=true to see what would run and why, --help for more.",
+        file=sys.stdout,
+    )

@@ -1,0 +1,297 @@
+"""Components named by ``_target_``: which are allowed, what they take, and the one place that builds them."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import re
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from sandbox.job import Secret
+
+FAMILIES = ("hooks", "executors", "evaluators", "pools", "recipes", "envs", "compute", "watchers", "datasets")
+"""Packages of ``sandbox`` whose classes an experiment may name."""
+
+_CONTROLS = {"_target_", "_convert_", "_recursive_", "_partial_", "_args_"}
+_ENV_REFERENCE = re.compile(r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*(,.*)?\}")
+_ANY_REFERENCE = re.compile(r"\$\{(output|previous):")
+
+
+class TargetError(ValueError):
+    """A ``_target_`` is not allowed, or names nothing that can be built."""
+
+
+def allowed_targets() -> tuple[str, ...]:
+    """Patterns of targets that may be built: ours, and those that the person who starts the run allows.
+
+    A person allows more through ``SANDBOX_ALLOW_TARGETS="my_package.*,other.Class"`` or by lines in
+    ``~/.config/sandbox/allow_targets``; a config cannot.
+    """
+    settings = Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser() / "sandbox/allow_targets"
+    lines = settings.read_text().splitlines() if settings.is_file() else []
+    extra = [*os.environ.get("SANDBOX_ALLOW_TARGETS", "").split(","), *lines]
+    patterns = [text.partition("#")[0].strip() for text in extra]
+    return (*(f"sandbox.{family}.*" for family in FAMILIES), *(text for text in patterns if text))
+
+
+def locate(target: Any, allowed: Sequence[str]) -> type:
+    """The class that ``target`` names; nothing is imported before the name is found allowed.
+
+    Raises:
+        TargetError: Not allowed, not there, or not a class of the module that the target names.
+    """
+    if not isinstance(target, str) or "." not in target:
+        raise TargetError(f"_target_ {target!r} is not a dotted path to a class")
+    if not any(fnmatchcase(target, pattern) for pattern in allowed):
+        raise TargetError(
+            f"_target_ {target} is not allowed; allowed: {', '.join(allowed)}. "
+            f'To allow it: SANDBOX_ALLOW_TARGETS="{target.partition(".")[0]}.*"'
+        )
+    return _locate(target)
+
+
+@cache
+def _locate(target: str) -> type:
+    module_name, _, name = target.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise TargetError(f"_target_ {target}: cannot import {module_name}: {error}") from error
+    found = getattr(module, name, None)
+    if not inspect.isclass(found) or found.__module__ != module_name:
+        classes = [k for k, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module_name]
+        raise TargetError(
+            f"_target_ {target}: no such class; {module_name} has: {', '.join(classes) or 'none'}"
+        )
+    return found
+
+
+@cache
+def annotations(cls: type) -> Mapping[str, Any]:
+    """Annotated type of each constructor argument."""
+    hints = get_type_hints(cls.__init__)
+    return {name: hints.get(name, Any) for name in inspect.signature(cls).parameters}
+
+
+def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
+    """What a component node gives to its constructor."""
+    return {key: value for key, value in node.items() if key not in _CONTROLS}
+
+
+def nodes(value: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every component node inside ``value``, outermost first, with its dotted place."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            yield where, value
+        for key, child in value.items():
+            yield from nodes(child, f"{where}.{key}")
+    elif isinstance(value, list):
+        for index, child in enumerate(value):
+            yield from nodes(child, f"{where}.{index}")
+
+
+def problems(
+    node: Mapping[str, Any], where: str, allowed: Sequence[str], later: Sequence[str] = ()
+) -> list[str]:
+    """What is wrong with one component node: target, argument names, missing values, types, secrets, files.
+
+    Args:
+        node: The node, resolved but for references to outputs.
+        where: Its dotted place in the config.
+        allowed: Patterns of allowed targets.
+        later: Arguments that are given elsewhere (``map``, ``seeds``).
+    """
+    try:
+        cls = locate(node["_target_"], allowed)
+    except TargetError as error:
+        return [f"{where}: {error}"]
+    given = arguments(node)
+    parameters = inspect.signature(cls).parameters
+    found = []
+    for name in given:
+        if name not in parameters:
+            near = difflib.get_close_matches(name, parameters, n=1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            found.append(
+                f"{where}.{name}: {cls.__name__} takes no argument {name!r}{hint}; it takes: {', '.join(parameters)}"
+            )
+    for name, parameter in parameters.items():
+        absent = given.get(name, "???") == "???" if name in given else parameter.default is parameter.empty
+        if absent and name not in later:
+            found.append(f"{where}.{name}: must be given ({_describe(annotations(cls)[name])})")
+        elif name in given and name not in later and not absent:
+            found += _value_problems(given[name], annotations(cls)[name], f"{where}.{name}")
+    return found
+
+
+def _value_problems(value: Any, annotation: Any, where: str) -> list[str]:
+    if annotation is Secret or Secret in get_args(annotation):
+        return _secret_problems(value, where)
+    if _has_reference(value) or _is_node(value):
+        return []
+    if not _fits(value, annotation):
+        return [f"{where}: given {value!r}, expected {_describe(annotation)}"]
+    return [
+        f"{where}: {path} does not exist (working directory: {Path.cwd()})"
+        for path in _paths(as_annotated(value, annotation))
+        if not path.exists()
+    ]
+
+
+def _secret_problems(value: Any, where: str) -> list[str]:
+    if value is None:
+        return []
+    match = _ENV_REFERENCE.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return [f"{where}: a secret may only be given as ${{oc.env:NAME}}, never as a literal"]
+    if match[1] not in os.environ and not match[2]:
+        return [f"{where}: the environment variable {match[1]} is not set"]
+    return []
+
+
+def secret_arguments(cls: type) -> set[str]:
+    """Names of the constructor arguments that are declared secret."""
+    return {name for name, hint in annotations(cls).items() if hint is Secret or Secret in get_args(hint)}
+
+
+def convert(node: Any, allowed: Sequence[str]) -> Any:
+    """A copy of ``node`` in which arguments annotated ``Path`` are paths, at any depth."""
+    if isinstance(node, list):
+        return [convert(item, allowed) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    hints = annotations(locate(node["_target_"], allowed)) if "_target_" in node else {}
+    return {
+        key: convert(value, allowed)
+        if _is_node(value) or key not in hints
+        else as_annotated(value, hints[key])
+        for key, value in node.items()
+    }
+
+
+def as_annotated(value: Any, annotation: Any) -> Any:
+    """``value`` with strings turned into paths where ``annotation`` says ``Path``.
+
+    Where the annotation allows plain strings too, a string becomes a path only if it exists.
+    """
+    leaves = set(_leaf_types(annotation))
+    if Path not in leaves:
+        return value
+    strings_too = str in leaves or Any in leaves
+
+    def leaf(item: Any) -> Any:
+        if isinstance(item, list):
+            return [leaf(child) for child in item]
+        if isinstance(item, Mapping):
+            return {key: leaf(child) for key, child in item.items()}
+        if isinstance(item, str) and not (strings_too and not Path(item).exists()):
+            return Path(item)
+        return item
+
+    return leaf(value)
+
+
+def build(node: Mapping[str, Any], allowed: Sequence[str]) -> Any:
+    """Build the component that ``node`` describes, with the components inside it.
+
+    Args:
+        node: Resolved; secrets stand as ``${oc.env:NAME}`` and are read now.
+        allowed: Patterns of allowed targets, handed to Hydra explicitly: its own context variable does
+            not reach thread pools and spawned processes.
+    """
+    from hydra.utils import instantiate
+
+    for where, inner in nodes(node, "config"):
+        try:
+            cls = locate(inner["_target_"], allowed)
+        except TargetError as error:
+            raise TargetError(f"{where}: {error}") from error
+        _refuse_interpolations(
+            {k: v for k, v in arguments(inner).items() if k not in secret_arguments(cls)}, where
+        )
+    return instantiate(convert(node, allowed), _convert_="all", _execution_whitelist_=list(allowed))
+
+
+def _refuse_interpolations(value: Any, where: str) -> None:
+    """OmegaConf would interpolate these once more, which no value of an output may do."""
+    if isinstance(value, str) and "${" in value:
+        raise ValueError(f"{where}: {value!r} holds an interpolation that was not resolved")
+    if isinstance(value, Mapping) and "_target_" not in value:
+        for key, child in value.items():
+            _refuse_interpolations(child, f"{where}.{key}")
+    elif isinstance(value, list):
+        for child in value:
+            _refuse_interpolations(child, where)
+
+
+def _is_node(value: Any) -> bool:
+    return any(True for _ in nodes(value, ""))
+
+
+def _has_reference(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_reference, value.values()))
+    if isinstance(value, list):
+        return any(map(_has_reference, value))
+    return isinstance(value, str) and _ANY_REFERENCE.search(value) is not None
+
+
+def _paths(value: Any) -> Iterator[Path]:
+    if isinstance(value, Path):
+        yield value
+    elif isinstance(value, Mapping):
+        for child in value.values():
+            yield from _paths(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from _paths(child)
+
+
+def _leaf_types(annotation: Any) -> Iterator[Any]:
+    inner = get_args(annotation)
+    if not inner or get_origin(annotation) is Literal:
+        yield annotation
+    for child in inner:
+        yield from _leaf_types(child)
+
+
+def _fits(value: Any, annotation: Any) -> bool:
+    """Whether a plain config value can be what ``annotation`` says; ``True`` where that is unknown."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, option) for option in inner)
+    if origin is Literal:
+        return value in inner
+    if annotation is None or annotation is types.NoneType:
+        return value is None
+    if annotation is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if annotation is Path:
+        return isinstance(value, str) and bool(value)
+    if annotation in (str, bool):
+        return isinstance(value, annotation)
+    container = origin or annotation
+    if not inspect.isclass(container):
+        return True
+    if issubclass(container, Mapping):
+        return isinstance(value, Mapping) and (not inner or all(_fits(v, inner[1]) for v in value.values()))
+    if issubclass(container, (Sequence, tuple)):
+        options = [option for option in inner if option is not Ellipsis]
+        return isinstance(value, list) and all(any(_fits(v, o) for o in options or [Any]) for v in value)
+    return True
+
+
+def _describe(annotation: Any) -> str:
+    text = (
+        annotation.__name__ if inspect.isclass(annotation) and not get_args(annotation) else str(annotation)
+    )
+    return re.sub(r"\b(typing|collections\.abc|pathlib)\.", "", text)

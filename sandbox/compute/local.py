@@ -1,0 +1,135 @@
+"""Run element jobs in a pool of processes on this machine."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+
+from sandbox.compute import BaseCompute, T
+
+
+class Local(BaseCompute):
+    """Run items in processes on this machine, each with its share of CPU threads and GPUs.
+
+    Each process is a pool of one, so that one which dies takes no other item with it.
+
+    Args:
+        num_workers: Processes at a time; ``None`` is one per GPU that is dealt out, else one per CPU core.
+        gpus_per_worker: GPUs that each process sees.
+        num_gpus: GPUs to deal out; ``None`` takes ``CUDA_VISIBLE_DEVICES``, else all that NVIDIA's
+            driver lists, where ``gpus_per_worker`` is not 0.
+    """
+
+    def __init__(
+        self, num_workers: int | None = None, gpus_per_worker: int = 0, num_gpus: int | None = None
+    ) -> None:
+        if num_workers is not None and num_workers < 1:
+            raise ValueError(f"num_workers must be at least 1, got {num_workers}")
+        gpus = _visible_gpus(num_gpus) if gpus_per_worker else []
+        if gpus_per_worker > len(gpus):
+            raise ValueError(
+                f"gpus_per_worker is {gpus_per_worker}, but this machine has {len(gpus)} GPUs to deal out"
+            )
+        cores = len(os.sched_getaffinity(0))
+        most = len(gpus) // gpus_per_worker if gpus_per_worker else cores
+        self.num_workers = min(num_workers or most, most if gpus_per_worker else num_workers or most)
+        self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        for number in range(self.num_workers):
+            share = gpus[number * gpus_per_worker : (number + 1) * gpus_per_worker]
+            self._slots.put(_Slot(max(1, cores // self.num_workers), share if gpus_per_worker else None))
+
+    def map(
+        self, function: Callable[[T], None], items: Sequence[T]
+    ) -> Iterator[tuple[int, Exception | None]]:
+        threads = ThreadPoolExecutor(min(self.num_workers, len(items)))
+        try:
+            futures = {threads.submit(self._run, function, item): index for index, item in enumerate(items)}
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def close(self) -> None:
+        for _ in range(self.num_workers):
+            try:
+                self._slots.get(timeout=30).close()
+            except queue.Empty:  # its thread is still waiting for a process that is being ended
+                return
+
+    def __str__(self) -> str:
+        return f"local, {self.num_workers} at a time"
+
+    def _run(self, function: Callable[[T], None], item: T) -> Exception | None:
+        slot = self._slots.get()
+        try:
+            slot.run(function, item)
+        except Exception as error:
+            return error
+        finally:
+            self._slots.put(slot)
+        return None
+
+
+class _Slot:
+    """One process, made when it is first needed and again after it died."""
+
+    def __init__(self, num_threads: int, gpus: Sequence[str] | None) -> None:
+        self.num_threads = num_threads
+        self.gpus = gpus
+        self._pool: ProcessPoolExecutor | None = None
+
+    def run(self, function: Callable[[T], None], item: T) -> None:
+        if self._pool is None:
+            level = logging.getLogger().level
+            self._pool = ProcessPoolExecutor(
+                1, multiprocessing.get_context("spawn"), _enter_slot, (self.num_threads, self.gpus, level)
+            )
+        try:
+            self._pool.submit(function, item).result()
+        except BrokenProcessPool as error:
+            self._pool = None
+            raise RuntimeError(
+                f"{getattr(item, 'label', item)}: its process was killed (often: out of memory)"
+            ) from error
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+def _enter_slot(num_threads: int, gpus: Sequence[str] | None, level: int) -> None:
+    """Set a fresh process up: its threads and GPUs, its log, and its end when the launcher is gone."""
+    os.environ["OMP_NUM_THREADS"] = str(num_threads)
+    if gpus is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    logging.basicConfig(level=level, format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+    multiprocessing.connection.wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGINT)  # lets the job that is running end its programs
+    threading.Event().wait(30)
+    os._exit(1)
+
+
+def _visible_gpus(num_gpus: int | None) -> list[str]:
+    if num_gpus is not None:
+        return [str(number) for number in range(num_gpus)]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name]
+    from pathlib import Path
+
+    return [str(number) for number in range(len([*Path("/proc/driver/nvidia/gpus").glob("*")]))]

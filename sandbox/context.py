@@ -1,0 +1,140 @@
+"""Context infos: the outputs of finished jobs, and the references that read them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import OmegaConf
+
+_REFERENCE = re.compile(r"\$\{(output|previous):([^,}\s]+)(?:,(.*))?\}", re.DOTALL)
+_INSIDE = re.compile(r"\$\{output:([^,}\s]+)\}")
+_MISSING: Any = object()
+
+
+class OutputNotFound(LookupError):
+    """A reference names an output that no finished job has."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """``${output:job.key}`` or ``${previous:job.key, initial}``, taken apart.
+
+    ``initial`` is ``None`` where none was given; it may hold references itself.
+    """
+
+    job: str
+    keys: tuple[str, ...]
+    previous: bool = False
+    initial: Any = None
+
+    def __str__(self) -> str:
+        kind = "previous" if self.previous else "output"
+        return f"${{{kind}:{'.'.join((self.job, *self.keys))}}}"
+
+
+def register_resolvers() -> None:
+    """Let OmegaConf pass references on as text; call once, before anything is composed."""
+    OmegaConf.register_new_resolver("output", lambda name: f"${{output:{name}}}", replace=True)
+    OmegaConf.register_new_resolver("previous", _previous_as_text, replace=True)
+
+
+def _previous_as_text(name: str, initial: Any = None) -> str:
+    plain = OmegaConf.to_container(initial, resolve=True) if OmegaConf.is_config(initial) else initial
+    return f"${{previous:{name},{json.dumps(plain)}}}"
+
+
+def parse(text: str) -> Reference | None:
+    """The reference that is the whole of ``text``, else ``None``."""
+    match = _REFERENCE.fullmatch(text)
+    if match is None or (match[1] == "output" and match[3]):
+        return None
+    job, *keys = match[2].split(".")
+    return Reference(job, tuple(keys), match[1] == "previous", json.loads(match[3]) if match[3] else None)
+
+
+def references(value: Any) -> Iterator[Reference]:
+    """Every reference inside ``value``, initial values included."""
+    if isinstance(value, Mapping):
+        for child in value.values():
+            yield from references(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from references(child)
+    elif isinstance(value, str):
+        reference = parse(value)
+        if reference is not None:
+            yield reference
+            yield from references(reference.initial)
+        else:
+            for name in _INSIDE.findall(value):
+                job, *keys = name.split(".")
+                yield Reference(job, tuple(keys))
+
+
+@dataclass
+class Context:
+    """Outputs of this run's finished jobs, by iteration and job.
+
+    Args:
+        iteration: Number of the present iteration, from 1.
+        results: Outputs by (iteration, job).
+        hashes: Content hash of every output path seen in this run.
+    """
+
+    iteration: int = 1
+    results: dict[tuple[int, str], Mapping[str, Any]] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
+
+    def lookup(self, reference: Reference) -> Any:
+        """The value that a reference stands for.
+
+        Raises:
+            OutputNotFound: No finished job has it.
+        """
+        iteration = self.iteration - reference.previous
+        if iteration == 0:
+            return self.resolve(reference.initial)
+        value: Any = self.results.get((iteration, reference.job), _MISSING)
+        for key in reference.keys:
+            value = _child(value, key)
+        if value is _MISSING:
+            names = (
+                f"{job}.{key}"
+                for (i, job), outputs in self.results.items()
+                if i == iteration
+                for key in outputs
+            )
+            raise OutputNotFound(
+                f"{reference} is no output of a finished job; available: {', '.join(sorted(names)) or 'none'}"
+            )
+        return value
+
+    def resolve(self, value: Any) -> Any:
+        """``value`` with every reference in it replaced by what it stands for."""
+        if isinstance(value, Mapping):
+            return {key: self.resolve(child) for key, child in value.items()}
+        if isinstance(value, list):
+            return [self.resolve(child) for child in value]
+        if not isinstance(value, str):
+            return value
+        reference = parse(value)
+        if reference is not None:
+            return self.lookup(reference)
+        return _INSIDE.sub(lambda match: str(self.lookup(_named(match[1]))), value)
+
+
+def _named(name: str) -> Reference:
+    job, *keys = name.split(".")
+    return Reference(job, tuple(keys))
+
+
+def _child(value: Any, key: str) -> Any:
+    if isinstance(value, Mapping):
+        return value.get(key, _MISSING)
+    if isinstance(value, list) and key.isdigit() and int(key) < len(value):
+        return value[int(key)]
+    return _MISSING

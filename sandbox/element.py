@@ -1,0 +1,282 @@
+"""One element job: what it is, how it is fingerprinted, and doing it, in whatever process."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sandbox import components
+from sandbox.hashing import ContentHashes, canonical, digest
+from sandbox.job import JobScope, Outputs, numbers
+from sandbox.store import JobRecord, JobStore, write_durably
+
+log = logging.getLogger(__name__)
+
+
+class ElementFailed(RuntimeError):
+    """An element job did not finish; the message says why and where its log is."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """One element job, resolved: everything that a process needs to do it.
+
+    Args:
+        job: Name of the job.
+        label: What people see: ``train``, or ``train[3]`` for an element of a mapped job.
+        config: The hook's node; every reference replaced, secrets as ``${oc.env:NAME}``.
+        parts: What its fingerprint is made of.
+        store_dir: Root of the job store.
+        allowed: Patterns of allowed targets.
+        not_before: A record made earlier than this (seconds since the epoch) does not count: ``force``.
+    """
+
+    job: str
+    label: str
+    config: Mapping[str, Any]
+    parts: Mapping[str, Any]
+    store_dir: Path
+    allowed: tuple[str, ...]
+    not_before: float = 0.0
+    fingerprint: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fingerprint", digest(canonical(self.parts))[:16])
+
+    @property
+    def folder(self) -> Path:
+        """Folder of this element in the store."""
+        return self.store_dir.absolute() / self.job / self.fingerprint
+
+    def record(self, store: JobStore) -> JobRecord | None:
+        """Its record, if it is finished and that counts."""
+        record = store.find(self.job, self.fingerprint)
+        return record if record and record.run["ended"] >= self.not_before else None
+
+
+def parts_of(
+    config: Mapping[str, Any], allowed: Sequence[str], hashes: ContentHashes, outputs: Mapping[str, str]
+) -> dict[str, Any]:
+    """What an element's fingerprint is made of: dotted argument → value, or content of what it reads.
+
+    Args:
+        config: The hook's node, resolved.
+        allowed: Patterns of allowed targets.
+        hashes: Hashes files and folders.
+        outputs: Content hash by path of the outputs of this run's jobs.
+    """
+    parts: dict[str, Any] = {}
+    for where, value in _leaves(components.convert(config, allowed), ""):
+        if isinstance(value, Path):
+            parts[where] = f"{value.name}: {hashes.of(value)}"
+        elif isinstance(value, str) and value in outputs:
+            parts[where] = f"{Path(value).name}: {outputs[value]}"
+        else:
+            canonical(value)
+            parts[where] = value
+    for where, node in components.nodes(config, ""):
+        declared = getattr(components.locate(node["_target_"], allowed), "VERSION", None)
+        if declared is not None:
+            parts[f"{where}._version_".lstrip(".")] = declared
+    return parts
+
+
+def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping) and value:
+        for key, child in value.items():
+            yield from _leaves(child, f"{where}.{key}".lstrip("."))
+    elif isinstance(value, list) and any(isinstance(child, (Path, Mapping, list, str)) for child in value):
+        for index, child in enumerate(value):
+            yield from _leaves(child, f"{where}.{index}")
+    else:
+        yield where, value
+
+
+def execute(element: Element) -> None:
+    """Do an element job, unless it is or was done elsewhere meanwhile, and write its record.
+
+    Raises:
+        ElementFailed: The job failed; the attempt is recorded, and nothing counts as complete.
+    """
+    store = JobStore(element.store_dir)
+    with store.claim(element.job, element.fingerprint) as folder:
+        if element.record(store):
+            return
+        attempt = _Attempt(element, folder)
+        started = time.time()
+        try:
+            outputs = attempt.run()
+            record = _record(element, store, outputs, attempt.metrics(), started)
+        except Exception as error:
+            attempt.fail(error, started)
+            lines = str(error).strip() or type(error).__name__
+            prefix = (
+                "" if isinstance(error, (ValueError, RuntimeError, OSError)) else f"{type(error).__name__}: "
+            )
+            raise ElementFailed(f"{element.label}: {prefix}{lines}\nlog: {attempt.log_path}") from error
+        except BaseException as error:
+            attempt.fail(error, started)
+            raise
+        store.commit(record)
+
+
+class _Attempt:
+    """One attempt at an element job, in its folder."""
+
+    def __init__(self, element: Element, folder: Path) -> None:
+        self.element = element
+        self.folder = folder
+        self.output_dir = folder / "out"
+        number = 1 + len([*(folder / "logs").glob("*.log")])
+        self.log_path = folder / "logs" / f"{number}.log"
+        self.aside = folder / "attempts" / f"{number - 1}"
+        self.metrics_path = folder / "metrics.jsonl"
+
+    def run(self) -> Outputs:
+        """Build the hook and run it."""
+        hook_class = components.locate(self.element.config["_target_"], self.element.allowed)
+        self._prepare()
+        hook = components.build(self.element.config, self.element.allowed)
+        outputs = hook.run(JobScope(self.element.job, self.output_dir, self.log_path, self._watch))
+        declared = set(declared_outputs(self.element.config, self.element.allowed))
+        if set(outputs) != declared:
+            raise RuntimeError(
+                f"{hook_class.__name__} declares the outputs {sorted(declared)} but returned {sorted(outputs)}"
+            )
+        return dict(outputs)
+
+    def metrics(self) -> list[Mapping[str, Any]]:
+        """What was watched, in order; of a step that a resumed program repeated, the last."""
+        if not self.metrics_path.exists():
+            return []
+        lines = map(json.loads, self.metrics_path.read_text().splitlines())
+        kept = {
+            (str(i) if line["step"] is None else line["step"], *line["metrics"]): line
+            for i, line in enumerate(lines)
+        }
+        return [*kept.values()]
+
+    def fail(self, error: BaseException, started: float) -> None:
+        """Record the failure; what stood here complete before a forced rerun is put back."""
+        failure = {
+            "error": "".join(traceback.format_exception_only(error)).strip(),
+            "started": started,
+            "ended": time.time(),
+            "log": str(self.log_path),
+        }
+        write_durably(self.folder / "attempts" / f"{self.log_path.stem}.json", json.dumps(failure, indent=1))
+        if (self.aside / "record.json").exists():
+            self.output_dir.rename(self.aside / "failed")
+            for name in ("out", "metrics.jsonl", "record.json"):
+                if (self.aside / name).exists():
+                    (self.aside / name).replace(self.folder / name)
+
+    def _prepare(self) -> None:
+        """An empty folder, or for a resumable component what its last attempt left, and the log."""
+        complete = (self.folder / "record.json").exists()
+        if self.output_dir.exists() and (complete or not _resumable(self.element)):
+            self.aside.mkdir(parents=True, exist_ok=True)
+            for name in ("record.json", "metrics.jsonl", "out"):
+                if (self.folder / name).exists():
+                    (self.folder / name).replace(self.aside / name)
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        self.log_path.parent.mkdir(exist_ok=True)
+        self.log_path.touch()
+        import yaml
+
+        write_durably(
+            self.folder / "config.yaml",
+            yaml.safe_dump(dict(self.element.config), sort_keys=False, allow_unicode=True),
+        )
+
+    def _watch(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        with self.metrics_path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"metrics": numbers(metrics), "step": step}) + "\n")
+
+
+def declared_outputs(config: Mapping[str, Any], allowed: Sequence[str]) -> tuple[str, ...]:
+    """Outputs that a hook's class and its components' classes declare."""
+    names = [
+        name
+        for _, node in components.nodes(config, "")
+        for name in _class_attribute(node, allowed, "OUTPUTS", ())
+    ]
+    return tuple(dict.fromkeys(names))
+
+
+def _resumable(element: Element) -> bool:
+    return any(
+        _class_attribute(node, element.allowed, "RESUMABLE", False)
+        for _, node in components.nodes(element.config, "")
+    )
+
+
+def _class_attribute(node: Mapping[str, Any], allowed: Sequence[str], name: str, default: Any) -> Any:
+    return getattr(components.locate(node["_target_"], allowed), name, default)
+
+
+def source_hashes(config: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, str]:
+    """Hash of the source file of every class in a node, by target."""
+    found = {}
+    for _, node in components.nodes(config, ""):
+        module = sys.modules[components.locate(node["_target_"], allowed).__module__]
+        if module.__file__:
+            found[node["_target_"]] = digest(Path(module.__file__).read_text())[:16]
+    return found
+
+
+def _record(
+    element: Element, store: JobStore, outputs: Outputs, metrics: list[Mapping[str, Any]], started: float
+) -> JobRecord:
+    hashes: dict[str, str] = {}
+    plain = {
+        key: _plain(
+            value, f"{element.label}.{key}", lambda path: hashes.setdefault(str(path), store.hashes.of(path))
+        )
+        for key, value in outputs.items()
+    }
+    run = {
+        "started": started,
+        "ended": time.time(),
+        "seconds": round(time.time() - started, 2),
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "host": platform.node(),
+        "pid": os.getpid(),
+        "command": sys.argv,
+        "versions": {"python": platform.python_version(), "hydra": version("hydra-core")},
+        "sources": source_hashes(element.config, element.allowed),
+    }
+    return JobRecord(element.job, element.fingerprint, element.parts, plain, hashes, metrics, run)
+
+
+def _plain(value: Any, where: str, on_path: Callable[[Path], Any]) -> Any:
+    """``value`` as JSON; paths become strings and are reported to ``on_path``."""
+    if isinstance(value, Path):
+        if not value.exists():
+            raise RuntimeError(f"{where}: the output {value} was not written")
+        on_path(value.absolute())
+        return str(value.absolute())
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            raise RuntimeError(f"{where}: an output may not hold a _target_")
+        return {str(key): _plain(child, f"{where}.{key}", on_path) for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(child, where, on_path) for child in value]
+    if isinstance(value, str) and "${" in value:
+        raise RuntimeError(f"{where}: an output may not hold an interpolation: {value!r}")
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if hasattr(value, "item"):  # a numpy scalar
+        return value.item()
+    raise RuntimeError(f"{where}: an output must be JSON or a path, got {type(value).__name__}")

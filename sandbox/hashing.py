@@ -1,0 +1,124 @@
+"""Content hashes of files and folders, remembered by path, size, mtime and inode."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MEDIA_KEYS = ("images", "videos", "audios")
+"""Keys of a Data-Juicer sample that hold paths of media files."""
+
+
+def canonical(value: Any) -> str:
+    """One text for one JSON value, whatever the order of its keys.
+
+    Raises:
+        TypeError: The value is not JSON; such a value has no fingerprint.
+    """
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def digest(text: str) -> str:
+    """SHA-256 of a text, hexadecimal."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+class ContentHashes:
+    """Content hashes under one store.
+
+    A JSON Lines file counts with its media: those inside the store by content, others by path, size
+    and mtime, because reading a picture collection at every start would cost more than the run.
+
+    Args:
+        store_dir: Root of the job store; ``hashes.jsonl`` in it remembers what was hashed.
+    """
+
+    def __init__(self, store_dir: Path) -> None:
+        self._store_dir = store_dir.resolve()
+        self._memory_path = self._store_dir / "hashes.jsonl"
+        self._memory: dict[tuple[str, int, int, int], str] = {}
+        self._whole: dict[tuple[str, int, int, int], str] = {}
+        self._lock = threading.Lock()
+        if self._memory_path.exists():
+            for line in self._memory_path.read_text().splitlines():
+                try:
+                    path, size, mtime, inode, sha = json.loads(line)
+                except ValueError:  # a line cut short by a killed process
+                    continue
+                self._memory[path, size, mtime, inode] = sha
+
+    def of(self, path: Path) -> str:
+        """Hash of what a file, or every file below a folder, holds.
+
+        Raises:
+            FileNotFoundError: There is nothing at ``path``.
+        """
+        path = path.absolute()
+        if path.is_dir():
+            lines = [f"{name}\n{self.of(path / name)}" for name in sorted(_files(path))]
+            return digest("\n".join(lines))
+        if path.suffix == ".jsonl":
+            return self._of_samples(path)
+        return self._of_file(path)
+
+    def _of_file(self, path: Path) -> str:
+        key = _identity(path)
+        if key not in self._memory:
+            with path.open("rb") as file:
+                self._memory[key] = hashlib.file_digest(file, "sha256").hexdigest()
+            self._remember(key)
+        return self._memory[key]
+
+    def _of_samples(self, path: Path) -> str:
+        """Once a run for a file: its media's identities are looked up each time a run starts."""
+        key = _identity(path)
+        if key not in self._whole:
+            media = sorted(_media(path))
+            parts = [self._of_file(path), *map(self._of_media, media)]
+            self._whole[key] = digest("\n".join(parts)) if media else parts[0]
+        return self._whole[key]
+
+    def _of_media(self, path: Path) -> str:
+        if not path.exists():
+            return f"{path} missing"
+        if path.is_relative_to(self._store_dir):
+            return self._of_file(path)
+        return " ".join(map(str, _identity(path)[:3]))
+
+    def _remember(self, key: tuple[str, int, int, int]) -> None:
+        self._store_dir.mkdir(parents=True, exist_ok=True)
+        line = json.dumps([*key, self._memory[key]]) + "\n"
+        with self._lock, self._memory_path.open("ab") as file:
+            file.write(line.encode())
+
+
+def _identity(path: Path) -> tuple[str, int, int, int]:
+    stat = path.stat()
+    return str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _files(folder: Path) -> Iterator[str]:
+    for root, _, names in os.walk(folder):
+        for name in names:
+            yield str((Path(root) / name).relative_to(folder))
+
+
+def _media(path: Path) -> set[Path]:
+    found = set()
+    with path.open("rb") as file:
+        for line in file:
+            if not any(f'"{key}"'.encode() in line for key in MEDIA_KEYS):
+                continue
+            try:
+                sample = json.loads(line)
+            except ValueError:  # whoever reads the data reports it, with the line's number
+                continue
+            for key in MEDIA_KEYS:
+                names = sample.get(key) if isinstance(sample, dict) else None
+                found.update(path.parent / name for name in names or [] if isinstance(name, str))
+    return found

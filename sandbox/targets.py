@@ -1,0 +1,102 @@
+"""Scalars of a run: the objective, and the targets at which iterations stop. Parsed, never evaluated as code."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox.context import Context, Reference
+
+AGGREGATES: Mapping[str, Callable[[list[float]], float]] = {
+    "max": max,
+    "min": min,
+    "mean": lambda values: math.fsum(values) / len(values),
+}
+COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+_SCALAR = re.compile(r"\s*(?:(\w+)\(\s*([\w.]+)\s*\)|([\w.]+))\s*")
+_TARGET = re.compile(r"(.+?)(>=|<=|>|<)\s*([-+.\w]+)\s*")
+
+
+@dataclass(frozen=True)
+class Scalar:
+    """``score.CIDEr``, or an aggregate of a list: ``max(…)``, ``min(…)``, ``mean(…)``, ``best(…)``.
+
+    ``best`` is the largest, or the smallest of what its evaluator calls better when lower.
+    """
+
+    text: str
+    reference: Reference
+    aggregate: str | None
+
+    @classmethod
+    def parse(cls, text: str) -> Scalar:
+        """Raises ValueError: not of this grammar."""
+        match = _SCALAR.fullmatch(str(text))
+        name = (match[2] or match[3]) if match else ""
+        known = (*AGGREGATES, "best")
+        if match is None or "." not in name or (match[1] and match[1] not in known):
+            raise ValueError(
+                f"{text!r} is not job.output or an aggregate of it; aggregates: {', '.join(known)}"
+            )
+        job, *keys = name.split(".")
+        return cls(str(text).strip(), Reference(job, tuple(keys)), match[1])
+
+    def value(self, context: Context, lower_is_better: Sequence[str] = ()) -> float:
+        """The number.
+
+        Raises:
+            ValueError: What the reference stands for is not a number, or not a list of numbers.
+        """
+        found = context.lookup(self.reference)
+        if self.aggregate is None:
+            return _number(found, self.text)
+        if not isinstance(found, list) or not found:
+            raise ValueError(f"{self.text}: {self.reference} is {found!r}, expected a list of numbers")
+        name = self.aggregate
+        if name == "best":
+            name = "min" if self.reference.keys[-1] in lower_is_better else "max"
+        return AGGREGATES[name]([_number(item, self.text) for item in found])
+
+
+@dataclass(frozen=True)
+class Target:
+    """``score.CIDEr >= 0.5``: a scalar, a comparison, a number."""
+
+    scalar: Scalar
+    comparison: str
+    threshold: float
+
+    @classmethod
+    def parse(cls, text: str) -> Target:
+        """Raises ValueError: not of this grammar."""
+        match = _TARGET.fullmatch(str(text))
+        if match is None:
+            raise ValueError(
+                f"{text!r} is not of the form job.output >= number; comparisons: {' '.join(COMPARISONS)}"
+            )
+        try:
+            threshold = float(match[3])
+        except ValueError as error:
+            raise ValueError(f"{text!r}: {match[3]!r} is not a number") from error
+        return cls(Scalar.parse(match[1]), match[2], threshold)
+
+    def met(self, context: Context, lower_is_better: Sequence[str] = ()) -> bool:
+        """Whether the present iteration reaches it."""
+        return COMPARISONS[self.comparison](self.scalar.value(context, lower_is_better), self.threshold)
+
+
+def _number(value: Any, text: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(
+            f"{text}: is {value!r}, expected a number; for a list say max(…), min(…), mean(…) or best(…)"
+        )
+    return float(value)
