@@ -1,0 +1,33 @@
+"""Run Data-Juicer's executor: a data set through the operators of a recipe.
+
+Usage: juicer_process.py request.json
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import juicer_session
+
+
+def process(request: dict[str, Any]) -> dict[str, Any]:
+    """Process the data set and return how many samples went in and came out."""
+    dataset_path, num_samples = juicer_session.prepare(request)
+    export_path = Path(request["cache_dir"]) / "processed.jsonl"
+    config = juicer_session.configure(request, dataset_path, export_path=str(export_path), export_type="jsonl")
+    from data_juicer.core import DefaultExecutor
+
+    processed = DefaultExecutor(config).run()
+    if len(processed) == 0:
+        raise juicer_session.RecipeError(f"the recipe keeps none of the {num_samples} samples")
+    with export_path.open("rb") as file:
+        num_written = sum(1 for _ in file)
+    if num_written != len(processed):
+        raise juicer_session.RecipeError(f"{len(processed)} samples were kept, {num_written} were written")
+    export_path.replace(request["result_path"])
+    return {"num_samples_in": num_samples, "num_samples_out": num_written}
+
+
+if __name__ == "__main__":
+    juicer_session.main(process)

@@ -1,0 +1,144 @@
+"""What every run of Data-Juicer needs: no self-installing, a fixed job id, one clear line for a mistake."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import juicer_lines
+
+JOB_ID = "data_juicer"
+
+
+def main(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Read the request named on the command line, do the work, write ``result.json`` beside it.
+
+    A mistake of the user ends the program with one line; anything else with one line and the
+    traceback in ``traceback.txt``, where Data-Juicer's own hundred lines do not bury it.
+    """
+    request_path = Path(sys.argv[1])
+    request = json.loads(request_path.read_text(encoding="utf-8"))
+    try:
+        result = work(request)
+    except (juicer_lines.LineError, RecipeError) as error:
+        raise SystemExit(f"error: {error}") from None
+    except (Exception, SystemExit) as error:
+        trace_path = Path(request["output_dir"]) / "traceback.txt"
+        trace_path.write_text(traceback.format_exc(), encoding="utf-8")
+        cause = " ".join(str(error).split()) or "no message"
+        raise SystemExit(
+            f"error: Data-Juicer failed: {type(error).__name__}: {cause[:1000]} (traceback: {trace_path})"
+        ) from None
+    partial = request_path.with_name("result.json.part")
+    partial.write_text(json.dumps(result), encoding="utf-8")
+    partial.replace(request_path.with_name("result.json"))
+
+
+class RecipeError(ValueError):
+    """Data-Juicer does not accept the recipe."""
+
+
+def prepare(request: dict[str, Any]) -> tuple[Path, int]:
+    """The data set as Data-Juicer is to read it, and its number of samples."""
+    recipe = request["recipe"]
+    text_keys = recipe.get("text_keys") or ["text"]
+    media_keys = [
+        recipe.get(key) or default
+        for key, default in (("image_key", "images"), ("audio_key", "audios"), ("video_key", "videos"))
+    ]
+    target = Path(request["cache_dir"]) / "input.jsonl"
+    num_samples = juicer_lines.prepare(
+        Path(request["dataset_path"]),
+        target,
+        [text_keys] if isinstance(text_keys, str) else text_keys,
+        media_keys,
+    )
+    return target, num_samples
+
+
+def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> Any:
+    """Data-Juicer's configuration for a recipe, its operators checked before anything is loaded.
+
+    Raises:
+        RecipeError: An operator, an argument or a key is unknown or has the wrong type.
+    """
+    import_data_juicer()
+    from data_juicer.config import get_init_configs
+    from data_juicer.core.preflight import PipelineConfigError, pre_instantiation_check
+
+    recipe = request["recipe"]
+    try:
+        pre_instantiation_check(recipe["process"])
+    except PipelineConfigError as error:
+        raise RecipeError("recipe: " + "; ".join(str(item) for item in error.errors)) from None
+    own = {
+        "dataset_path": str(dataset_path),
+        "work_dir": request["output_dir"],
+        "job_id": JOB_ID,
+        "np": request["num_proc"],
+        "skip_op_error": False,
+        "ds_cache_dir": str(Path(request["cache_dir"]) / "datasets"),
+        **settings,
+    }
+    with _refusals():
+        return get_init_configs({**recipe, **own})
+
+
+def import_data_juicer() -> None:
+    """Import ``data_juicer.core`` without its executors for Ray, which only the recipe's ``executor_type`` needs.
+
+    Importing them imports Ray, and Data-Juicer would install it at this point where it is missing.
+    """
+    _forbid_installing()
+    _quiet()
+    for name, executor in (("ray_executor", "RayExecutor"), ("ray_executor_partitioned", "PartitionedRayExecutor")):
+        module = types.ModuleType(f"data_juicer.core.executor.{name}")
+        setattr(module, executor, None)
+        sys.modules[module.__name__] = module
+    import data_juicer.core  # noqa: F401
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """Turn the parser's usage text and exit into one error."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            yield
+    except SystemExit:
+        lines = [line.strip() for line in said.getvalue().splitlines() if line.strip()]
+        reasons = [line for line in lines if line.startswith(("error:", "- "))] or lines[-3:]
+        raise RecipeError("recipe: " + " ".join(reasons).removeprefix("error: ")) from None
+
+
+def _forbid_installing() -> None:
+    """Data-Juicer installs what an operator misses into the running environment; no switch turns it off."""
+    from data_juicer.utils.lazy_loader import LazyLoader
+
+    def refuse(package_spec: str, pip_args: object = None) -> None:
+        raise RecipeError(
+            f"an operator of the recipe needs the package {package_spec!r}, which is not installed; "
+            f"install it yourself: pip install '{package_spec}' (the usual ones come with sandbox[data])"
+        )
+
+    LazyLoader._install_package = staticmethod(refuse)
+
+
+def _quiet() -> None:
+    """Keep Data-Juicer's log lines, without the tracebacks that it prints for every error."""
+    from loguru import logger
+
+    logger.remove()
+    logger.add(
+        sys.stderr,
+        level=os.environ.get("SANDBOX_JUICER_LOG_LEVEL", "INFO"),
+        format=lambda record: "{time:HH:mm:ss} {level} {message}\n",
+    )

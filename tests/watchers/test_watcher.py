@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import json
+import logging
+import math
+import struct
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sandbox.job import Secret
+from sandbox.watchers import SandboxWatcher
+
+SECRET = "5ecret5ecret5ecret5ecret5ecret5ecret5ecret"
+
+
+@pytest.fixture
+def watcher(tmp_path: Path) -> Iterator[SandboxWatcher]:
+    with SandboxWatcher(mode="disabled").open(tmp_path, "a run") as opened:
+        yield opened
+
+
+def lines(run_dir: Path) -> list[dict[str, Any]]:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is not JSON")
+
+    text = (run_dir / "metrics.jsonl").read_text()
+    return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
+
+
+def wandb_records(path: Path) -> Iterator[Any]:
+    """The records of a .wandb file: LevelDB's log format after a header of 7 bytes."""
+    from wandb.proto import wandb_internal_pb2
+
+    content, position, parts = path.read_bytes(), 7, b""
+    while position + 7 <= len(content):
+        left = 32768 - position % 32768
+        _, length, kind = struct.unpack("<IHB", content[position : position + 7]) if left >= 7 else (0, 0, 0)
+        if kind == 0:
+            position += left
+            continue
+        parts += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):
+            record = wandb_internal_pb2.Record()
+            record.ParseFromString(parts)
+            parts = b""
+            yield record
+
+
+def test_nested_results_are_flattened_with_dots(watcher: SandboxWatcher, tmp_path: Path) -> None:
+    watcher.watch({"CIDEr": 0.5, "Bleu": {"1": 0.7, 2: 0.6}}, name="score", step=3)
+    (line,) = lines(tmp_path)
+    assert line["metrics"] == {"score.CIDEr": 0.5, "score.Bleu.1": 0.7, "score.Bleu.2": 0.6}
+    assert line["step"] == 3
+    assert line["time"] > 1e9
+
+
+def test_only_numbers_are_kept(watcher: SandboxWatcher, tmp_path: Path) -> None:
+    watcher.watch(
+        {
+            "yes": True,
+            "integer": np.int64(3),
+            "float": np.float32(0.5),
+            "truth": np.bool_(False),
+            "scalar": np.array(2.0),
+            "text": "3",
+            "none": None,
+            "list": [1, 2],
+            "array": np.zeros(3),
+        },
+        name="job",
+    )
+    assert lines(tmp_path)[0]["metrics"] == {
+        "job.yes": 1,
+        "job.integer": 3,
+        "job.float": 0.5,
+        "job.truth": 0,
+        "job.scalar": 2.0,
+    }
+
+
+def test_one_number_is_recorded_under_its_name(watcher: SandboxWatcher) -> None:
+    watcher.watch(0.25, name="loss")
+    assert watcher.query("loss") == 0.25
+    with pytest.raises(ValueError, match="needs a name"):
+        watcher.watch(0.25)
+
+
+def test_values_that_json_lacks_are_strings_that_float_reads(watcher: SandboxWatcher, tmp_path: Path) -> None:
+    watcher.watch({"nan": math.nan, "high": math.inf, "low": -math.inf}, name="x")
+    assert lines(tmp_path)[0]["metrics"] == {"x.nan": "NaN", "x.high": "Infinity", "x.low": "-Infinity"}
+    again = SandboxWatcher().open(tmp_path)
+    assert math.isnan(again.query("x.nan"))
+    assert (again.query("x.high"), again.query("x.low")) == (math.inf, -math.inf)
+
+
+def test_query_gives_the_last_value_and_history_all(watcher: SandboxWatcher, tmp_path: Path) -> None:
+    for step, loss in ((10, 3.0), (20, 2.0)):
+        watcher.watch({"loss": loss}, name="train", step=step)
+    watcher.watch({"accuracy": 1.0}, name="score")
+    assert watcher.query("train.loss") == 2.0
+    assert watcher.history("train.loss") == [(10, 3.0), (20, 2.0)]
+    watcher.close()
+    assert watcher.query("train.loss") == 2.0
+    after = SandboxWatcher().open(tmp_path)
+    assert after.query("train.loss") == 2.0
+    assert after.history("score.accuracy") == [(None, 1.0)]
+
+
+@pytest.mark.parametrize("asked", ["CIDEr", "score.CIDER", "score"], ids=["last part", "typing error", "job"])
+def test_an_unknown_metric_is_an_error_that_lists_near_ones(watcher: SandboxWatcher, asked: str) -> None:
+    watcher.watch({"CIDEr": 0.5}, name="score")
+    with pytest.raises(KeyError, match=r"score\.CIDEr"):
+        watcher.query(asked)
+
+
+def test_nothing_is_written_for_a_run_without_metrics(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from sandbox.watchers import SandboxWatcher\n"
+        "with SandboxWatcher().open(Path(sys.argv[1]), 'empty') as watcher:\n"
+        "    watcher.watch_cfgs({'a': 1}); watcher.watch({'text': 'x'}, name='job')\n"
+        "assert 'wandb' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_line_cut_off_by_a_crash_is_left_out_and_does_not_swallow_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"time": 1, "step": 1, "metrics": {"a": 1}}\n{"time": 2, "step": 2, "metr')
+    with SandboxWatcher(mode="disabled").open(tmp_path) as watcher:
+        assert watcher.query("a") == 1
+        watcher.watch({"a": 3}, step=3)
+    assert SandboxWatcher().open(tmp_path).history("a") == [(1, 1.0), (3, 3.0)]
+
+
+def test_metrics_from_several_threads_are_whole_lines(watcher: SandboxWatcher, tmp_path: Path) -> None:
+    def report(name: str) -> None:
+        for step in range(50):
+            watcher.watch({"loss": step}, name=name, step=step)
+
+    threads = [threading.Thread(target=report, args=(f"job{k}",)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(lines(tmp_path)) == 200
+    assert watcher.history("job3.loss") == [(step, float(step)) for step in range(50)]
+
+
+@pytest.mark.parametrize("given", [{"mode": "on"}, {"timeout_s": 0}], ids=["mode", "timeout"])
+def test_arguments_are_checked(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(given))):
+        SandboxWatcher(**given)
+
+
+def test_watching_before_a_run_is_open_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="open"):
+        SandboxWatcher().watch(1.0, name="x")
+
+
+def test_wandb_records_two_runs_in_one_process(tmp_path: Path) -> None:
+    watcher = SandboxWatcher()
+    for run in ("first", "second"):
+        watcher.open(tmp_path / run, run)
+        watcher.watch_cfgs({"jobs": {"train": {"key": "${oc.env:WANDB_API_KEY}"}}})
+        for job in ("train.0", "train.1"):
+            for step in (10, 20):
+                watcher.watch({"loss": 1 / step}, name=job, step=step)
+        watcher.watch({"CIDEr": 0.5}, name="score")
+        watcher.close()
+    for run in ("first", "second"):
+        (path,) = (tmp_path / run / "wandb").glob("offline-run-*/*.wandb")
+        records = list(wandb_records(path))
+        (start,) = [record.run for record in records if record.HasField("run")]
+        assert start.display_name == run
+        assert "${oc.env:WANDB_API_KEY}" in str(start.config)
+        axes = {
+            record.metric.name: record.metric.step_metric for record in records if record.HasField("metric")
+        }
+        assert axes == {
+            "train/0/step": "",
+            "train\\.0\\.loss": "train/0/step",
+            "train/1/step": "",
+            "train\\.1\\.loss": "train/1/step",
+        }
+        events = [
+            {"/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+            for record in records
+            if record.HasField("history")
+        ]
+        curves = [{name: value for name, value in event.items() if name[0] != "_"} for event in events]
+        assert curves == [
+            {"train.0.loss": 0.1, "train/0/step": 10},
+            {"train.0.loss": 0.05, "train/0/step": 20},
+            {"train.1.loss": 0.1, "train/1/step": 10},
+            {"train.1.loss": 0.05, "train/1/step": 20},
+            {"score.CIDEr": 0.5},
+        ]
+        assert any(record.HasField("exit") for record in records)  # finished
+
+
+@pytest.mark.parametrize("failure", ["folder", "init", "log", "import"])
+def test_a_failing_wandb_is_one_warning(
+    failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import wandb
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no space left on device")
+
+    if failure == "folder":
+        (tmp_path / "wandb").write_text("a file where wandb wants a folder")
+    elif failure == "import":
+        monkeypatch.setitem(sys.modules, "wandb", None)
+    elif failure == "init":
+        monkeypatch.setattr(wandb, "init", fail)
+    else:
+        monkeypatch.setattr(wandb.Run, "log", fail)
+    with caplog.at_level(logging.WARNING), SandboxWatcher().open(tmp_path, "run") as watcher:
+        for step in range(3):
+            watcher.watch({"loss": step}, name="train", step=step)
+    assert len([record for record in caplog.records if "wandb is off" in record.message]) == 1
+    assert watcher.history("train.loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
+
+
+def test_metrics_that_cannot_be_written_do_not_fail_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    with SandboxWatcher(mode="disabled").open(tmp_path) as watcher:
+        watcher.watch({"loss": 1.0}, name="train")
+        watcher.watch({"loss": 2.0}, name="train")
+        assert watcher.query("train.loss") == 2.0
+    assert len(caplog.records) == 1
+
+
+ONLINE = """
+import os, socket, sys, time
+from pathlib import Path
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+listener.listen(50)
+os.environ["WANDB_BASE_URL"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
+from sandbox.watchers import SandboxWatcher
+watcher = SandboxWatcher(mode="online", api_key=os.environ["KEY"], timeout_s=2)
+watcher.open(Path(sys.argv[1]), "run")
+start = time.monotonic()
+watcher.watch({"loss": 1.0}, name="train", step=1)
+assert time.monotonic() - start < 0.5
+watcher.close()
+assert time.monotonic() - start < 12
+"""
+
+
+@pytest.mark.slow
+def test_a_server_that_never_answers_neither_holds_the_run_nor_leaks_the_key(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    environment = {"KEY": SECRET, "HOME": str(home), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [sys.executable, "-c", ONLINE, str(tmp_path / "run")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "wandb is off" in done.stderr
+    assert "wandb:" not in done.stdout + done.stderr
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert tmp_path / "run" / "metrics.jsonl" in files
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+def test_the_key_is_in_no_file_of_an_offline_run(tmp_path: Path) -> None:
+    with SandboxWatcher(api_key=Secret(SECRET)).open(tmp_path, "run") as watcher:
+        watcher.watch({"loss": 1.0}, name="train", step=1)
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.suffix == ".wandb" for path in files)
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
