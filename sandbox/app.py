@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -101,8 +100,7 @@ def _frame_problems(cfg: DictConfig, allowed: tuple[str, ...]) -> list[str]:
 
 def _plain(node: Any) -> Any:
     """A node of the frame as plain data; declared secrets stand as they are written."""
-    raw = OmegaConf.to_container(node, resolve=False)
-    return raw
+    return OmegaConf.to_container(node, resolve=False)
 
 
 def _names(value: Any) -> list[str]:
@@ -142,7 +140,11 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-@hydra.main(version_base="1.3", config_path=CONFIG_PATH, config_name="config")
+@hydra.main(
+    config_path=CONFIG_PATH,
+    config_name="config",
+    execution_whitelist=[*components.allowed_targets(), "hydra.*", "hydra_plugins.*", "logging.*"],
+)
 def main(cfg: DictConfig) -> float | list[float] | None:
     """The task that Hydra runs, once or once a trial."""
     signal.signal(signal.SIGTERM, _interrupt)
@@ -185,7 +187,4 @@ def list_experiments() -> None:
     print("Choose an experiment:\n")
     for name, question in names.items():
         print(f"  python -m sandbox +experiment={name:<{width}}  {question}")
-    print(
-        "\nAdd +debug=smoke to see it run small, dry_run=true to see what would run and why, --help for more.",
-        file=sys.stdout,
-    )
+    print("\nAdd +debug=smoke to run it small, dry_run=true to see what would run and why, --help for more.")

@@ -119,19 +119,19 @@ def problems(
         if name not in parameters:
             near = difflib.get_close_matches(name, parameters, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            found.append(
-                f"{where}.{name}: {cls.__name__} takes no argument {name!r}{hint}; it takes: {', '.join(parameters)}"
-            )
+            takes = f"it takes: {', '.join(parameters)}"
+            found.append(f"{where}.{name}: {cls.__name__} takes no argument {name!r}{hint}; {takes}")
     for name, parameter in parameters.items():
         absent = given.get(name, "???") == "???" if name in given else parameter.default is parameter.empty
         if absent and name not in later:
             found.append(f"{where}.{name}: must be given ({_describe(annotations(cls)[name])})")
         elif name in given and name not in later and not absent:
-            found += _value_problems(given[name], annotations(cls)[name], f"{where}.{name}")
+            found += value_problems(given[name], annotations(cls)[name], f"{where}.{name}")
     return found
 
 
-def _value_problems(value: Any, annotation: Any, where: str) -> list[str]:
+def value_problems(value: Any, annotation: Any, where: str) -> list[str]:
+    """What is wrong with one value for an argument of that annotation: type, secret, missing file."""
     if annotation is Secret or Secret in get_args(annotation):
         return _secret_problems(value, where)
     if _has_reference(value) or _is_node(value):
@@ -217,6 +217,12 @@ def build(node: Mapping[str, Any], allowed: Sequence[str]) -> Any:
             {k: v for k, v in arguments(inner).items() if k not in secret_arguments(cls)}, where
         )
     return instantiate(convert(node, allowed), _convert_="all", _execution_whitelist_=list(allowed))
+
+
+def declared_outputs(config: Mapping[str, Any], allowed: Sequence[str]) -> tuple[str, ...]:
+    """Outputs that a hook's class and its components' classes declare."""
+    classes = [locate(node["_target_"], allowed) for _, node in nodes(config, "")]
+    return tuple(dict.fromkeys(name for cls in classes for name in getattr(cls, "OUTPUTS", ())))
 
 
 def _refuse_interpolations(value: Any, where: str) -> None:

@@ -38,8 +38,8 @@ class Reference:
 
 def register_resolvers() -> None:
     """Let OmegaConf pass references on as text; call once, before anything is composed."""
-    OmegaConf.register_new_resolver("output", lambda name: f"${{output:{name}}}", replace=True)
-    OmegaConf.register_new_resolver("previous", _previous_as_text, replace=True)
+    OmegaConf.register_resolver("output", lambda name: f"${{output:{name}}}", replace=True)
+    OmegaConf.register_resolver("previous", _previous_as_text, replace=True)
 
 
 def _previous_as_text(name: str, initial: Any = None) -> str:

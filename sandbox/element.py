@@ -149,10 +149,10 @@ class _Attempt:
         self._prepare()
         hook = components.build(self.element.config, self.element.allowed)
         outputs = hook.run(JobScope(self.element.job, self.output_dir, self.log_path, self._watch))
-        declared = set(declared_outputs(self.element.config, self.element.allowed))
+        declared = set(components.declared_outputs(self.element.config, self.element.allowed))
         if set(outputs) != declared:
             raise RuntimeError(
-                f"{hook_class.__name__} declares the outputs {sorted(declared)} but returned {sorted(outputs)}"
+                f"{hook_class.__name__} declares outputs {sorted(declared)} but returned {sorted(outputs)}"
             )
         return dict(outputs)
 
@@ -203,16 +203,6 @@ class _Attempt:
     def _watch(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"metrics": numbers(metrics), "step": step}) + "\n")
-
-
-def declared_outputs(config: Mapping[str, Any], allowed: Sequence[str]) -> tuple[str, ...]:
-    """Outputs that a hook's class and its components' classes declare."""
-    names = [
-        name
-        for _, node in components.nodes(config, "")
-        for name in _class_attribute(node, allowed, "OUTPUTS", ())
-    ]
-    return tuple(dict.fromkeys(names))
 
 
 def _resumable(element: Element) -> bool:

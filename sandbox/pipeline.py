@@ -19,7 +19,7 @@ from sandbox.context import Context, OutputNotFound, references
 from sandbox.element import Element, ElementFailed, execute, parts_of, source_hashes
 from sandbox.hashing import canonical
 from sandbox.job import JobSpec
-from sandbox.plan import select
+from sandbox.spec import select
 from sandbox.store import JobRecord, JobStore, write_durably
 from sandbox.watchers import SandboxWatcher
 

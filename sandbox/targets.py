@@ -1,4 +1,4 @@
-"""Scalars of a run: the objective, and the targets at which iterations stop. Parsed, never evaluated as code."""
+"""Scalars of a run: the objective, and the targets at which iterations stop. Parsed, never evaluated."""
 
 from __future__ import annotations
 

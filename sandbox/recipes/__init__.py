@@ -57,5 +57,7 @@ def _entry(item: Any, position: int) -> tuple[str, Any]:
     if isinstance(item, str):
         return item, {}
     if not isinstance(item, Mapping) or len(item) != 1:
-        raise ValueError(f"recipe.process[{position}]: expected one operator {{name: arguments}}, got {item!r}")
+        raise ValueError(
+            f"recipe.process[{position}]: expected one operator {{name: arguments}}, got {item!r}"
+        )
     return next((str(name), arguments) for name, arguments in item.items())

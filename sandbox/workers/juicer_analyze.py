@@ -13,7 +13,15 @@ from typing import Any
 import juicer_lines
 import juicer_session
 
-_SUMMARY = {"count": "count", "mean": "mean", "std": "std", "min": "min", "25%": "q25", "50%": "q50", "75%": "q75"}
+_SUMMARY = {
+    "count": "count",
+    "mean": "mean",
+    "std": "std",
+    "min": "min",
+    "25%": "q25",
+    "50%": "q50",
+    "75%": "q75",
+}
 
 
 def analyze(request: dict[str, Any]) -> dict[str, Any]:

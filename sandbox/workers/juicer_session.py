@@ -99,7 +99,10 @@ def import_data_juicer() -> None:
     """
     _forbid_installing()
     _quiet()
-    for name, executor in (("ray_executor", "RayExecutor"), ("ray_executor_partitioned", "PartitionedRayExecutor")):
+    for name, executor in (
+        ("ray_executor", "RayExecutor"),
+        ("ray_executor_partitioned", "PartitionedRayExecutor"),
+    ):
         module = types.ModuleType(f"data_juicer.core.executor.{name}")
         setattr(module, executor, None)
         sys.modules[module.__name__] = module

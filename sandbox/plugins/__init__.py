@@ -1,0 +1,1 @@
+"""Hydra plugins of this project, found through the entry point group ``hydra.plugins``."""

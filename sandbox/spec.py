@@ -1,0 +1,260 @@
+"""From one node of ``jobs`` to a checked :class:`JobSpec`; runs nothing."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from sandbox import components
+from sandbox.context import references
+from sandbox.job import JobSpec
+
+log = logging.getLogger(__name__)
+
+RESERVED = ("map", "seeds", "compute")
+"""Keys of a job that are taken off before its hook is bound."""
+
+
+def job_spec(
+    cfg: DictConfig, place: tuple[str, str], name: str, allowed: Sequence[str]
+) -> tuple[JobSpec | None, list[str]]:
+    """The spec of job ``name`` and everything that is wrong with it.
+
+    Args:
+        cfg: The composed config.
+        place: Pipeline and job list that the job stands in.
+        name: Name of the job.
+        allowed: Patterns of allowed targets.
+    """
+    where = f"jobs.{name}"
+    try:
+        node = resolved(cfg.jobs, name, allowed)
+    except OmegaConfBaseException as error:
+        return None, [f"{where}: {str(error).splitlines()[0]}"]
+    if not isinstance(node, dict) or "_target_" not in node:
+        return None, [
+            f"{where}: has no hook; choose one with `- /hook@jobs.{name}: …` in the experiment's defaults"
+        ]
+    node = capped(node, OmegaConf.to_container(cfg.cap, resolve=True) if cfg.cap else {})
+    reserved = {key: node.pop(key, None) for key in RESERVED}
+    leaves, product, problems = _map(reserved["map"], where)
+    seeds, seed_argument, found = _seeds(reserved["seeds"], node, where, allowed)
+    problems += found
+    problems += _component_problems(node, [*leaves, seed_argument], where, allowed)
+    problems += _map_problems(node, leaves, where, allowed)
+    for spot, inner in components.nodes(reserved["compute"], f"{where}.compute"):
+        problems += components.problems(inner, spot, allowed)
+    usable = not problems
+    outputs = _outputs(node, leaves, bool(seeds), allowed)
+    lower = _lower_is_better(node, allowed) if usable else ()
+    spec = JobSpec(
+        name, *place, node, leaves, product, seeds, seed_argument, reserved["compute"], outputs, lower
+    )
+    if usable:
+        problems += _construct(spec, where, allowed)
+        _warn_unusual(spec, allowed)
+    return spec, problems
+
+
+def resolved(parent: DictConfig, key: str, allowed: Sequence[str]) -> Any:
+    """A node as plain data: all interpolations resolved but references and declared secrets."""
+    if OmegaConf.is_missing(parent, key):
+        return "???"
+    value = parent[key]
+    if not isinstance(value, DictConfig):
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    try:
+        secrets = components.secret_arguments(components.locate(value.get("_target_"), allowed))
+    except components.TargetError:  # not a component, or one whose target is reported later
+        secrets = set()
+    raw: Any = OmegaConf.to_container(value, resolve=False)
+    return {
+        str(name): raw[name] if name in secrets else resolved(value, str(name), allowed) for name in value
+    }
+
+
+def capped(node: Any, caps: Mapping[str, Any]) -> Any:
+    """``node`` with every argument that ``caps`` names at most that large, a list at most that long."""
+    if isinstance(node, list):
+        return [capped(item, caps) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    return {
+        key: _cap(capped(value, caps), caps[key]) if key in caps else capped(value, caps)
+        for key, value in node.items()
+    }
+
+
+def select(node: Any, place: str) -> Any:
+    """The value at a dotted place of plain data; ``None`` where there is none."""
+    for key in place.split(".") if place else []:
+        node = node.get(key) if isinstance(node, Mapping) else None
+    return node
+
+
+def near(name: str, known: Iterable[Any]) -> str:
+    """A hint for a wrong name: the nearest known one, else all."""
+    names = [str(item) for item in known]
+    close = difflib.get_close_matches(str(name), names, n=1)
+    return f" (did you mean {close[0]}?)" if close else f"; there are: {', '.join(names) or 'none'}"
+
+
+def _cap(value: Any, limit: Any) -> Any:
+    if isinstance(value, list):
+        return value[: int(limit)]
+    return min(value, limit) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _map(node: Any, where: str) -> tuple[dict[str, Any], bool, list[str]]:
+    """The leaves of ``map`` by dotted place, whether they multiply, and what is wrong."""
+    if node is None:
+        return {}, False, []
+    if not isinstance(node, dict):
+        return (
+            {},
+            False,
+            [f"{where}.map: expected the job's own structure with lists as leaves, given {node!r}"],
+        )
+    product = node.get("product", False)
+    leaves = dict(_leaves({key: value for key, value in node.items() if key != "product"}, ""))
+    lengths = {place: len(leaf) for place, leaf in leaves.items() if isinstance(leaf, list)}
+    problems = [
+        f"{where}.map.{place}: expected a list, or a reference to one, given {leaf!r}"
+        for place, leaf in leaves.items()
+        if not isinstance(leaf, (list, str)) or (isinstance(leaf, str) and not any(references(leaf)))
+    ]
+    problems += [f"{where}.map.{place}: is empty" for place, length in lengths.items() if not length]
+    if not product and len(set(lengths.values())) > 1:
+        given = ", ".join(f"{place} has {length}" for place, length in lengths.items())
+        problems.append(
+            f"{where}.map: zipped lists have unequal lengths: {given}; `product: true` multiplies"
+        )
+    if not isinstance(product, bool):
+        problems.append(f"{where}.map.product: expected true or false, given {product!r}")
+    return leaves, product is True, problems
+
+
+def _leaves(node: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        where = f"{place}.{key}".lstrip(".")
+        if isinstance(value, dict):
+            yield from _leaves(value, where)
+        else:
+            yield where, value
+
+
+def _component_problems(node: Any, later: Sequence[str], where: str, allowed: Sequence[str]) -> Iterator[str]:
+    """Problems of every component in a job; arguments that ``map`` or ``seeds`` gives are left to these."""
+    for place, inner in components.nodes(node, where):
+        here = place.removeprefix(where).lstrip(".")
+        given_later = [leaf.rpartition(".")[2] for leaf in later if leaf and leaf.rpartition(".")[0] == here]
+        yield from components.problems(inner, place, allowed, given_later)
+
+
+def _map_problems(node: Any, leaves: Mapping[str, Any], where: str, allowed: Sequence[str]) -> Iterator[str]:
+    """A leaf must be an argument of the component that it stands in, and its elements must fit it."""
+    for place, leaf in leaves.items():
+        parent = select(node, place.rpartition(".")[0])
+        argument = place.rpartition(".")[2]
+        spot = f"{where}.map.{place}"
+        if not isinstance(parent, Mapping):
+            yield f"{spot}: the job has no {place.rpartition('.')[0]!r}"
+            continue
+        try:
+            known = components.annotations(components.locate(parent.get("_target_"), allowed))
+        except components.TargetError:  # not a component, or one that is reported itself
+            continue
+        if argument not in known:
+            yield f"{spot}: {parent['_target_']} takes no argument {argument!r}{near(argument, known)}"
+            continue
+        for index, item in enumerate(leaf if isinstance(leaf, list) else []):
+            yield from components.value_problems(item, known[argument], f"{spot}.{index}")
+            for inner_spot, inner in components.nodes(item, f"{spot}.{index}"):
+                yield from components.problems(inner, inner_spot, allowed)
+
+
+def _seeds(
+    value: Any, node: Any, where: str, allowed: Sequence[str]
+) -> tuple[tuple[int, ...], str, list[str]]:
+    """The seeds, and the dotted place of the one argument that takes them.
+
+    A number counts up from the seed that the component is given, or from 0.
+    """
+    if value is None:
+        return (), "", []
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    seeds = list(range(value)) if is_number else value
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
+        return (), "", [f"{where}.seeds: expected a positive number or a list of integers, given {value!r}"]
+    places = [
+        f"{place}.seed".lstrip(".")
+        for place, inner in components.nodes(node, "")
+        if _takes_seed(inner, allowed)
+    ]
+    if len(places) != 1:
+        found = ", ".join(places) or "none"
+        return (), "", [f"{where}.seeds: needs one component with an argument `seed`, found {found}"]
+    first = select(node, places[0])
+    offset = first if is_number and isinstance(first, int) else 0
+    return tuple(seed + offset for seed in seeds), places[0], []
+
+
+def _takes_seed(node: Mapping[str, Any], allowed: Sequence[str]) -> bool:
+    try:
+        return "seed" in components.annotations(components.locate(node["_target_"], allowed))
+    except components.TargetError:  # reported where components are checked
+        return False
+
+
+def _outputs(
+    node: Any, leaves: Mapping[str, Any], has_seeds: bool, allowed: Sequence[str]
+) -> tuple[str, ...]:
+    """Names of a job's outputs; a component that is mapped itself is declared by its first element."""
+    whole = {
+        **node,
+        **{place: leaf[0] for place, leaf in leaves.items() if "." not in place and isinstance(leaf, list)},
+    }
+    try:
+        names = components.declared_outputs(whole, allowed)
+    except components.TargetError:
+        return ()
+    spread = [f"{name}_{kind}" for name in names for kind in ("std", "values")] if has_seeds else []
+    return (*names, *spread, *(["elements"] if leaves else []))
+
+
+def _lower_is_better(node: Any, allowed: Sequence[str]) -> tuple[str, ...]:
+    classes = [components.locate(inner["_target_"], allowed) for _, inner in components.nodes(node, "")]
+    return tuple(name for cls in classes for name in getattr(cls, "LOWER_IS_BETTER", ()))
+
+
+def _construct(spec: JobSpec, where: str, allowed: Sequence[str]) -> Iterator[str]:
+    """What constructors and ``check`` methods object to, of components that are complete by now."""
+    later = [place for place in (*spec.map, spec.seed_argument) if place]
+    for place, node in components.nodes(spec.config, where):
+        here = place.removeprefix(where).lstrip(".")
+        if (
+            not here
+            or any(leaf.startswith(f"{here}.") or leaf == here for leaf in later)
+            or any(references(dict(node)))
+        ):
+            continue
+        try:
+            component = components.build(node, allowed)
+            if hasattr(component, "check"):
+                component.check()
+        except Exception as error:  # whatever a constructor raises is the user's to read
+            cause = error.__cause__ or error
+            yield f"{place}: {str(cause).strip() or type(cause).__name__}"
+
+
+def _warn_unusual(spec: JobSpec, allowed: Sequence[str]) -> None:
+    usual = getattr(components.locate(spec.config["_target_"], allowed), "USUAL_LISTS", ())
+    if usual and spec.job_list not in usual:
+        log.warning(
+            "%s stands in %s; its hook usually stands in %s", spec.name, spec.job_list, " or ".join(usual)
+        )
