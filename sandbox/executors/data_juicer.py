@@ -15,7 +15,16 @@ from sandbox.job import Outputs
 from sandbox.recipes import process_list
 
 _WORKERS = Path(__file__).parent.parent / "workers"
-_OURS = ("dataset_path", "dataset", "export_path", "work_dir", "job_id", "np", "skip_op_error", "ds_cache_dir")
+_OURS = (
+    "dataset_path",
+    "dataset",
+    "export_path",
+    "work_dir",
+    "job_id",
+    "np",
+    "skip_op_error",
+    "ds_cache_dir",
+)
 
 
 class DataJuicerAnalyzer(BaseDataExecutor):
@@ -177,10 +186,18 @@ def _run_worker(worker: str, request: dict[str, Any], output_dir: Path, log_path
     with tempfile.TemporaryDirectory(dir=output_dir, prefix="cache-") as cache:
         request_path = Path(cache) / "request.json"
         request_path.write_text(
-            json.dumps({**request, "output_dir": str(output_dir.absolute()), "cache_dir": str(Path(cache).absolute())}),
+            json.dumps(
+                {
+                    **request,
+                    "output_dir": str(output_dir.absolute()),
+                    "cache_dir": str(Path(cache).absolute()),
+                }
+            ),
             encoding="utf-8",
         )
-        process.run([sys.executable, _WORKERS / worker, request_path], log_path=log_path, variables=_variables(cache))
+        process.run(
+            [sys.executable, _WORKERS / worker, request_path], log_path=log_path, variables=_variables(cache)
+        )
         result: dict[str, Any] = json.loads((Path(cache) / "result.json").read_text(encoding="utf-8"))
     return result
 

@@ -11,7 +11,7 @@ _SUFFIX = re.compile(r"__\d+$")
 
 
 def operator_name(key: str) -> str:
-    """The operator that a key of a ``process`` mapping stands for: ``text_length_filter__2`` is the second."""
+    """The operator of a key of a ``process`` mapping; ``text_length_filter__2`` is the second of its kind."""
     return _SUFFIX.sub("", key)
 
 
@@ -57,5 +57,7 @@ def _entry(item: Any, position: int) -> tuple[str, Any]:
     if isinstance(item, str):
         return item, {}
     if not isinstance(item, Mapping) or len(item) != 1:
-        raise ValueError(f"recipe.process[{position}]: expected one operator {{name: arguments}}, got {item!r}")
+        raise ValueError(
+            f"recipe.process[{position}]: expected one operator {{name: arguments}}, got {item!r}"
+        )
     return next((str(name), arguments) for name, arguments in item.items())

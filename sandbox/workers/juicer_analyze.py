@@ -13,7 +13,15 @@ from typing import Any
 import juicer_lines
 import juicer_session
 
-_SUMMARY = {"count": "count", "mean": "mean", "std": "std", "min": "min", "25%": "q25", "50%": "q50", "75%": "q75"}
+_SUMMARY = {
+    "count": "count",
+    "mean": "mean",
+    "std": "std",
+    "min": "min",
+    "25%": "q25",
+    "50%": "q50",
+    "75%": "q75",
+}
 
 
 def analyze(request: dict[str, Any]) -> dict[str, Any]:
@@ -38,7 +46,7 @@ def analyze(request: dict[str, Any]) -> dict[str, Any]:
 
 
 class _NoFigures:
-    """Stands in for the analyses that only draw, which take longer than the statistics of a small data set."""
+    """Stands in for the analyses that only draw, which takes longer than a small data set's statistics."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 

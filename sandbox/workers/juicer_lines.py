@@ -54,9 +54,13 @@ def prepare(source: Path, target: Path, text_keys: Sequence[str], media_keys: Se
         for number, text, sample in samples(source):
             for key in text_keys:
                 if not isinstance(sample.get(key), str):
-                    raise LineError(f"{source}:{number}: expected a text under {key!r}, got {sample.get(key)!r}")
+                    raise LineError(
+                        f"{source}:{number}: expected a text under {key!r}, got {sample.get(key)!r}"
+                    )
             edits = {key: _media(sample[key], key, source, number) for key in media_keys if sample.get(key)}
-            changed = {key: json.dumps(new, ensure_ascii=False) for key, new in edits.items() if new != sample[key]}
+            changed = {
+                key: json.dumps(new, ensure_ascii=False) for key, new in edits.items() if new != sample[key]
+            }
             if STATS in sample:
                 changed[STATS] = "{}"
             text = replace(text, changed) if changed else text

@@ -15,7 +15,9 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
     """Process the data set and return how many samples went in and came out."""
     dataset_path, num_samples = juicer_session.prepare(request)
     export_path = Path(request["cache_dir"]) / "processed.jsonl"
-    config = juicer_session.configure(request, dataset_path, export_path=str(export_path), export_type="jsonl")
+    config = juicer_session.configure(
+        request, dataset_path, export_path=str(export_path), export_type="jsonl"
+    )
     from data_juicer.core import DefaultExecutor
 
     processed = DefaultExecutor(config).run()
