@@ -11,7 +11,7 @@ _SUFFIX = re.compile(r"__\d+$")
 
 
 def operator_name(key: str) -> str:
-    """The operator that a key of a ``process`` mapping stands for: ``text_length_filter__2`` is the second."""
+    """The operator of a key of a ``process`` mapping; ``text_length_filter__2`` is the second of its kind."""
     return _SUFFIX.sub("", key)
 
 

@@ -46,7 +46,7 @@ def analyze(request: dict[str, Any]) -> dict[str, Any]:
 
 
 class _NoFigures:
-    """Stands in for the analyses that only draw, which take longer than the statistics of a small data set."""
+    """Stands in for the analyses that only draw, which takes longer than a small data set's statistics."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 

@@ -93,7 +93,7 @@ def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> A
 
 
 def import_data_juicer() -> None:
-    """Import ``data_juicer.core`` without its executors for Ray, which only the recipe's ``executor_type`` needs.
+    """Import ``data_juicer.core`` without its executors for Ray, which are not used here.
 
     Importing them imports Ray, and Data-Juicer would install it at this point where it is missing.
     """

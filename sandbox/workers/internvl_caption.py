@@ -1,0 +1,69 @@
+"""Worker: write a caption for every picture of a COCO-format annotation file.
+
+Request: ``model_path``, ``annotation_path``, ``image_dir``, ``captions_path`` (written, COCO results format),
+``prompt``, ``max_new_tokens``, ``num_beams``, ``batch_size``, ``max_tiles``, ``precision``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import worker_start
+
+
+def main(request: dict[str, Any]) -> None:
+    """Caption all pictures, and write the file at the end in one piece."""
+    import torch
+    from internvl_data import PictureReader, collate
+    from internvl_model import chat, load_model, load_processor, use_bf16
+
+    worker_start.imports_done()
+    annotation_path = Path(request["annotation_path"])
+    pictures = json.loads(annotation_path.read_text(encoding="utf-8"))["images"]
+    processor = load_processor(request["model_path"])
+    dtype = torch.bfloat16 if use_bf16(request["precision"]) else torch.float32
+    model = load_model(request["model_path"], dtype).eval()
+    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    reader = PictureReader(processor, request["max_tiles"])
+
+    def encode(picture: Mapping[str, Any]) -> dict[str, Any]:
+        path = str(Path(request["image_dir"]) / picture["file_name"])
+        pixels = reader.read(path, f"{annotation_path}: image {picture['id']}")
+        text = chat(processor, request["prompt"], len(pixels))
+        return {"input_ids": processor.tokenizer(text)["input_ids"], "pixel_values": pixels.to(dtype)}
+
+    captions: list[dict[str, Any]] = []
+    size = request["batch_size"]
+    for begin in range(0, len(pictures), size):
+        part = pictures[begin : begin + size]
+        batch = collate([encode(picture) for picture in part], processor.tokenizer.pad_token_id, left=True)
+        texts = generate(model, processor, batch, request)
+        captions += [
+            {"image_id": picture["id"], "caption": text} for picture, text in zip(part, texts, strict=True)
+        ]
+        print(f"{len(captions)} of {len(pictures)} pictures captioned", flush=True)
+    partial = Path(request["captions_path"] + ".partial")
+    partial.write_text(json.dumps(captions, ensure_ascii=False), encoding="utf-8")
+    partial.replace(request["captions_path"])
+
+
+def generate(model: Any, processor: Any, batch: Mapping[str, Any], request: Mapping[str, Any]) -> list[str]:
+    """One caption a picture, by greedy or beam search: the same every time."""
+    import torch
+
+    with torch.inference_mode():
+        tokens = model.generate(
+            **{name: value.to(model.device) for name, value in batch.items()},
+            max_new_tokens=request["max_new_tokens"],
+            num_beams=request["num_beams"],
+            do_sample=False,
+        )
+    new = tokens[:, batch["input_ids"].shape[1] :]
+    return [text.strip() for text in processor.batch_decode(new, skip_special_tokens=True)]
+
+
+if __name__ == "__main__":
+    worker_start.start(main)

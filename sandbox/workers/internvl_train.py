@@ -1,0 +1,86 @@
+"""Worker: fine-tune an InternVL checkpoint, fully or with LoRA.
+
+Request: ``model_path``, ``output_dir`` (receives ``checkpoint/``, with LoRA also ``adapter/``, meanwhile
+``checkpoints/``), ``train_meta``, ``eval_meta`` (InternVL's meta files) and the arguments of
+:class:`sandbox.executors.internvl_training.InternVLTraining` by their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import worker_start
+
+_LANGUAGE_MODEL_LINEARS = (
+    r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
+)
+"""Names the tower: the vision tower has layers of the same names."""
+
+
+def main(request: dict[str, Any]) -> None:
+    """Train, and write the result as one full checkpoint."""
+    import torch
+    from internvl_model import load_model, load_processor, save_processor, use_bf16
+    from internvl_trainer import train
+    from transformers import set_seed
+
+    worker_start.imports_done()
+    set_seed(request["seed"])
+    # Frozen weights may rest in bfloat16; trained ones stay in float32 and are cast while computing.
+    in_half = bool(request["lora_rank"]) and use_bf16(request["precision"])
+    processor = load_processor(request["model_path"])
+    model = load_model(request["model_path"], torch.bfloat16 if in_half else torch.float32)
+    model = prepare(model, request)
+    trainer = train(model, processor, request)
+    if not trainer.is_world_process_zero():
+        return
+    output_dir = Path(request["output_dir"])
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    if request["lora_rank"]:
+        model.save_pretrained(output_dir / "adapter")
+        model = model.merge_and_unload()
+    model.save_pretrained(output_dir / "checkpoint")
+    save_processor(processor, output_dir / "checkpoint")
+
+
+def prepare(model: Any, request: Mapping[str, Any]) -> Any:
+    """Freeze the parts that the request names, and add adapters to the language model if it asks."""
+    if request["lora_rank"]:
+        return add_lora(model, request)
+    parts = {
+        "freeze_language_model": (model.model.language_model, model.lm_head),
+        "freeze_mlp": (model.model.multi_modal_projector,),
+        "freeze_vision_tower": (model.model.vision_tower,),
+    }
+    for argument, modules in parts.items():
+        for module in modules:
+            module.requires_grad_(not request[argument])
+    return model
+
+
+def add_lora(model: Any, request: Mapping[str, Any]) -> Any:
+    """Adapters on the language model's linear layers; parts that are not frozen train as a whole beside them.
+
+    Rank r, alpha 2r and dropout 0.05 follow InternVL's ``use_llm_lora``.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    whole = {"freeze_mlp": "multi_modal_projector", "freeze_vision_tower": "vision_tower"}
+    rank = request["lora_rank"]
+    config = LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.05,
+        target_modules=_LANGUAGE_MODEL_LINEARS,
+        modules_to_save=[module for argument, module in whole.items() if not request[argument]] or None,
+        task_type="CAUSAL_LM",
+    )
+    if request["gradient_checkpointing"]:
+        model.enable_input_require_grads()
+    return get_peft_model(model, config)
+
+
+if __name__ == "__main__":
+    worker_start.start(main)

@@ -1,0 +1,327 @@
+"""Construction, combination, downsampling and ranking of data pools."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.pools.combination import DataPoolCombination
+from sandbox.pools.construction import DataPoolConstruction
+from sandbox.pools.downsampling import DataPoolDownsampling
+from sandbox.pools.ranking import DataPoolRanking
+
+MakePool = Callable[..., Path]
+STATS = "__dj__stats__"
+
+
+@pytest.fixture
+def make_pool(tmp_path: Path) -> MakePool:
+    def make(name: str, lines: list[str]) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        return path
+
+    return make
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    (tmp_path / "out").mkdir()
+    return tmp_path / "out"
+
+
+def sample(number: int, **stats: Any) -> str:
+    # odd spelling on purpose: it must come out as it went in
+    return f'{{"id":{number}, "text" : "é\\u00e9 1.50",  "{STATS}": {json.dumps(stats)}}}'
+
+
+def ids(path: Path) -> list[int]:
+    return [json.loads(line)["id"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+# construction
+
+
+def test_construction_splits_by_every_statistic_into_low_middle_high(make_pool: MakePool, out: Path) -> None:
+    data = make_pool("my.data.v1.jsonl", [sample(i, a=9 - i, b=[i % 3, i % 3]) for i in range(10)])
+    made = DataPoolConstruction(data).run(output_dir=out)
+    assert made["names"] == ["a_low", "a_middle", "a_high", "b_low", "b_middle", "b_high"]
+    assert [path.name for path in made["paths"]] == [f"my.data.v1_{name}.jsonl" for name in made["names"]]
+    assert [ids(path) for path in made["paths"]] == [
+        [9, 8, 7],
+        [6, 5, 4],
+        [3, 2, 1, 0],
+        [0, 3, 6],
+        [9, 1, 4],
+        [7, 2, 5, 8],
+    ]
+    assert made["pools"]["a"] == dict(zip(("low", "middle", "high"), made["paths"], strict=False))
+
+
+def test_construction_keeps_every_byte_of_a_line(make_pool: MakePool, out: Path) -> None:
+    lines = [sample(i, a=i) for i in range(6)]
+    made = DataPoolConstruction(make_pool("d.jsonl", lines)).run(output_dir=out)
+    written = [line for path in made["paths"] for line in path.read_text(encoding="utf-8").splitlines()]
+    assert written == lines
+
+
+def test_construction_cuts_at_given_ratios(make_pool: MakePool, out: Path) -> None:
+    data = make_pool("d.jsonl", [sample(i, a=i) for i in range(10)])
+    made = DataPoolConstruction(data, split_ratios=[0.25]).run(output_dir=out)
+    assert [path.name for path in made["paths"]] == ["d_a_0.jsonl", "d_a_1.jsonl"]
+    assert [len(ids(path)) for path in made["paths"]] == [2, 8]
+
+
+def test_construction_cuts_every_split_num_samples(make_pool: MakePool, out: Path) -> None:
+    data = make_pool("d.jsonl", [sample(i, a=i) for i in range(10)])
+    made = DataPoolConstruction(data, split_num=3).run(output_dir=out)
+    assert made["names"] == ["a_0", "a_1", "a_2", "a_3"]
+    assert [len(ids(path)) for path in made["paths"]] == [3, 3, 3, 1]
+
+
+def test_construction_makes_equal_pools_and_random_controls_of_that_size(
+    make_pool: MakePool, out: Path
+) -> None:
+    data = make_pool("d.jsonl", [sample(i, a=i) for i in range(11)])
+    made = DataPoolConstruction(data, equal_size=True, num_random=2).run(output_dir=out)
+    assert made["names"] == ["a_low", "a_middle", "a_high", "random_0", "random_1"]
+    assert [len(set(ids(path))) for path in made["paths"]] == [3, 3, 3, 3, 3]
+    assert set(ids(made["paths"][2])) <= {7, 8, 9, 10}
+    assert ids(made["paths"][3]) != ids(made["paths"][4])
+
+
+def test_construction_names_a_single_control_random(make_pool: MakePool, out: Path) -> None:
+    data = make_pool("d.jsonl", [sample(i, a=i) for i in range(9)])
+    made = DataPoolConstruction(data, num_random=1).run(output_dir=out)
+    assert made["names"][-1] == "random"
+    assert made["pools"]["random"] == {"0": out / "d_random.jsonl"}
+
+
+def test_random_controls_are_the_same_on_every_machine(make_pool: MakePool, out: Path) -> None:
+    data = make_pool("d.jsonl", [sample(i, a=i) for i in range(30)])
+    made = DataPoolConstruction(data, num_random=1, seed=7).run(output_dir=out)
+    assert ids(made["paths"][-1]) == [1, 3, 6, 8, 10, 11, 14, 21, 24, 25]
+
+
+def test_construction_reports_statistics_that_are_not_numeric(make_pool: MakePool, out: Path) -> None:
+    data = make_pool("d.jsonl", [sample(i, a=i, lang="en", seen=True) for i in range(3)])
+    made = DataPoolConstruction(data).run(output_dir=out)
+    assert made["left_out"] == ["lang", "seen"]
+    assert list(made["pools"]) == ["a"]
+
+
+def test_construction_takes_the_statistics_asked_for(make_pool: MakePool, out: Path) -> None:
+    data = make_pool("d.jsonl", [sample(i, a=i, b=i, c=i) for i in range(3)])
+    assert list(DataPoolConstruction(data, statistics=["c", "a"]).run(output_dir=out)["pools"]) == ["c", "a"]
+    assert list(DataPoolConstruction(data, ignore_stats=["a", "c"]).run(output_dir=out)["pools"]) == ["b"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lines", "message"),
+    [
+        ({}, [sample(0, a=1), sample(1), sample(2, a=3)], "sample 2 lacks the statistic 'a'"),
+        ({}, [sample(0), sample(1, a=1), sample(2, a=3)], "sample 1 lacks the statistic 'a'"),
+        ({}, [sample(0, a=1), sample(1, a=math.nan), sample(2, a=3)], "sample 2 lacks the statistic 'a'"),
+        ({}, [sample(0, a=[1]), sample(1, a=[]), sample(2, a=[3])], "sample 2 lacks the statistic 'a'"),
+        ({}, [sample(0, a=1), sample(1, a="x"), sample(2, a=3)], "sample 2 lacks the statistic 'a'"),
+        ({}, [sample(0, a=1), '{"id": 1, }', sample(2, a=3)], "sample 2: not valid JSON"),
+        ({}, [sample(0, a=1), "nonsense"], ":2: expected a JSON object"),
+        ({}, ['{"id": 1}'], "sample 1 has no statistics"),
+        ({}, [sample(0, a=1), sample(1, a=2)], "2 samples are too few for 3 pools"),
+        ({}, [sample(i, lang="en") for i in range(3)], "no numeric statistic"),
+        ({}, [], "the data pool is empty"),
+        ({"statistics": ["b"]}, [sample(i, a=i) for i in range(3)], "no statistic b; available: a"),
+        ({"statistics": ["l"]}, [sample(i, l="en") for i in range(3)], "not numeric.*: l"),
+    ],
+)
+def test_construction_refuses_data_it_cannot_split(
+    make_pool: MakePool, out: Path, arguments: dict[str, Any], lines: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        DataPoolConstruction(make_pool("d.jsonl", lines), **arguments).run(output_dir=out)
+    assert not list(out.iterdir())
+
+
+@pytest.mark.parametrize("ratios", [[0], [1], [0.5, 0.2], [0.2, 0.2], [], ["x"], [-0.1, 0.5], ["1/0"]])
+def test_construction_refuses_ratios_that_do_not_cut(tmp_path: Path, ratios: list[Any]) -> None:
+    with pytest.raises(ValueError, match="split_ratios"):
+        DataPoolConstruction(tmp_path / "d.jsonl", split_ratios=ratios)
+
+
+# combination
+
+
+def test_combination_writes_all_intersections(make_pool: MakePool, out: Path) -> None:
+    pools = [
+        make_pool("d_a_high.jsonl", [sample(i) for i in (3, 2, 1)]),
+        make_pool("d_b_low.jsonl", [sample(i) for i in (1, 2, 4)]),
+        make_pool("d_c_low.jsonl", [sample(i) for i in (4, 2)]),
+    ]
+    made = DataPoolCombination(pools).run(output_dir=out)
+    assert made["names"] == ["top_1", "top_2", "top_3", "top_1_2", "top_1_3", "top_2_3", "top_1_2_3"]
+    assert [ids(path) for path in made["paths"]] == [[3, 2, 1], [1, 2, 4], [4, 2], [2, 1], [2], [2, 4], [2]]
+    assert made["paths"][3].name == "d_top_1_2_num_2.jsonl"
+    assert made["left_out"] == []
+
+
+def test_combination_reports_empty_intersections(make_pool: MakePool, out: Path) -> None:
+    pools = [make_pool("a.jsonl", [sample(1)]), make_pool("b.jsonl", [sample(2)])]
+    made = DataPoolCombination(pools).run(output_dir=out)
+    assert (made["names"], made["left_out"]) == (["top_1", "top_2"], ["top_1_2"])
+    assert len(list(out.iterdir())) == 2
+
+
+def test_combination_by_a_key_takes_the_best_pools_lines(make_pool: MakePool, out: Path) -> None:
+    pools = [
+        make_pool("a.jsonl", ['{"id": 1, "meta": {"n": 7}, "from": "a"}']),
+        make_pool("b.jsonl", ['{"id": 1, "meta": {"n": 7}, "from": "b"}', '{"id": 2, "meta": {"n": 8}}']),
+    ]
+    made = DataPoolCombination(pools, key="meta.n").run(output_dir=out)
+    assert [json.loads(line)["from"] for line in made["paths"][2].read_text().splitlines()] == ["a"]
+    with pytest.raises(ValueError, match=r"b\.jsonl: sample 2 has no 'from'"):
+        DataPoolCombination(pools, key="from").run(output_dir=out)
+
+
+# downsampling
+
+
+def test_downsampling_cuts_to_the_smallest_and_keeps_order(make_pool: MakePool, out: Path) -> None:
+    pools = [
+        make_pool("a.jsonl", [sample(i) for i in range(20)]),
+        make_pool("b.jsonl", [sample(i) for i in (9, 3)]),
+    ]
+    paths = DataPoolDownsampling(pools).run(output_dir=out)["paths"]
+    assert [path.name for path in paths] == ["a_2.jsonl", "b_2.jsonl"]
+    assert ids(paths[0]) == sorted(ids(paths[0]))
+    assert ids(paths[1]) == [9, 3]
+
+
+def test_downsampling_keeps_a_small_pool_whole(make_pool: MakePool, out: Path) -> None:
+    pools = [make_pool("a.jsonl", [sample(i) for i in range(20)]), make_pool("b.jsonl", [sample(1)])]
+    paths = DataPoolDownsampling(pools, num_samples=5).run(output_dir=out)["paths"]
+    assert [len(ids(path)) for path in paths] == [5, 1]
+
+
+def test_downsampling_depends_on_the_seed_alone(make_pool: MakePool, out: Path) -> None:
+    pool = make_pool("a.jsonl", [sample(i) for i in range(20)])
+    drawn = [ids(DataPoolDownsampling([pool], 5, seed=s).run(output_dir=out)["paths"][0]) for s in (0, 0, 1)]
+    assert drawn[0] == drawn[1] == [3, 5, 7, 12, 15]
+    assert drawn[0] != drawn[2]
+
+
+def test_pools_of_one_name_do_not_overwrite_each_other(make_pool: MakePool, out: Path) -> None:
+    pools = [make_pool(f"{folder}/a.jsonl", [sample(i)]) for i, folder in enumerate("xy")]
+    paths = DataPoolDownsampling(pools).run(output_dir=out)["paths"]
+    assert [ids(path) for path in paths] == [[0], [1]]
+
+
+def test_a_missing_pool_is_an_error(make_pool: MakePool, tmp_path: Path, out: Path) -> None:
+    pools = [make_pool("a.jsonl", [sample(1)]), tmp_path / "b.jsonl"]
+    for manipulator in (
+        DataPoolDownsampling(pools),
+        DataPoolCombination(pools),
+        DataPoolRanking(pools, [1, 2]),
+        DataPoolConstruction(pools[1]),
+    ):
+        with pytest.raises(FileNotFoundError, match=r"b\.jsonl"):
+            manipulator.run(output_dir=out)
+
+
+def test_relative_media_paths_are_refused_with_their_line(make_pool: MakePool, out: Path) -> None:
+    lines = ['{"text": "a", "images": ["/x/y.png"]}', '{"text": "b", "images": ["y.png"]}']
+    with pytest.raises(ValueError, match=r":2: media paths of a pool must be absolute.*y\.png"):
+        DataPoolDownsampling([make_pool("a.jsonl", lines)]).run(output_dir=out)
+
+
+def test_a_pool_that_cannot_be_written_leaves_nothing_under_its_name(
+    make_pool: MakePool, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        DataPoolDownsampling([make_pool("a.jsonl", [sample(1)])]).run(output_dir=out)
+    assert not list(out.glob("*.jsonl"))
+
+
+@pytest.mark.parametrize("paths", ["a.jsonl", [], Path("a.jsonl")])
+def test_dataset_paths_must_be_a_list(paths: Any) -> None:
+    for manipulator in (DataPoolDownsampling, DataPoolCombination):
+        with pytest.raises(ValueError, match="dataset_paths"):
+            manipulator(paths)
+
+
+# ranking
+
+
+@pytest.fixture
+def three(make_pool: MakePool) -> list[Path]:
+    return [make_pool(f"{name}.jsonl", [sample(1)]) for name in "abc"]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "arguments", "order", "scores"),
+    [
+        ([1, 3, 2], {}, [1, 2, 0], [3, 2, 1]),
+        ([1, 3, 2], {"descending": False, "top_n": 2}, [0, 2], [1, 2]),
+        ([2, 2, 2], {}, [0, 1, 2], [2, 2, 2]),
+        ([2, 1, 2], {"descending": False}, [1, 0, 2], [1, 2, 2]),
+        ([[1, 3], [2, 4], [0, 0]], {}, [1, 0, 2], [3, 2, 0]),
+        ([{"t": {"c": x}} for x in (1, 3, 2)], {"keys": "t.c"}, [1, 2, 0], [3, 2, 1]),
+        ([{"c": 1, "b": x} for x in (1, 3, 2)], {"keys": ["c", "b"]}, [1, 2, 0], [[1, 3], [1, 2], [1, 1]]),
+        ([[{"c": x}, {"c": 0}] for x in (1, 3, 2)], {"keys": ["c"]}, [1, 2, 0], [1.5, 1, 0.5]),
+        ([{"c": [x, 0]} for x in (1, 3, 2)], {"keys": ["c"], "top_n": 1}, [1], [1.5]),
+    ],
+    ids=[
+        "numbers",
+        "ascending",
+        "ties",
+        "ties-ascending",
+        "seeds",
+        "path",
+        "two-keys",
+        "seeds-of-maps",
+        "lists",
+    ],
+)
+def test_ranking_orders_pools(
+    three: list[Path],
+    out: Path,
+    metrics: list[Any],
+    arguments: dict[str, Any],
+    order: list[int],
+    scores: list[Any],
+) -> None:
+    ranked = DataPoolRanking(three, metrics, **arguments).run(output_dir=out)
+    assert ranked["order"] == order
+    assert ranked["scores"] == scores
+    assert ranked["paths"] == [three[position] for position in order]
+    assert ranked["best_path"] == three[order[0]]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "arguments", "message"),
+    [
+        ([1, 2], {}, "one entry per pool, 3, got 2"),
+        ([1, 2, 3], {"top_n": 4}, "top_n.*3, got 4"),
+        ([1, 2, 3], {"top_n": 0}, "top_n"),
+        ([1, math.nan, 3], {}, r"b\.jsonl: expected a finite number, got nan"),
+        ([1, None, 3], {}, r"b\.jsonl: expected a finite number, got None"),
+        ([1, [], 3], {}, r"b\.jsonl: an empty list"),
+        ([{"c": 1}] * 3, {}, "name the score with keys"),
+        ([{"c": 1}] * 3, {"keys": "CIDEr"}, "there is no 'CIDEr'; available: c"),
+        ({"a": 1}, {}, "metrics: expected a list"),
+    ],
+)
+def test_ranking_refuses_metrics_that_do_not_fit(
+    three: list[Path], out: Path, metrics: Any, arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        DataPoolRanking(three, metrics, **arguments).run(output_dir=out)
