@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,30 @@ def _coco(images: list[CaptionedImage]) -> dict[str, Any]:
         for number, (image_id, caption) in enumerate(captions)
     ]
     return {"info": {}, "licenses": [], "type": "captions", "images": entries, "annotations": annotations}
+
+
+def picture_size(path: Path, decode: bool) -> tuple[int, int]:
+    """Width and height of a picture in pixels, from its header; with ``decode`` the rest is read as well.
+
+    Raises:
+        ValueError: The picture cannot be decoded.
+    """
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            size = image.size
+            if decode:
+                image.draft(
+                    "RGB", (size[0] // 8, size[1] // 8)
+                )  # JPEG: several times faster, reads all bytes
+                image.load()
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"the picture {path} cannot be decoded: {error}") from error
+    return size
+
+
+def listing(values: Collection[object]) -> str:
+    """The first five values, for a message."""
+    named = ", ".join(str(value) for value in islice(values, 5))
+    return named if len(values) <= 5 else f"{named}, …"

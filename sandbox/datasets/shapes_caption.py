@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from sandbox.datasets import CAPTION_OUTPUTS, CaptionedImage, write_splits
-from sandbox.datasets.shapes_scenes import describe, draw_scene, render
+from sandbox.datasets.shapes_scenes import Scene, describe, draw_scene, render
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import Outputs
 
@@ -75,10 +75,15 @@ class ShapesCaption(BaseDataExecutor):
         strip: float = 0.15,
         seed: int = 0,
     ) -> None:
-        self.counts = dict(warmup=num_warmup, train=num_train, selection=num_selection, report=num_report)
+        self.counts = {
+            "warmup": num_warmup,
+            "train": num_train,
+            "selection": num_selection,
+            "report": num_report,
+        }
         self.num_captions = num_captions
         self.image_size = image_size
-        self.dirt = dict(junk=junk, mismatch=mismatch, blur=blur, tiny=tiny, strip=strip)
+        self.dirt = {"junk": junk, "mismatch": mismatch, "blur": blur, "tiny": tiny, "strip": strip}
         self.seed = seed
         self._check_arguments()
 
@@ -140,7 +145,7 @@ class ShapesCaption(BaseDataExecutor):
         return dirt
 
 
-def _another(number: int, scenes: list[object], rng: random.Random) -> int:
+def _another(number: int, scenes: list[Scene], rng: random.Random) -> int:
     """The number of a picture with another scene, or of any other picture where there is none."""
     others = [other for other in range(len(scenes)) if scenes[other] != scenes[number]]
     return rng.choice(others or [other for other in range(len(scenes)) if other != number])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sandbox import process
 from sandbox.evaluators import BaseEvaluator
+from sandbox.evaluators.coco_caption_java import meteor, ptb_tokens
 from sandbox.job import Outputs
 
 METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
@@ -20,20 +21,6 @@ JAVA_FREE_SUFFIX = "_nojava"
 Scores = dict[str, tuple[float, list[float]]]
 """By metric: the score of all captions together, and each caption's own."""
 
-_JAVA_OPTIONS = (
-    "-XX:TieredStopAtLevel=1",  # short programs: the optimising compiler costs more than it gives
-    "-XX:+UseSerialGC",
-    "-Xmx2G",
-    "-Dfile.encoding=UTF-8",
-    "-Duser.language=en",  # METEOR reads numbers in the locale's way and fails on "0,5"
-    "-Duser.country=US",
-)
-# pycocoevalcap.tokenizer.ptbtokenizer.PUNCTUATIONS
-_PUNCTUATION = frozenset(
-    ("''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";")
-)
-_SEGMENT = re.compile(r"^Segment (\d+) score:\s+(\S+)$", re.MULTILINE)
-_FINAL = re.compile(r"^Final score:\s+(\S+)$", re.MULTILINE)
 _NAMED_AT_MOST = 5
 
 
@@ -69,19 +56,20 @@ class COCOCaptionEvaluator(BaseEvaluator):
         if shutil.which(self.java) is None:
             raise ValueError(
                 f"the program {self.java!r} is not there: install Java (Debian: apt-get install "
-                "default-jre-headless) or choose evaluator coco_caption_java_free, whose scores have names of "
-                "their own and are not comparable"
+                "default-jre-headless) or choose the evaluator coco_caption_java_free, whose scores have "
+                "names of their own and cannot be compared with these"
             )
 
     def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
         """Score the captions in ``eval_obj``, a path of COCO results: ``[{"image_id", "caption"}, …]``."""
         self.check()
-        references, candidates = _read(self.annotation_path, Path(eval_obj))
-        flat = [caption for captions in references.values() for caption in captions]
-        tokens = _ptb_tokens(self.java, [*flat, *candidates.values()], output_dir)
+        references, candidates = _read(self.annotation_path, eval_type, eval_obj)
+        tokens = ptb_tokens(self.java, _in_a_row(references, candidates), output_dir)
         tokenized = _regroup(tokens, references)
-        scores = _score(*tokenized) | {"METEOR": _meteor(self.java, *tokenized, output_dir)}
-        return _outputs({metric: scores[metric] for metric in METRICS}, references, output_dir)
+        single = [lines[0] for lines in tokenized[1].values()]
+        scores = _score(*tokenized)
+        scores["METEOR"] = meteor(self.java, list(tokenized[0].values()), single, output_dir)
+        return _outputs({metric: scores[metric] for metric in METRICS}, list(references), output_dir)
 
 
 class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
@@ -113,11 +101,10 @@ class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
     def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
         """Score the captions in ``eval_obj``, a path of COCO results: ``[{"image_id", "caption"}, …]``."""
         self.check()
-        references, candidates = _read(self.annotation_path, Path(eval_obj))
-        flat = [caption for captions in references.values() for caption in captions]
-        tokens = [_regex_tokens(caption) for caption in [*flat, *candidates.values()]]
+        references, candidates = _read(self.annotation_path, eval_type, eval_obj)
+        tokens = [_regex_tokens(caption) for caption in _in_a_row(references, candidates)]
         scores = _score(*_regroup(tokens, references))
-        return _outputs(scores, references, output_dir, suffix=JAVA_FREE_SUFFIX)
+        return _outputs(scores, list(references), output_dir, suffix=JAVA_FREE_SUFFIX)
 
 
 def _check_pycocoevalcap() -> None:
@@ -125,38 +112,53 @@ def _check_pycocoevalcap() -> None:
         raise ValueError("pycocoevalcap is not installed; pip install 'sandbox[caption]'")
 
 
-def _read(annotation_path: Path, captions_path: Path) -> tuple[dict[Any, list[str]], dict[Any, str]]:
+def _read(
+    annotation_path: Path, eval_type: str | None, eval_obj: Any
+) -> tuple[dict[Any, list[str]], dict[Any, str]]:
     """References and candidates by picture id, in the same order; white space is single blanks."""
+    if eval_type is not None:
+        raise ValueError(f"eval_type is {eval_type!r}; captions are scored in one way only, expected none")
+    if not isinstance(eval_obj, str | Path):
+        raise ValueError(f"eval_obj is {eval_obj!r}; expected the path of one file of captions")
+    references = _read_references(annotation_path)
+    return references, _read_candidates(Path(eval_obj), references)
+
+
+def _read_references(path: Path) -> dict[Any, list[str]]:
     try:
-        content = json.loads(annotation_path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
         references: dict[Any, list[str]] = {image["id"]: [] for image in content["images"]}
-        for annotation in content["annotations"]:
-            references[annotation["image_id"]].append(_one_line(annotation["caption"]))
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f"{annotation_path} is no COCO caption annotation file: {error!r}") from error
-    bare = [image_id for image_id, captions in references.items() if not captions]
-    if bare or not references:
-        raise ValueError(
-            f"{annotation_path}: {len(bare)} pictures have no reference, the first: {_first(bare)}"
-        )
-    return references, _read_candidates(captions_path, references)
+        rows = [(row["image_id"], _one_line(row["caption"])) for row in content["annotations"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is no COCO caption annotation file: {error!r}") from error
+    if not references:
+        raise ValueError(f"{path} lists no pictures")
+    _refuse(
+        path, "references are for pictures that it does not list", [i for i, _ in rows if i not in references]
+    )
+    for image_id, caption in rows:
+        references[image_id].append(caption)
+    _refuse(path, "pictures have no reference", [i for i, captions in references.items() if not captions])
+    return references
 
 
 def _read_candidates(path: Path, references: dict[Any, list[str]]) -> dict[Any, str]:
     try:
         rows = [(row["image_id"], _one_line(row["caption"])) for row in json.loads(path.read_bytes())]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{path} is no list of {{"image_id", "caption"}}: {error!r}') from error
-    candidates = dict(rows)
-    problems = {
-        "are for pictures without references": [key for key in candidates if key not in references],
-        "are missing, for the pictures": [key for key in references if key not in candidates],
-        "come twice, for the pictures": _repeated([key for key, _ in rows]),
-    }
-    for problem, image_ids in problems.items():
-        if image_ids:
-            raise ValueError(f"{path}: {len(image_ids)} captions {problem}: {_first(image_ids)}")
-    return {image_id: candidates[image_id] for image_id in references}
+    counts = Counter(image_id for image_id, _ in rows)
+    _refuse(path, "captions are for pictures without references", [i for i in counts if i not in references])
+    _refuse(path, "pictures have several captions", [i for i, count in counts.items() if count > 1])
+    _refuse(path, "pictures of the references have no caption", [i for i in references if i not in counts])
+    captions = dict(rows)
+    return {image_id: captions[image_id] for image_id in references}
+
+
+def _refuse(path: Path, problem: str, image_ids: Sequence[Any]) -> None:
+    if image_ids:
+        named = ", ".join(repr(image_id) for image_id in image_ids[:_NAMED_AT_MOST])
+        raise ValueError(f"{path}: {len(image_ids)} {problem}, the first: {named}")
 
 
 def _one_line(caption: object) -> str:
@@ -166,40 +168,9 @@ def _one_line(caption: object) -> str:
     return " ".join(caption.split())
 
 
-def _repeated(values: Sequence[Any]) -> list[Any]:
-    seen: set[Any] = set()
-    return [value for value in values if value in seen or seen.add(value)]  # type: ignore[func-returns-value]
-
-
-def _first(values: Sequence[Any]) -> str:
-    return ", ".join(str(value) for value in values[:_NAMED_AT_MOST])
-
-
-def _ptb_tokens(java: str, captions: Sequence[str], output_dir: Path) -> list[str]:
-    """Captions as lower-case PTB tokens between blanks, without punctuation."""
-    captions_path, tokens_path = output_dir / "captions.txt", output_dir / "tokens.txt"
-    captions_path.write_text("".join(f"{caption}\n" for caption in captions), encoding="utf-8")
-    # The program takes pairs of files from a list; a pair on the command line is two inputs.
-    (output_dir / "tokenizer_files.txt").write_text("captions.txt\ttokens.txt\n", encoding="utf-8")
-    jar = _pycocoevalcap_dir() / "tokenizer" / "stanford-corenlp-3.4.1.jar"
-    tokenizer = (
-        "edu.stanford.nlp.process.PTBTokenizer",
-        "-preserveLines",
-        "-lowerCase",
-        "-encoding",
-        "UTF-8",
-    )
-    process.run(
-        [java, *_JAVA_OPTIONS, "-cp", jar, *tokenizer, "-ioFileList", "tokenizer_files.txt"],
-        log_path=output_dir / "tokenizer.log",
-        cwd=output_dir,
-    )
-    lines = tokens_path.read_text(encoding="utf-8").split("\n")[:-1]
-    if len(lines) != len(captions):
-        raise RuntimeError(
-            f"the PTB tokenizer made {len(lines)} lines of {len(captions)} captions: {tokens_path}"
-        )
-    return [" ".join(word for word in line.split() if word not in _PUNCTUATION) for line in lines]
+def _in_a_row(references: dict[Any, list[str]], candidates: dict[Any, str]) -> list[str]:
+    """All references, then all candidates: one start of the tokenizer for both."""
+    return [caption for captions in references.values() for caption in captions] + list(candidates.values())
 
 
 def _regroup(
@@ -225,44 +196,7 @@ def _score(references: dict[Any, list[str]], candidates: dict[Any, list[str]]) -
     return scores
 
 
-def _meteor(
-    java: str, references: dict[Any, list[str]], candidates: dict[Any, list[str]], output_dir: Path
-) -> tuple[float, list[float]]:
-    """METEOR 1.5 on files. It wants equally many references for all: the last one is repeated.
-
-    That changes nothing, as METEOR scores against the best reference.
-    """
-    most = max(len(captions) for captions in references.values())
-    padded = [
-        line for captions in references.values() for line in captions + captions[-1:] * (most - len(captions))
-    ]
-    (output_dir / "references.txt").write_text("".join(f"{line}\n" for line in padded), encoding="utf-8")
-    lines = [captions[0] for captions in candidates.values()]
-    (output_dir / "candidates.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    log_path = output_dir / "meteor.log"
-    jar = _pycocoevalcap_dir() / "meteor" / "meteor-1.5.jar"
-    files = ("candidates.txt", "references.txt", "-r", str(most))
-    log_path.unlink(missing_ok=True)
-    process.run(
-        [java, *_JAVA_OPTIONS, "-jar", jar, *files, "-l", "en", "-norm"], log_path=log_path, cwd=output_dir
-    )
-    log = log_path.read_text(encoding="utf-8")
-    scores = {int(number): float(score) for number, score in _SEGMENT.findall(log)}
-    final = _FINAL.search(log)
-    if final is None or sorted(scores) != list(range(1, len(lines) + 1)):
-        raise RuntimeError(f"METEOR gave {len(scores)} scores for {len(lines)} captions; log: {log_path}")
-    return float(final[1]), [scores[number] for number in sorted(scores)]
-
-
-def _pycocoevalcap_dir() -> Path:
-    spec = find_spec("pycocoevalcap")
-    assert spec is not None and spec.submodule_search_locations
-    return Path(next(iter(spec.submodule_search_locations)))
-
-
-def _outputs(
-    scores: Scores, image_ids: Sequence[Any] | dict[Any, Any], output_dir: Path, suffix: str = ""
-) -> Outputs:
+def _outputs(scores: Scores, image_ids: list[Any], output_dir: Path, suffix: str = "") -> Outputs:
     per_image = {
         metric + suffix: dict(zip(map(str, image_ids), single, strict=True))
         for metric, (_, single) in scores.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -102,8 +102,9 @@ class COCOCaptionMetaGeneration(BaseDataExecutor):
         root = self.image_dir.absolute()
         length = 0
         with conversations_path.open("w", encoding="utf-8") as file:
-            for length, conversation in enumerate(_conversations(self.dataset_path, root), start=1):
+            for conversation in _conversations(self.dataset_path, root):
                 file.write(json.dumps(conversation, ensure_ascii=False) + "\n")
+                length += 1
         if length == 0:
             raise ValueError(f"{self.dataset_path} has no samples")
         entry = {
@@ -159,12 +160,11 @@ def _check_annotations(path: Path, images: dict[Any, str], annotations: list[dic
         raise ValueError(f"{path}: {len(bare)} pictures have no caption, the first: {_first(bare)}")
 
 
-def _check_files(paths: Any, annotation_path: Path) -> None:
+def _check_files(paths: Collection[Path], annotation_path: Path) -> None:
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise ValueError(
-            f"{annotation_path}: {len(missing)} of {len(paths)} pictures are missing, the first: {_first(missing)}"
-        )
+        count = f"{len(missing)} of {len(paths)} pictures"
+        raise ValueError(f"{annotation_path}: {count} are missing, the first: {_first(missing)}")
 
 
 def _conversations(dataset_path: Path, root: Path) -> Iterator[dict[str, Any]]:

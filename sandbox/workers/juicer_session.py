@@ -108,6 +108,32 @@ def import_data_juicer() -> None:
         sys.modules[module.__name__] = module
     import data_juicer.core  # noqa: F401
 
+    _spare_imports_and_forks()
+
+
+def _spare_imports_and_forks() -> None:
+    """Halve what a small data set costs: 2.4 instead of 4.8 CPU-seconds for 10 rows and 3 filters.
+
+    After every operator Data-Juicer imports torch to empty the cache of a GPU, also where no operator
+    used torch; and ``datasets`` forks a pool for one process, 9 times for 3 filters.
+    """
+    import datasets
+    from data_juicer.ops import base_op
+
+    free_models, map_samples = base_op.free_models, datasets.Dataset.map
+
+    def free_models_if_any(clear_model_zoo: bool = True) -> None:
+        if "torch" in sys.modules:
+            free_models(clear_model_zoo)
+
+    def map_without_pool(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("num_proc") == 1:
+            kwargs["num_proc"] = None
+        return map_samples(self, *args, **kwargs)
+
+    base_op.free_models = free_models_if_any
+    datasets.Dataset.map = map_without_pool
+
 
 @contextlib.contextmanager
 def _refusals() -> Iterator[None]:

@@ -1,0 +1,194 @@
+"""COCO captions in Karpathy's splits, as InternVL trains and evaluates on them."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sandbox.datasets import CAPTION_OUTPUTS, CaptionedImage, listing, picture_size, write_splits
+from sandbox.executors import BaseDataExecutor
+from sandbox.job import Outputs
+
+_SPLIT_OF = {"train": "train", "restval": "train", "val": "selection", "test": "report"}
+_NUMBER = re.compile(r"(\d+)\.\w+$")
+
+Captions = dict[str, list[str]]
+"""Captions by file name."""
+
+
+class COCOKarpathy(BaseDataExecutor):
+    """Take COCO's captions and pictures from a folder laid out as for InternVL's caption training.
+
+    Two forms are read. InternVL's: one file per split, JSON Lines or a JSON list, with rows
+    ``{"image": "train2014/x.jpg", "conversations": [...]}`` or ``{"image", "caption": text or list}``.
+    Karpathy's own: ``dataset_file`` with all splits, of which ``restval`` counts as training data. Selection
+    is on ``val``, the report on ``test``; the warm-up pictures are drawn from the training pictures.
+    A picture's id is COCO's.
+
+    Args:
+        root: The folder; ``file_name`` are relative to it (``train2014/…``, ``val2014/…``).
+        train_file: Training captions, relative to ``root``.
+        selection_file: Captions of the ``val`` split.
+        report_file: Captions of the ``test`` split.
+        dataset_file: Karpathy's ``dataset_coco.json``, read instead of the three files.
+        num_warmup: Warm-up pictures.
+        num_train: Training pictures, drawn at random; ``None`` takes all.
+        num_selection: The same for selection.
+        num_report: The same for the report.
+        seed: Seed of the draws.
+
+    Raises:
+        ValueError: A file is missing or not of its form, a caption is empty, a picture is missing, cannot be
+            opened or is in two splits, or more pictures are wanted than there are.
+
+    Source: Karpathy and Fei-Fei 2015 (the splits); InternVL, ``internvl_chat/eval/caption/README.md``.
+    """
+
+    OUTPUTS: ClassVar[tuple[str, ...]] = CAPTION_OUTPUTS
+
+    def __init__(
+        self,
+        root: Path,
+        train_file: str = "annotations/coco_karpathy_train_567k.jsonl",
+        selection_file: str = "annotations/coco_karpathy_val.json",
+        report_file: str = "annotations/coco_karpathy_test.json",
+        dataset_file: str | None = None,
+        num_warmup: int = 2000,
+        num_train: int | None = None,
+        num_selection: int | None = None,
+        num_report: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.root = root
+        self.files = {"train": train_file, "selection": selection_file, "report": report_file}
+        self.dataset_file = dataset_file
+        self.counts = {"train": num_train, "selection": num_selection, "report": num_report}
+        self.num_warmup = num_warmup
+        self.seed = seed
+        for split, count in {**self.counts, "warmup": num_warmup}.items():
+            if count is not None and count < 1:
+                raise ValueError(f"num_{split} is {count}; expected at least 1")
+
+    def check(self) -> None:
+        """Raise ValueError where an annotation file is missing."""
+        names = [self.dataset_file] if self.dataset_file else list(self.files.values())
+        missing = [name for name in names if not (self.root / name).is_file()]
+        if missing:
+            raise ValueError(f"{self.root} has no {listing(missing)}")
+
+    def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
+        self.check()
+        splits = self._read_dataset_file() if self.dataset_file else self._read_files()
+        _check_disjoint(splits)
+        drawn = {split: self._draw(split, captions, self.counts[split]) for split, captions in splits.items()}
+        self._check_pictures(drawn.values())
+        drawn["warmup"] = self._draw("warmup", drawn["train"], self.num_warmup)
+        images = {
+            split: [self._image(*item) for item in captions.items()] for split, captions in drawn.items()
+        }
+        return {**write_splits(output_dir, images.items()), "image_dir": self.root.absolute()}
+
+    def _read_files(self) -> dict[str, Captions]:
+        splits: dict[str, Captions] = {}
+        for split, name in self.files.items():
+            splits[split] = {}
+            for place, row in _rows(self.root / name):
+                file_name, texts = _parse_row(place, row)
+                splits[split].setdefault(file_name, []).extend(texts)
+        return splits
+
+    def _read_dataset_file(self) -> dict[str, Captions]:
+        path = self.root / str(self.dataset_file)
+        splits: dict[str, Captions] = {"train": {}, "selection": {}, "report": {}}
+        try:
+            for number, image in enumerate(json.loads(path.read_bytes())["images"]):
+                file_name = f"{image['filepath']}/{image['filename']}"
+                texts = [sentence["raw"] for sentence in image["sentences"]]
+                split = splits[_SPLIT_OF[image["split"]]]
+                split[file_name] = _checked(f"{path}, picture {number} ({file_name})", texts)
+        except (KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(
+                f"{path} is not of the form of Karpathy's dataset_coco.json: {error!r}"
+            ) from error
+        return splits
+
+    def _draw(self, split: str, captions: Captions, count: int | None) -> Captions:
+        if count is None:
+            if not captions:
+                raise ValueError(f"the {split} split under {self.root} has no pictures")
+            return captions
+        if count > len(captions):
+            raise ValueError(f"num_{split} is {count}; {self.root} has {len(captions)} such pictures")
+        drawn = random.Random(f"{self.seed}/{split}").sample(sorted(captions), count)
+        return {file_name: captions[file_name] for file_name in drawn}
+
+    def _check_pictures(self, splits: Iterable[Captions]) -> None:
+        names = [file_name for captions in splits for file_name in captions]
+        missing = [file_name for file_name in names if not (self.root / file_name).is_file()]
+        if missing:
+            raise ValueError(
+                f"{len(missing)} of {len(names)} pictures are missing under {self.root}: {listing(missing)}"
+            )
+
+    def _image(self, file_name: str, captions: list[str]) -> CaptionedImage:
+        width, height = picture_size(self.root / file_name, decode=False)
+        return CaptionedImage(_coco_id(file_name), file_name, width, height, tuple(captions))
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Any]]:
+    """Rows of a JSON list or of JSON Lines, each with its place for messages."""
+    try:
+        if path.suffix != ".jsonl":
+            for number, row in enumerate(json.loads(path.read_bytes())):
+                yield f"{path}, entry {number}", row
+            return
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, start=1):
+                yield f"{path}, line {number}", json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+
+
+def _parse_row(place: str, row: Any) -> tuple[str, list[str]]:
+    try:
+        file_name = row["image"]
+        if "conversations" in row:
+            texts = [turn["value"] for turn in row["conversations"] if turn["from"] == "gpt"]
+        else:
+            texts = [row["caption"]] if isinstance(row["caption"], str) else row["caption"]
+    except (KeyError, TypeError) as error:
+        keys = ", ".join(row) if isinstance(row, Mapping) else repr(row)
+        raise ValueError(f'{place} has {keys}; expected "image" and "conversations" or "caption"') from error
+    return file_name, _checked(f"{place} ({file_name})", texts)
+
+
+def _checked(place: str, texts: list[Any]) -> list[str]:
+    if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError(f"{place}: a caption is empty or missing")
+    return [text.strip() for text in texts]
+
+
+def _check_disjoint(splits: Mapping[str, Captions]) -> None:
+    seen: dict[int, str] = {}
+    for split, captions in splits.items():
+        for file_name in captions:
+            image_id = _coco_id(file_name)
+            if image_id in seen:
+                raise ValueError(
+                    f"picture {image_id} ({file_name}) is in {seen[image_id]} and again in {split}"
+                )
+            seen[image_id] = split
+
+
+def _coco_id(file_name: str) -> int:
+    """COCO's id is the number that ends the file's name."""
+    number = _NUMBER.search(file_name)
+    if number is None:
+        raise ValueError(
+            f"the picture name {file_name!r} does not end with a COCO id, as in x_000000000042.jpg"
+        )
+    return int(number[1])

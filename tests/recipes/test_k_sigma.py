@@ -1,0 +1,212 @@
+"""Thresholds at mean ± k standard deviations."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from sandbox.hooks.refine_recipe_via_k_sigma import RefineRecipeViaKSigmaHook
+from sandbox.job import JobScope
+from sandbox.recipes import process_list, process_mapping
+from sandbox.recipes.k_sigma import refine
+from sandbox.recipes.thresholds import THRESHOLDS
+
+RECIPES = sorted((Path(__file__).parents[2] / "conf" / "recipe").glob("*.yaml"))
+
+
+def refined(operator: str, arguments: dict[str, Any], k: float = 3.0, **statistics: Any) -> dict[str, Any]:
+    stats = {name: {"mean": mean, "std": std} for name, (mean, std) in statistics.items()}
+    arguments_out: dict[str, Any] = refine({"process": {operator: arguments}}, stats, k).recipe["process"][
+        operator
+    ]
+    return arguments_out
+
+
+def test_both_sides_are_set_to_mean_and_k_sigma() -> None:
+    out = refined("alphanumeric_filter", {"min_ratio": 0.0}, 2.0, alnum_ratio=(0.5, 0.1))
+    assert out == {"min_ratio": pytest.approx(0.3), "max_ratio": pytest.approx(0.7)}
+
+
+def test_whole_numbers_stay_whole_and_round_outward() -> None:
+    out = refined("text_length_filter", {"min_len": 1, "max_len": 9}, 1.0, text_len=(20.5, 3.2))
+    assert out == {"min_len": 17, "max_len": 24}
+    assert all(isinstance(value, int) for value in out.values())
+
+
+def test_values_are_clipped_to_what_is_legal() -> None:
+    assert refined("special_characters_filter", {}, special_char_ratio=(0.2, 0.9)) == {
+        "min_ratio": 0.0,
+        "max_ratio": 1.0,
+    }
+    assert refined("words_num_filter", {}, num_words=(3, 5)) == {"min_num": 0, "max_num": 18}
+    assert refined("image_shape_filter", {}, image_width=(4, 9))["min_width"] == 1
+
+
+def test_a_statistic_that_never_varies_keeps_its_samples() -> None:
+    mean = 0.1 + 0.2  # a mean off by rounding
+    out = refined("alphanumeric_filter", {}, alnum_ratio=(mean, 0.0))
+    assert out["min_ratio"] < 0.3 < 0.30000000000000004 < out["max_ratio"]
+    assert refined("text_length_filter", {}, text_len=(10.0, 0.0)) == {"min_len": 10, "max_len": 10}
+
+
+def test_shape_takes_each_side_from_its_own_statistic() -> None:
+    out = refined(
+        "image_shape_filter", {"any_or_all": "all"}, 1.0, image_width=(100, 10), image_height=(50, 5)
+    )
+    assert out == {"any_or_all": "all", "min_width": 90, "max_width": 110, "min_height": 45, "max_height": 55}
+
+
+def test_sizes_are_texts_in_bytes_and_video_ratios_fractions() -> None:
+    assert refined("image_size_filter", {"min_size": "1KB"}, 1.0, image_sizes=(1000.5, 100)) == {
+        "min_size": "900",
+        "max_size": "1101",
+    }
+    out = refined("video_aspect_ratio_filter", {}, 1.0, video_aspect_ratios=(1.5, 0.25))
+    assert (float(out["min_ratio"]), float(out["max_ratio"])) == (pytest.approx(1.25), pytest.approx(1.75))
+
+
+def test_only_the_sides_that_an_operator_has_are_set() -> None:
+    assert refined("language_id_score_filter", {"lang": "en"}, 1.0, lang_score=(0.9, 0.05)) == {
+        "lang": "en",
+        "min_score": pytest.approx(0.85),
+    }
+
+
+def test_arguments_that_are_no_thresholds_are_not_touched() -> None:
+    given = {"min_closed_interval": True, "max_closed_interval": False, "rep_len": 5, "min_ratio": 0.1}
+    out = refined("word_repetition_filter", given, word_rep_ratio=(0.2, 0.01))
+    assert {key: out[key] for key in given if key != "min_ratio"} == {
+        "min_closed_interval": True,
+        "max_closed_interval": False,
+        "rep_len": 5,
+    }
+
+
+def test_tokenised_letters_are_another_statistic() -> None:
+    given = {"tokenization": True, "max_ratio": 9.0}
+    assert refined("alphanumeric_filter", given, 1.0, alnum_ratio=(0.5, 0.1)) == given
+    assert refined("alphanumeric_filter", given, 1.0, alpha_token_ratio=(4, 1))["max_ratio"] == pytest.approx(
+        5
+    )
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments", "statistics", "reason"),
+    [
+        ("text_length_filter", {"min_len": 3}, {}, "no statistic text_len"),
+        (
+            "text_length_filter",
+            {"min_len": 3},
+            {"text_len": {"mean": 1.0, "std": None}},
+            "no standard deviation",
+        ),
+        (
+            "text_length_filter",
+            {"reversed_range": True},
+            {"text_len": {"mean": 1.0, "std": 1.0}},
+            "reversed_range",
+        ),
+        ("clean_email_mapper", {}, {"text_len": {"mean": 1.0, "std": 1.0}}, "no thresholds"),
+        (
+            "image_subplot_filter",
+            {"min_confidence": 0.5},
+            {"image_subplot_confidence": {"mean": 1, "std": 1}},
+            "no th",
+        ),
+    ],
+)
+def test_operators_that_cannot_be_refined_are_reported(
+    operator: str, arguments: dict[str, Any], statistics: Any, reason: str
+) -> None:
+    refinement = refine({"process": {operator: arguments}}, statistics)
+    assert refinement.recipe == refinement.original == {"process": {operator: arguments}}
+    assert reason in refinement.untouched[operator]
+    assert f"# {operator} is untouched" in refinement.diff()
+
+
+def test_the_given_recipe_is_never_edited() -> None:
+    given = {"np": 2, "process": {"text_length_filter": {"min_len": 1}, "words_num_filter": None}}
+    before = copy.deepcopy(given)
+    refinement = refine(given, {"text_len": {"mean": 9, "std": 1}, "num_words": {"mean": 9, "std": 1}})
+    assert given == before
+    assert refinement.recipe["np"] == 2
+    assert list(refinement.recipe["process"]) == list(before["process"])
+    assert "-    min_len: 1\n" in refinement.diff()
+    assert "+    min_len: 6\n" in refinement.diff()
+
+
+def test_single_operators_may_have_another_k() -> None:
+    recipe = {
+        "process": {"text_length_filter": {}, "text_length_filter__2": {}, "words_num_filter": {"min_num": 2}}
+    }
+    statistics = {"text_len": {"mean": 100, "std": 10}, "num_words": {"mean": 9, "std": 1}}
+    out = refine(recipe, statistics, 1, {"text_length_filter__2": 2, "words_num_filter": None}).recipe[
+        "process"
+    ]
+    assert out == {
+        "text_length_filter": {"min_len": 90, "max_len": 110},
+        "text_length_filter__2": {"min_len": 80, "max_len": 120},
+        "words_num_filter": {"min_num": 2},
+    }
+
+
+@pytest.mark.parametrize("k", [0, -1, float("nan"), float("inf")])
+def test_k_must_be_positive(k: float) -> None:
+    with pytest.raises(ValueError, match="k of text_length_filter"):
+        refine({"process": {"text_length_filter": {}}}, {}, k)
+
+
+def test_k_of_an_operator_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no words_num_filter; its operators: text_length_filter"):
+        refine({"process": {"text_length_filter": {}}}, {}, 3, {"words_num_filter": 1})
+
+
+def test_process_is_a_mapping_with_suffixes_or_a_list() -> None:
+    as_list = [{"text_length_filter": {"min_len": 1}}, {"clean_email_mapper": {}}, {"text_length_filter": {}}]
+    mapping = process_mapping(process_list({"process": as_list}))
+    assert list(mapping) == ["text_length_filter", "clean_email_mapper", "text_length_filter__2"]
+    assert process_list({"process": mapping}) == as_list
+
+
+@pytest.mark.parametrize("process", [None, {}, [], "x", [{"a": {}, "b": {}}], [{"a": 3}], {"a": [1]}, 7])
+def test_a_process_that_is_none_is_refused(process: Any) -> None:
+    with pytest.raises(ValueError, match=r"recipe\.process"):
+        process_list({"process": process})
+
+
+def test_the_hook_writes_a_recipe_file_and_a_diff(tmp_path: Path) -> None:
+    scope = JobScope("refine", tmp_path, tmp_path / "log", lambda metrics, step=None: None)
+    hook = RefineRecipeViaKSigmaHook(
+        {"process": {"text_length_filter": {"min_len": 1}, "text_length_filter__2": {}}},
+        {"text_len": {"mean": 100.0, "std": 10.0}},
+        k=2,
+    )
+    out = hook.run(scope)
+    assert set(out) == set(hook.OUTPUTS)
+    written = yaml.safe_load(out["recipe_path"].read_text())
+    assert written == {"process": [{"text_length_filter": {"min_len": 80, "max_len": 120}}] * 2}
+    assert out["recipe"]["process"]["text_length_filter__2"] == {"min_len": 80, "max_len": 120}
+    assert "+    max_len: 120" in out["diff_path"].read_text()
+
+
+@pytest.mark.slow
+def test_every_threshold_is_an_argument_of_its_operator() -> None:
+    operators = pytest.importorskip("data_juicer.ops").OPERATORS.modules
+    stats = set(vars(pytest.importorskip("data_juicer.utils.constant").StatsKeysConstant).values())
+    for operator, bounds in THRESHOLDS.items():
+        parameters = inspect.signature(operators[operator].__init__).parameters
+        for bound in bounds:
+            assert bound.statistic in stats
+            assert {bound.minimum, bound.maximum} - {None} <= set(parameters), operator
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_our_recipes_name_operators_and_arguments_of_data_juicer(path: Path) -> None:
+    preflight = pytest.importorskip("data_juicer.core.preflight")
+    preflight.pre_instantiation_check(process_list(yaml.safe_load(path.read_text())))
