@@ -30,6 +30,7 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
         PlanError: The config is wrong; nothing was started.
         JobFailed: A job failed; what finished is recorded.
     """
+    from sandbox.dry_run import show
     from sandbox.pipeline import Pipeline
     from sandbox.store import JobStore
 
@@ -40,7 +41,7 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
         raise PlanError(problems)
     store = JobStore(Path(cfg.store_dir))
     if cfg.dry_run:
-        _show(checked, store, allowed)
+        show(checked, store, allowed)
         return None
     watcher = components.build(_plain(cfg.watcher), allowed)
     with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):
@@ -107,25 +108,6 @@ def _names(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(name) for name in value or []]
 
 
-def _show(checked: Plan, store: Any, allowed: tuple[str, ...]) -> None:
-    """Print the plan with the reason of each element job: ``dry_run=true``."""
-    from sandbox.pipeline import expand, explain, gather
-
-    context, waiting = Context(), set()
-    for spec in checked.jobs:
-        reasons = explain(spec, context, store, allowed, waiting)
-        for label, reason in reasons:
-            print(f"{spec.pipeline}.{spec.job_list}  {label:<28} {reason}")
-        if all(reason == "recorded" for _, reason in reasons):
-            elements = expand(spec, context, store, allowed)
-            records = [element.record(store) for element in elements]
-            for record in records:
-                context.hashes |= record.hashes
-            context.results[1, spec.name] = gather(spec, elements, records)
-        else:
-            waiting.add(spec.name)
-
-
 def _summarise(run_dir: Path, checked: Plan, context: Context, objective: list[float]) -> None:
     for spec in checked.jobs:
         summary = context.results[context.iteration, spec.name].get("summary")
@@ -167,7 +149,7 @@ def scrub_secrets(run_dir: Path) -> None:
 
 def experiments() -> Mapping[str, str]:
     """Experiments by name, with the question that each answers: the first comment line of its file."""
-    found = {}
+    found: dict[str, str] = {}
     folders = (
         [CONF, Path.cwd() / "conf"]
         if CONF.is_dir()

@@ -74,9 +74,9 @@ def _locate(target: str) -> type:
 
 
 @cache
-def annotations(cls: type) -> Mapping[str, Any]:
+def argument_types(cls: type) -> Mapping[str, Any]:
     """Annotated type of each constructor argument."""
-    hints = get_type_hints(cls.__init__)
+    hints = get_type_hints(getattr(cls, "__init__"))  # noqa: B009  mypy: a class's own
     return {name: hints.get(name, Any) for name in inspect.signature(cls).parameters}
 
 
@@ -124,9 +124,9 @@ def problems(
     for name, parameter in parameters.items():
         absent = given.get(name, "???") == "???" if name in given else parameter.default is parameter.empty
         if absent and name not in later:
-            found.append(f"{where}.{name}: must be given ({_describe(annotations(cls)[name])})")
+            found.append(f"{where}.{name}: must be given ({_describe(argument_types(cls)[name])})")
         elif name in given and name not in later and not absent:
-            found += value_problems(given[name], annotations(cls)[name], f"{where}.{name}")
+            found += value_problems(given[name], argument_types(cls)[name], f"{where}.{name}")
     return found
 
 
@@ -158,7 +158,7 @@ def _secret_problems(value: Any, where: str) -> list[str]:
 
 def secret_arguments(cls: type) -> set[str]:
     """Names of the constructor arguments that are declared secret."""
-    return {name for name, hint in annotations(cls).items() if hint is Secret or Secret in get_args(hint)}
+    return {name for name, hint in argument_types(cls).items() if hint is Secret or Secret in get_args(hint)}
 
 
 def convert(node: Any, allowed: Sequence[str]) -> Any:
@@ -167,7 +167,7 @@ def convert(node: Any, allowed: Sequence[str]) -> Any:
         return [convert(item, allowed) for item in node]
     if not isinstance(node, Mapping):
         return node
-    hints = annotations(locate(node["_target_"], allowed)) if "_target_" in node else {}
+    hints = argument_types(locate(node["_target_"], allowed)) if "_target_" in node else {}
     return {
         key: convert(value, allowed)
         if _is_node(value) or key not in hints
