@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sandbox import components
 from sandbox.context import Context
+from sandbox.job import JobFailed
 from sandbox.plan import Plan, PlanError, plan
 
 log = logging.getLogger(__name__)
@@ -51,9 +52,11 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
         )
         try:
             _iterate(cfg.max_iterations, checked, pipeline)
+            values = _objective(checked, pipeline.context)
+        except (ValueError, LookupError) as error:  # a target or the objective is not a number
+            raise JobFailed(str(error)) from error
         finally:
             pipeline.close()
-        values = _objective(checked, pipeline.context)
         if values:
             watcher.watch({"objective": values[0] if len(values) == 1 else values})
     _summarise(run_dir, checked, pipeline.context, values)

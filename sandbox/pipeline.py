@@ -16,15 +16,11 @@ from sandbox.element import Element, ElementFailed, execute, source_hashes
 from sandbox.expansion import expand, gather
 from sandbox.follower import Follower
 from sandbox.hashing import canonical
-from sandbox.job import JobSpec
+from sandbox.job import JobFailed, JobSpec
 from sandbox.store import JobRecord, JobStore, write_durably
 from sandbox.watchers import SandboxWatcher
 
 log = logging.getLogger(__name__)
-
-
-class JobFailed(RuntimeError):
-    """Elements of a job failed; what finished is recorded, and the same command goes on from there."""
 
 
 class Pipeline:
