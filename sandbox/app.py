@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from sandbox import components
 from sandbox.context import Context
 from sandbox.job import JobFailed
-from sandbox.plan import Plan, PlanError, plan
+from sandbox.plan import Plan, plan
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +37,6 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
 
     allowed = components.allowed_targets()
     checked = plan(cfg, allowed)
-    problems = _frame_problems(cfg, allowed)
-    if problems:
-        raise PlanError(problems)
     store = JobStore(Path(cfg.store_dir))
     if cfg.dry_run:
         show(checked, store, allowed)
@@ -91,15 +88,6 @@ def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
 def _objective(checked: Plan, context: Context) -> list[float]:
     better_low = {spec.name: spec.lower_is_better for spec in checked.jobs}
     return [scalar.value(context, better_low[scalar.reference.job]) for scalar in checked.objective]
-
-
-def _frame_problems(cfg: DictConfig, allowed: tuple[str, ...]) -> list[str]:
-    """What is wrong with the components of the frame itself."""
-    found = []
-    for name in ("watcher", "compute"):
-        for place, node in components.nodes(_plain(cfg[name]), name):
-            found += components.problems(node, place, allowed)
-    return found
 
 
 def _plain(node: Any) -> Any:

@@ -19,7 +19,6 @@ from sandbox.job import Secret
 FAMILIES = ("hooks", "executors", "evaluators", "pools", "recipes", "envs", "compute", "watchers", "datasets")
 """Packages of ``sandbox`` whose classes an experiment may name."""
 
-_CONTROLS = {"_target_", "_convert_", "_recursive_", "_partial_", "_args_"}
 _ENV_REFERENCE = re.compile(r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*(,.*)?\}")
 _ANY_REFERENCE = re.compile(r"\$\{(output|previous):")
 
@@ -82,7 +81,7 @@ def argument_types(cls: type) -> Mapping[str, Any]:
 
 def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
     """What a component node gives to its constructor."""
-    return {key: value for key, value in node.items() if key not in _CONTROLS}
+    return {key: value for key, value in node.items() if key != "_target_"}
 
 
 def nodes(value: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -159,6 +158,39 @@ def _secret_problems(value: Any, where: str) -> list[str]:
 def secret_arguments(cls: type) -> set[str]:
     """Names of the constructor arguments that are declared secret."""
     return {name for name, hint in argument_types(cls).items() if hint is Secret or Secret in get_args(hint)}
+
+
+def all_found(config: Any, allowed: Sequence[str]) -> bool:
+    """Whether every component inside ``config`` has a class, so that its outputs are known."""
+    try:
+        for _, node in nodes(config, ""):
+            locate(node["_target_"], allowed)
+    except TargetError:
+        return False
+    return True
+
+
+def construction_problems(
+    node: Mapping[str, Any], where: str, allowed: Sequence[str], complete: bool = True
+) -> list[str]:
+    """What a component objects to before it runs, in its constructor or its ``check``.
+
+    Args:
+        node: The component's node.
+        where: Its dotted place in the config.
+        allowed: Patterns of allowed targets.
+        complete: Whether all arguments are known by now; if not, only a static ``check`` is asked,
+            which looks at this machine: a program or package that is needed.
+    """
+    try:
+        cls = locate(node["_target_"], allowed)
+        is_static = isinstance(inspect.getattr_static(cls, "check", None), staticmethod)
+        judge = build(node, allowed) if complete else cls if is_static else None
+        getattr(judge, "check", lambda: None)()
+    except Exception as error:  # whatever a component raises is the user's to read
+        cause = error.__cause__ or error
+        return [f"{where}: {str(cause).strip() or type(cause).__name__}"]
+    return []
 
 
 def convert(node: Any, allowed: Sequence[str]) -> Any:

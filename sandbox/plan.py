@@ -9,9 +9,10 @@ from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from sandbox import components
 from sandbox.context import Reference, references
 from sandbox.job import JobSpec
-from sandbox.spec import job_spec, near
+from sandbox.spec import first_element, frame_problems, job_spec, near
 from sandbox.targets import Scalar, Target
 
 log = logging.getLogger(__name__)
@@ -67,9 +68,14 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         problems += found
         if spec is not None:
             specs.append(spec)
-    problems += _dangling(specs, {name for _, _, name in order})
+    nodes: Any = OmegaConf.to_container(cfg, resolve=False)
+    for name in ("watcher", "compute"):
+        problems += frame_problems(nodes.get(name), name, allowed)
+    clear = {s.name for s in specs if components.all_found(first_element(s.config, s.map), allowed)}
+    broken = {name for _, _, name in order} - clear
+    problems += _dangling(specs, broken)
     problems += _iterations(cfg, specs)
-    objective, targets, any_target, found = _scalars(cfg, specs)
+    objective, targets, any_target, found = _scalars(cfg, specs, broken)
     problems += found
     unknown = sorted(set(_force(cfg)) - {spec.name for spec in specs} - {name for _, _, name in order})
     problems += [f"force: no job named {name!r}{near(name, cfg.jobs)}" for name in unknown]
@@ -111,11 +117,13 @@ def _order(cfg: DictConfig) -> tuple[list[tuple[str, str, str]], list[str]]:
     return order, problems
 
 
-def _dangling(specs: Sequence[JobSpec], listed: set[str]) -> Iterator[str]:
-    """References to outputs that no earlier job (``output``) or no job at all (``previous``) makes."""
+def _dangling(specs: Sequence[JobSpec], broken: set[str]) -> Iterator[str]:
+    """References to outputs that no earlier job (``output``) or no job at all (``previous``) makes.
+
+    Nothing is said of those of ``broken`` jobs, whose outputs are not known.
+    """
     earlier: dict[str, tuple[str, ...]] = {}
     everything = {spec.name: spec.outputs for spec in specs}
-    broken = listed - set(everything)
     for spec in specs:
         for reference in references([spec.config, spec.map]):
             made = everything if reference.previous else earlier
@@ -144,7 +152,7 @@ def _iterations(cfg: DictConfig, specs: Sequence[JobSpec]) -> Iterator[str]:
 
 
 def _scalars(
-    cfg: DictConfig, specs: Sequence[JobSpec]
+    cfg: DictConfig, specs: Sequence[JobSpec], broken: set[str]
 ) -> tuple[tuple[Scalar, ...], tuple[Target, ...], bool, list[str]]:
     """The objective and the targets, and what is wrong with them."""
     problems: list[str] = []
@@ -171,7 +179,7 @@ def _scalars(
         ("targets", target.scalar) for target in targets
     ]
     for where, scalar in scalars:
-        if not _is_made(scalar.reference, made):
+        if scalar.reference.job not in broken and not _is_made(scalar.reference, made):
             names = ", ".join(f"{job}.{key}" for job, keys in made.items() for key in keys) or "none"
             problems.append(f"{where}: {scalar.text} is produced by no job; available: {names}")
     return tuple(objective), tuple(targets), any_target, problems

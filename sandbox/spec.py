@@ -47,11 +47,11 @@ def job_spec(
     problems += found
     problems += _component_problems(node, [*leaves, seed_argument], where, allowed)
     problems += _map_problems(node, leaves, where, allowed)
-    for spot, inner in components.nodes(reserved["compute"], f"{where}.compute"):
-        problems += components.problems(inner, spot, allowed)
+    if reserved["compute"] is not None:
+        problems += frame_problems(reserved["compute"], f"{where}.compute", allowed)
     usable = not problems
     outputs = _outputs(node, leaves, bool(seeds), allowed)
-    lower = _lower_is_better(node, allowed) if usable else ()
+    lower = _lower_is_better(first_element(node, leaves), allowed) if usable else ()
     spec = JobSpec(
         name, *place, node, leaves, product, seeds, seed_argument, reserved["compute"], outputs, lower
     )
@@ -59,6 +59,16 @@ def job_spec(
         problems += _construct(spec, where, allowed)
         _warn_unusual(spec, allowed)
     return spec, problems
+
+
+def frame_problems(node: Any, where: str, allowed: Sequence[str]) -> list[str]:
+    """What is wrong with a component that is built as it stands: the compute, the watcher."""
+    if not isinstance(node, Mapping) or "_target_" not in node:
+        return [f"{where}: expected a component, given {node!r}; choose one by the config group of that name"]
+    found = []
+    for place, inner in components.nodes(node, where):
+        found += components.problems(inner, place, allowed)
+    return found or components.construction_problems(node, where, allowed)
 
 
 def resolved(parent: DictConfig, key: str, allowed: Sequence[str]) -> Any:
@@ -209,16 +219,18 @@ def _takes_seed(node: Mapping[str, Any], allowed: Sequence[str]) -> bool:
         return False
 
 
+def first_element(node: Mapping[str, Any], leaves: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A job's node with components that are mapped themselves: those of the first element."""
+    mapped = {p: leaf[0] for p, leaf in leaves.items() if "." not in p and isinstance(leaf, list) and leaf}
+    return {**node, **mapped}
+
+
 def _outputs(
     node: Any, leaves: Mapping[str, Any], has_seeds: bool, allowed: Sequence[str]
 ) -> tuple[str, ...]:
-    """Names of a job's outputs; a component that is mapped itself is declared by its first element."""
-    whole = {
-        **node,
-        **{place: leaf[0] for place, leaf in leaves.items() if "." not in place and isinstance(leaf, list)},
-    }
+    """Names of a job's outputs; none where a class is not found, which is reported itself."""
     try:
-        names = components.declared_outputs(whole, allowed)
+        names = components.declared_outputs(first_element(node, leaves), allowed)
     except components.TargetError:
         return ()
     spread = [f"{name}_{kind}" for name in names for kind in ("std", "values")] if has_seeds else []
@@ -236,15 +248,8 @@ def _construct(spec: JobSpec, where: str, allowed: Sequence[str]) -> Iterator[st
     for place, node in components.nodes(spec.config, where):
         here = place.removeprefix(where).lstrip(".")
         waits = not here or any(leaf.startswith(f"{here}.") or leaf == here for leaf in later)
-        try:
-            check = getattr(components.locate(node["_target_"], allowed), "check", None)
-            if check is not None:
-                check()
-            if not waits and not any(references(dict(node))):
-                components.build(node, allowed)
-        except Exception as error:  # whatever a component raises is the user's to read
-            cause = error.__cause__ or error
-            yield f"{place}: {str(cause).strip() or type(cause).__name__}"
+        complete = not waits and not any(references(dict(node)))
+        yield from components.construction_problems(node, place, allowed, complete)
 
 
 def _warn_unusual(spec: JobSpec, allowed: Sequence[str]) -> None:

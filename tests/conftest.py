@@ -1,0 +1,27 @@
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from toy_project import CHAIN, Project
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """An empty project in ``tmp_path``, which is the working directory."""
+    made = Project(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ("SANDBOX_ALLOW_TARGETS", "TOYS_LEDGER", "TOYS_GATE", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, made.variables[name])
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def chain(project: Project) -> Project:
+    """A project with the experiment ``chain``: data → train → score."""
+    project.write("chain", CHAIN)
+    return project

@@ -1,0 +1,338 @@
+"""The plan: every problem at once, before anything runs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from toy_project import CHAIN, Project, merge, values
+
+SPARE = {
+    "defaults": [
+        {"/hook@jobs.data": "general_data_executor"},
+        {"/hook@jobs.train": "train_model"},
+        {"/hook@jobs.score": "evaluate_model"},
+        {"/hook@jobs.spare": "general_data_executor"},
+        "_self_",
+    ],
+    "pipelines": {"spare": {"execution_jobs": ["spare"]}},
+}
+"""What an experiment adds to ``chain`` to have one more job, ``spare``."""
+
+CHAIN_PROBLEMS = {
+    "unknown argument of a component": (
+        ["+jobs.train.executor.learning_rat=1"],
+        ["jobs.train.executor.learning_rat", "learning_rate", "Training"],
+    ),
+    "unknown argument of a hook": (["+jobs.data.nonsense=1"], ["jobs.data.nonsense", "executor"]),
+    "number where text is given": (
+        ["jobs.data.executor.num_rows=many"],
+        ["jobs.data.executor.num_rows", "'many'", "int"],
+    ),
+    "bool is no number": (["jobs.data.executor.num_rows=true"], ["jobs.data.executor.num_rows", "True"]),
+    "missing value": (
+        ["jobs.train.executor.dataset_path=???"],
+        ["jobs.train.executor.dataset_path", "must be given"],
+    ),
+    "missing component": (["jobs.data.executor=???"], ["jobs.data.executor", "must be given"]),
+    "missing input file": (
+        ["jobs.train.executor.dataset_path=nowhere.jsonl"],
+        ["jobs.train.executor.dataset_path", "nowhere.jsonl", "does not exist"],
+    ),
+    "reference to a later job": (
+        ["jobs.train.executor.dataset_path='${output:score.details_path}'"],
+        ["jobs.train", "${output:score.details_path}", "no earlier job", "data.path"],
+    ),
+    "reference to an output that nobody makes": (
+        ["jobs.score.eval_obj='${output:train.checkpoints}'"],
+        ["jobs.score", "${output:train.checkpoints}", "train.checkpoint_path"],
+    ),
+    "reference to no job": (
+        ["jobs.score.eval_obj='${output:trian.checkpoint_path}'"],
+        ["jobs.score", "trian"],
+    ),
+    "reference without a key": (["jobs.score.eval_obj='${output:train}'"], ["jobs.score", "${output:train}"]),
+    "reference inside a text": (
+        ["jobs.train.executor.model='from ${output:data.nothing}'"],
+        ["jobs.train", "${output:data.nothing}", "data.num_rows"],
+    ),
+    "previous of no job": (
+        ["+jobs.train.executor.start_path='${previous:trian.checkpoint_path,null}'"],
+        ["jobs.train", "trian"],
+    ),
+    "unknown job in a list": (
+        ["pipelines.main.evaluation_jobs=[scores]"],
+        ["pipelines.main.evaluation_jobs", "'scores'", "score"],
+    ),
+    "unknown job list": (
+        ["+pipelines.main.training_jobs=[train]"],
+        ["pipelines.main.training_jobs", "probe_jobs, refine_recipe_jobs, execution_jobs, evaluation_jobs"],
+    ),
+    "job list that is no list": (
+        ["pipelines.main.evaluation_jobs=score"],
+        ["pipelines.main.evaluation_jobs", "list", "'score'"],
+    ),
+    "pipeline that is no mapping": ({"pipelines": {"main": ["data"]}}, ["pipelines.main", "data"]),
+    "job listed twice": (["pipelines.main.execution_jobs=[data,train,data]"], ["'data'", "twice"]),
+    "job listed in two pipelines": (["+pipelines.again.execution_jobs=[data]"], ["'data'", "twice"]),
+    "job that is no mapping": (["jobs.data=3"], ["jobs.data", "hook"]),
+    "job without a hook": (["~jobs.data._target_"], ["jobs.data", "hook"]),
+    "interpolation of nothing": (["jobs.train.executor.model='${nets.small}'"], ["jobs.train", "nets"]),
+    "target not allowed": (
+        ["jobs.data.executor._target_=colorsys.Anything"],
+        ["jobs.data.executor", "colorsys.Anything", "not allowed", "SANDBOX_ALLOW_TARGETS"],
+    ),
+    "target through an allowed module": (
+        ["jobs.data.executor._target_=sandbox.executors.data_juicer.process.subprocess.run"],
+        ["jobs.data.executor", "sandbox.executors.data_juicer.process.subprocess.run"],
+    ),
+    "target that an allowed module imports": (
+        ["jobs.data.executor._target_=sandbox.executors.Path"],
+        ["jobs.data.executor", "sandbox.executors.Path", "no such class"],
+    ),
+    "target of the frame itself": (
+        ["jobs.data.executor._target_=sandbox.store.JobStore"],
+        ["jobs.data.executor", "not allowed"],
+    ),
+    "target without a class": (["jobs.data.executor._target_=toys.Rowz"], ["toys.Rowz", "Rows"]),
+    "target without a module": (["jobs.data.executor._target_=toys"], ["jobs.data.executor", "'toys'"]),
+    "target that is no text": (["jobs.data.executor._target_=3"], ["jobs.data.executor", "3"]),
+    "target module that is not there": (
+        ["jobs.data.executor._target_=sandbox.executors.nothing_here.Thing"],
+        ["jobs.data.executor", "sandbox.executors.nothing_here"],
+    ),
+    "constructor's own check": (
+        ["jobs.data.executor.num_rows=0"],
+        ["jobs.data.executor", "num_rows must be positive, got 0"],
+    ),
+    "check of arguments together": (
+        {"jobs": {"spare": {"executor": {"_target_": "toys.Checked", "low": 2}}}, **SPARE},
+        ["jobs.spare.executor", "low must be below high, got 2 and 1.0"],
+    ),
+    "literal secret": (
+        {"jobs": {"spare": {"executor": {"_target_": "toys.Login", "token": "abc"}}}, **SPARE},
+        ["jobs.spare.executor.token", "${oc.env:NAME}"],
+    ),
+    "secret variable that is not set": (
+        {"jobs": {"spare": {"executor": {"_target_": "toys.Login", "token": "${oc.env:TOYS_NO}"}}}, **SPARE},
+        ["jobs.spare.executor.token", "TOYS_NO"],
+    ),
+    "objective of no grammar": (
+        ["objective='__import__(\"os\").getcwd()'"],
+        ["objective", "max, min, mean, best"],
+    ),
+    "objective with an unknown aggregate": ({"objective": "median(score.accuracy)"}, ["objective", "median"]),
+    "objective of no output": (["objective=score.f1"], ["score.f1", "score.accuracy"]),
+    "second objective wrong": (["objective=[score.accuracy, score.f1]"], ["score.f1"]),
+    "target without a number": (["targets=['score.accuracy >= high']"], ["targets", "high"]),
+    "target without a comparison": (["targets=['score.accuracy']"], ["targets", ">="]),
+    "target of no output": (["targets=['score.f1 > 0.5']"], ["score.f1", "score.accuracy"]),
+    "targets of an unknown kind": ({"targets": {"most": ["score.accuracy > 1"]}}, ["targets", "any", "most"]),
+    "iterations without a memory": (["max_iterations=3"], ["max_iterations", "${previous:"]),
+    "no iterations": (["max_iterations=0"], ["max_iterations", "0"]),
+    "iterations that are no number": (["max_iterations=many"], ["max_iterations", "many"]),
+    "forcing no job": (["force=[trian]"], ["force", "trian", "train"]),
+    "wrong compute": (["+compute.num_workers=2"], ["compute.num_workers"]),
+    "wrong value of a job's compute": (
+        ["+jobs.train.compute={_target_: sandbox.compute.local.Local, num_workers: 0}"],
+        ["jobs.train.compute", "num_workers", "0"],
+    ),
+    "compute of a job that is no component": (["+jobs.train.compute=local"], ["jobs.train.compute", "local"]),
+    "no compute": (["~compute"], ["compute", "component"]),
+    "wrong value of the watcher": (["watcher.timeout_s=0"], ["watcher", "timeout_s"]),
+    "wrong value of the compute": (
+        ["compute=local", "compute.num_workers=0"],
+        ["compute", "num_workers", "0"],
+    ),
+    "wrong compute of a job": (
+        ["+jobs.train.compute={_target_: sandbox.compute.local.Local, workers: 2}"],
+        ["jobs.train.compute.workers", "num_workers"],
+    ),
+    "wrong watcher": (["watcher.mode=sometimes"], ["watcher.mode", "sometimes"]),
+    "literal key of the watcher": (["watcher.api_key=abc"], ["watcher.api_key", "${oc.env:NAME}"]),
+    "map of no structure": (["+jobs.train.map=3"], ["jobs.train.map", "3"]),
+    "map over no list": (
+        ["+jobs.train.map.executor.learning_rate=0.1"],
+        ["jobs.train.map.executor.learning_rate", "list", "0.1"],
+    ),
+    "map over an empty list": (
+        ["+jobs.train.map.executor.learning_rate=[]"],
+        ["jobs.train.map.executor.learning_rate", "empty"],
+    ),
+    "map over a plain text": (
+        ["+jobs.train.map.executor.model=both"],
+        ["jobs.train.map.executor.model", "list"],
+    ),
+    "map over an unknown argument": (
+        ["+jobs.train.map.executor.learning_rates=[1,2]"],
+        ["jobs.train.map.executor.learning_rates", "learning_rate"],
+    ),
+    "map over an unknown part": (
+        ["+jobs.train.map.exekutor.learning_rate=[1,2]"],
+        ["jobs.train.map.exekutor", "exekutor"],
+    ),
+    "map with a wrong element": (
+        ["+jobs.train.map.executor.num_steps=[1,two]"],
+        ["jobs.train.map.executor.num_steps.1", "'two'", "int"],
+    ),
+    "map with unequal lists": (
+        ["+jobs.train.map.executor={learning_rate: [0.1, 0.2], num_steps: [1, 2, 3]}"],
+        ["jobs.train.map", "unequal", "executor.learning_rate has 2", "executor.num_steps has 3"],
+    ),
+    "map with a wrong product": (
+        ["+jobs.train.map={product: perhaps, executor: {num_steps: [1]}}"],
+        ["jobs.train.map.product", "perhaps"],
+    ),
+    "map over a missing file": (
+        ["+jobs.train.map.executor.dataset_path=[nowhere.jsonl]"],
+        ["jobs.train.map.executor.dataset_path.0", "nowhere.jsonl"],
+    ),
+    "mapped component with an unknown argument": (
+        ["+jobs.score.map.evaluator=[{_target_: toys.Score, ofset: 1}]"],
+        ["jobs.score.map.evaluator.0.ofset", "offset"],
+    ),
+    "mapped component that is not allowed": (
+        ["+jobs.score.map.evaluator=[{_target_: toys.Score}, {_target_: os.system}]"],
+        ["jobs.score.map.evaluator.1", "os.system", "not allowed"],
+    ),
+    "seeds without a seed": (["+jobs.data.seeds=3"], ["jobs.data.seeds", "seed"]),
+    "seeds that are none": (["+jobs.train.seeds=0"], ["jobs.train.seeds", "0"]),
+    "seeds that are texts": (["+jobs.train.seeds=[a,b]"], ["jobs.train.seeds", "a"]),
+}
+
+
+@pytest.mark.parametrize(("given", "said"), CHAIN_PROBLEMS.values(), ids=CHAIN_PROBLEMS)
+def test_a_mistake_is_named_before_anything_runs(
+    chain: Project, given: list[str] | dict[str, Any], said: list[str]
+) -> None:
+    """``given``: overrides of the command line, or what the experiment's file says otherwise."""
+    if isinstance(given, dict):
+        chain.write("chain", merge(yaml.safe_load(CHAIN), given))
+    problems = chain.problems("chain", *(given if isinstance(given, list) else []))
+    assert [problem for problem in problems if all(part in problem for part in said)], problems
+
+
+def test_one_mistake_is_told_once(chain: Project) -> None:
+    assert len(chain.problems("chain", "jobs.data.executor.num_rows=many")) == 1
+    assert len(chain.problems("chain", "jobs.train.executor.dataset_path=nowhere.jsonl")) == 1
+    assert len(chain.problems("chain", "jobs.data.executor._target_=toys.Rowz", "force=[data]")) == 1
+    assert len(chain.problems("chain", "jobs.score.evaluator._target_=toys.Scores")) == 1
+
+
+def test_every_mistake_is_told_at_once(chain: Project) -> None:
+    problems = chain.problems(
+        "chain",
+        "jobs.data.executor.num_rows=many",
+        "+jobs.train.executor.learning_rat=1",
+        "jobs.train.executor.dataset_path=nowhere.jsonl",
+        "jobs.score.eval_obj='${output:train.checkpoints}'",
+        "jobs.score.evaluator._target_=os.system",
+        "objective=score.f1",
+        "targets=['score.f2 > high']",
+        "force=[trian]",
+        "max_iterations=2",
+        "watcher.mode=sometimes",
+        "compute=local",
+        "compute.num_workers=many",
+    )
+    for part in (
+        "num_rows",
+        "learning_rat:",
+        "nowhere.jsonl",
+        "train.checkpoints",
+        "os.system",
+        "high",
+        "trian",
+        "max_iterations",
+        "watcher.mode",
+        "compute.num_workers",
+    ):
+        assert [problem for problem in problems if part in problem], (part, problems)
+
+
+@pytest.mark.parametrize("place", ["jobs.data.executor", "compute", "watcher"])
+def test_a_target_that_is_not_allowed_is_not_imported(chain: Project, place: str) -> None:
+    Path("harm.py").write_text("raise SystemExit('harm was done')")
+    sys.path.insert(0, str(chain.root))
+    try:
+        problems = chain.problems("chain", f"{place}._target_=harm.Anything")
+    finally:
+        sys.path.remove(str(chain.root))
+    assert [problem for problem in problems if "harm.Anything is not allowed" in problem]
+    assert "harm" not in sys.modules
+
+
+@pytest.mark.parametrize("hidden", ["harm.Anything", "subprocess.Popen"])
+def test_a_target_hidden_inside_an_argument_is_refused(project: Project, hidden: str) -> None:
+    project.write("deep", values("one", one={"executor": {"value": [{"a": [{"_target_": hidden}]}]}}))
+    problems = project.problems("deep")
+    assert [problem for problem in problems if hidden in problem and "not allowed" in problem]
+
+
+@pytest.mark.parametrize(
+    "control", ["_args_: [1]", "_partial_: true", "_convert_: none", "_recursive_: false"]
+)
+def test_instantiate_controls_do_not_get_round_the_checks(chain: Project, control: str) -> None:
+    """What the plan accepts must run as the class says; what it cannot check it must refuse."""
+    name, _, value = control.partition(": ")
+    problems = chain.problems("chain", f"+jobs.data.executor.{name}={value}")
+    assert [problem for problem in problems if "jobs.data.executor" in problem and name in problem]
+
+
+def test_a_job_in_no_list_is_not_checked_but_mentioned(
+    chain: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert chain.run("chain", "+jobs.spare={_target_: os.system}") == pytest.approx(0.4)
+    assert "jobs.spare is in no job list" in caplog.text
+
+
+def test_a_hook_in_an_unusual_list_is_warned_of_and_runs(
+    chain: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    chain.run("chain", "+pipelines.main.probe_jobs=[data]", "pipelines.main.execution_jobs=[train]")
+    assert "data stands in probe_jobs; its hook usually stands in execution_jobs" in caplog.text
+    assert len(chain.ran()) == 3
+
+
+def test_an_experiment_without_pipelines_is_refused(project: Project) -> None:
+    project.write("nothing", {"experiment_name": "nothing"})
+    assert [problem for problem in project.problems("nothing") if "no pipelines" in problem]
+
+
+@pytest.mark.parametrize(
+    ("node", "accepted"),
+    [
+        ({"options": {"a": 1}}, True),
+        ({"options": [1]}, False),
+        ({"more": []}, True),
+        ({"more": "data.jsonl"}, False),
+        ({"more": ["data.jsonl"]}, True),
+        ({"more": [3]}, False),
+    ],
+    ids=str,
+)
+def test_values_must_fit_the_annotation(project: Project, node: dict[str, Any], accepted: bool) -> None:
+    Path("data.jsonl").write_text('{"text": "a"}\n')
+    project.write(
+        "read",
+        {
+            "defaults": [{"/hook@jobs.read": "evaluate_data"}, "_self_"],
+            "experiment_name": "read",
+            "pipelines": {"main": {"evaluation_jobs": ["read"]}},
+            "jobs": {
+                "read": {
+                    "eval_obj": None,
+                    "evaluator": {"_target_": "toys.Reader", "dataset_path": "data.jsonl", **node},
+                }
+            },
+        },
+    )
+    if accepted:
+        project.run("read")
+        assert project.ran() == ["reader data.jsonl"]
+    else:
+        (name,) = node
+        assert [p for p in project.problems("read") if p.startswith(f"jobs.read.evaluator.{name}:")]
