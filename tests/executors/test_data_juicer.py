@@ -202,7 +202,7 @@ def test_an_operator_cannot_start_pip_itself() -> None:
     workers = Path(__file__).parents[2] / "sandbox" / "workers"
     # a dry run without an index: harmless where the guard should fail
     command = "[sys.executable, '-m', 'pip', 'install', '--dry-run', '--no-index', 'nothing']"
-    script = f"import juicer_session, subprocess, sys; juicer_session.import_data_juicer(); subprocess.run({command})"
+    script = f"import juicer_session as s, subprocess, sys; s.import_data_juicer(); subprocess.run({command})"
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": str(workers)},
