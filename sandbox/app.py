@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from sandbox import components
 from sandbox.context import Context
+from sandbox.job import numbers
 from sandbox.plan import Plan, plan
+from sandbox.spec import resolved
+from sandbox.targets import Scalar
 
 log = logging.getLogger(__name__)
 
@@ -39,35 +42,30 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
     if cfg.dry_run:
         _show(checked, store, allowed)
         return None
-    watcher = components.build(_plain(cfg.watcher), allowed)
+    watcher = components.build(resolved(cfg, "watcher", allowed), allowed)
     with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):
         watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
-        pipeline = Pipeline(
-            checked.jobs, store, watcher, run_dir, _plain(cfg.compute), allowed, _names(cfg.force)
-        )
+        compute = resolved(cfg, "compute", allowed)
+        pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, _names(cfg.force))
         try:
             _iterate(cfg.max_iterations, checked, pipeline)
         finally:
             pipeline.close()
-        values = _objective(checked, pipeline.context)
+        values = _values(checked, checked.objective, pipeline.context)
         if values:
-            watcher.watch({"objective": values[0] if len(values) == 1 else values})
+            watcher.watch(numbers({"objective": values[0] if len(values) == 1 else values}))
     _summarise(run_dir, checked, pipeline.context, values)
     return None if not values else values[0] if len(values) == 1 else values
 
 
 def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
-    better_low = {spec.name: spec.lower_is_better for spec in checked.jobs}
     for iteration in range(1, max_iterations + 1):
         if max_iterations > 1:
             log.info("iteration %d of at most %d", iteration, max_iterations)
         pipeline.run(iteration)
-        met = [
-            target.met(pipeline.context, better_low[target.scalar.reference.job])
-            for target in checked.targets
-        ]
-        for target, done in zip(checked.targets, met, strict=True):
-            value = target.scalar.value(pipeline.context, better_low[target.scalar.reference.job])
+        values = _values(checked, [target.scalar for target in checked.targets], pipeline.context)
+        met = [target.met(value) for target, value in zip(checked.targets, values, strict=True)]
+        for target, done, value in zip(checked.targets, met, values, strict=True):
             log.info(
                 "target %s %s %g: %s (%.4g)",
                 target.scalar.text,
@@ -81,14 +79,15 @@ def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
             return
 
 
-def _objective(checked: Plan, context: Context) -> list[float]:
+def _values(checked: Plan, scalars: Sequence[Scalar], context: Context) -> list[float]:
+    """The scalars' numbers in the present iteration; what a job gave may turn out to be none."""
+    from sandbox.pipeline import JobFailed
+
     better_low = {spec.name: spec.lower_is_better for spec in checked.jobs}
-    return [scalar.value(context, better_low[scalar.reference.job]) for scalar in checked.objective]
-
-
-def _plain(node: Any) -> Any:
-    """A node of the frame as plain data; declared secrets stand as they are written."""
-    return OmegaConf.to_container(node, resolve=False)
+    try:
+        return [scalar.value(context, better_low[scalar.reference.job]) for scalar in scalars]
+    except (ValueError, LookupError) as error:
+        raise JobFailed(str(error)) from error
 
 
 def _names(value: Any) -> list[str]:

@@ -84,7 +84,10 @@ class Pipeline:
             compute.close()
 
     def _run_job(self, spec: JobSpec, title: str) -> None:
-        elements = expand(spec, self.context, self.store, self.allowed, self._not_before(spec))
+        try:
+            elements = expand(spec, self.context, self.store, self.allowed, self._not_before(spec))
+        except (OutputNotFound, OSError) as error:
+            raise JobFailed(f"jobs.{spec.name}: {error}") from error
         records = {
             index: record for index, element in enumerate(elements) if (record := element.record(self.store))
         }
@@ -211,7 +214,7 @@ def expand(
     for index, (choice, seed) in enumerate(itertools.product(choices, spec.seeds or (None,))):
         config = deepcopy(dict(spec.config))
         for place, value in choice.items():
-            _put(config, place, value)
+            _put(config, place, deepcopy(value))
         if seed is not None:
             _put(config, spec.seed_argument, seed)
         config = context.resolve(config)
@@ -227,6 +230,8 @@ def _choices(spec: JobSpec, context: Context) -> list[dict[str, Any]]:
     for place, leaf in leaves.items():
         if not isinstance(leaf, list):
             raise JobFailed(f"jobs.{spec.name}.map.{place}: {spec.map[place]} is {leaf!r}, expected a list")
+        if not leaf:
+            raise JobFailed(f"jobs.{spec.name}.map.{place}: {spec.map[place]} is empty")
     if spec.product:
         rows: Iterator[tuple[Any, ...]] = itertools.product(*leaves.values())
     else:
