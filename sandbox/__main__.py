@@ -20,6 +20,7 @@ def main() -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from sandbox.job import JobFailed
     from sandbox.plan import PlanError
 
     register_resolvers()
@@ -38,9 +39,7 @@ def main() -> int:
         if app.STARTED:
             raise
         return _say("wrong command or config", f"{error}\n{error.__cause__ or ''}".rstrip(), 2)
-    except RuntimeError as error:
-        if type(error).__name__ != "JobFailed":
-            raise
+    except JobFailed as error:
         return _say("failed", f"{error}\nwhat finished is recorded; the same command goes on from there", 1)
     return 0
 

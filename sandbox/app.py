@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from sandbox import components
 from sandbox.context import Context
-from sandbox.job import numbers
+from sandbox.job import JobFailed, numbers
 from sandbox.plan import Plan, plan
 from sandbox.spec import resolved
-from sandbox.targets import Scalar
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +32,7 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
         PlanError: The config is wrong; nothing was started.
         JobFailed: A job failed; what finished is recorded.
     """
+    from sandbox.dry_run import show
     from sandbox.pipeline import Pipeline
     from sandbox.store import JobStore
 
@@ -40,7 +40,7 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
     checked = plan(cfg, allowed)
     store = JobStore(Path(cfg.store_dir))
     if cfg.dry_run:
-        _show(checked, store, allowed)
+        show(checked, store, allowed)
         return None
     watcher = components.build(resolved(cfg, "watcher", allowed), allowed)
     with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):
@@ -49,9 +49,11 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
         pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, _names(cfg.force))
         try:
             _iterate(cfg.max_iterations, checked, pipeline)
+            values = _objective(checked, pipeline.context)
+        except (ValueError, LookupError) as error:  # a target or the objective is not a number
+            raise JobFailed(str(error)) from error
         finally:
             pipeline.close()
-        values = _values(checked, checked.objective, pipeline.context)
         if values:
             watcher.watch(numbers({"objective": values[0] if len(values) == 1 else values}))
     _summarise(run_dir, checked, pipeline.context, values)
@@ -59,13 +61,17 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
 
 
 def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
+    better_low = {spec.name: spec.lower_is_better for spec in checked.jobs}
     for iteration in range(1, max_iterations + 1):
         if max_iterations > 1:
             log.info("iteration %d of at most %d", iteration, max_iterations)
         pipeline.run(iteration)
-        values = _values(checked, [target.scalar for target in checked.targets], pipeline.context)
-        met = [target.met(value) for target, value in zip(checked.targets, values, strict=True)]
-        for target, done, value in zip(checked.targets, met, values, strict=True):
+        met = [
+            target.met(pipeline.context, better_low[target.scalar.reference.job])
+            for target in checked.targets
+        ]
+        for target, done in zip(checked.targets, met, strict=True):
+            value = target.scalar.value(pipeline.context, better_low[target.scalar.reference.job])
             log.info(
                 "target %s %s %g: %s (%.4g)",
                 target.scalar.text,
@@ -79,38 +85,13 @@ def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
             return
 
 
-def _values(checked: Plan, scalars: Sequence[Scalar], context: Context) -> list[float]:
-    """The scalars' numbers in the present iteration; what a job gave may turn out to be none."""
-    from sandbox.pipeline import JobFailed
-
+def _objective(checked: Plan, context: Context) -> list[float]:
     better_low = {spec.name: spec.lower_is_better for spec in checked.jobs}
-    try:
-        return [scalar.value(context, better_low[scalar.reference.job]) for scalar in scalars]
-    except (ValueError, LookupError) as error:
-        raise JobFailed(str(error)) from error
+    return [scalar.value(context, better_low[scalar.reference.job]) for scalar in checked.objective]
 
 
 def _names(value: Any) -> list[str]:
     return [value] if isinstance(value, str) else [str(name) for name in value or []]
-
-
-def _show(checked: Plan, store: Any, allowed: tuple[str, ...]) -> None:
-    """Print the plan with the reason of each element job: ``dry_run=true``."""
-    from sandbox.pipeline import expand, explain, gather
-
-    context, waiting = Context(), set()
-    for spec in checked.jobs:
-        reasons = explain(spec, context, store, allowed, waiting)
-        for label, reason in reasons:
-            print(f"{spec.pipeline}.{spec.job_list}  {label:<28} {reason}")
-        if all(reason == "recorded" for _, reason in reasons):
-            elements = expand(spec, context, store, allowed)
-            records = [element.record(store) for element in elements]
-            for record in records:
-                context.hashes |= record.hashes
-            context.results[1, spec.name] = gather(spec, elements, records)
-        else:
-            waiting.add(spec.name)
 
 
 def _summarise(run_dir: Path, checked: Plan, context: Context, objective: list[float]) -> None:
@@ -154,7 +135,7 @@ def scrub_secrets(run_dir: Path) -> None:
 
 def experiments() -> Mapping[str, str]:
     """Experiments by name, with the question that each answers: the first comment line of its file."""
-    found = {}
+    found: dict[str, str] = {}
     folders = (
         [CONF, Path.cwd() / "conf"]
         if CONF.is_dir()

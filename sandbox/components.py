@@ -73,9 +73,9 @@ def _locate(target: str) -> type:
 
 
 @cache
-def annotations(cls: type) -> Mapping[str, Any]:
+def argument_types(cls: type) -> Mapping[str, Any]:
     """Annotated type of each constructor argument."""
-    hints = get_type_hints(cls.__init__)
+    hints = get_type_hints(getattr(cls, "__init__"))  # noqa: B009  mypy: a class's own
     return {name: hints.get(name, Any) for name in inspect.signature(cls).parameters}
 
 
@@ -123,9 +123,9 @@ def problems(
     for name, parameter in parameters.items():
         absent = given.get(name, "???") == "???" if name in given else parameter.default is parameter.empty
         if absent and name not in later:
-            found.append(f"{where}.{name}: must be given ({_describe(annotations(cls)[name])})")
+            found.append(f"{where}.{name}: must be given ({_describe(argument_types(cls)[name])})")
         elif name in given and name not in later and not absent:
-            found += value_problems(given[name], annotations(cls)[name], f"{where}.{name}")
+            found += value_problems(given[name], argument_types(cls)[name], f"{where}.{name}")
     return found
 
 
@@ -157,7 +157,7 @@ def _secret_problems(value: Any, where: str) -> list[str]:
 
 def secret_arguments(cls: type) -> set[str]:
     """Names of the constructor arguments that are declared secret."""
-    return {name for name, hint in annotations(cls).items() if hint is Secret or Secret in get_args(hint)}
+    return {name for name, hint in argument_types(cls).items() if hint is Secret or Secret in get_args(hint)}
 
 
 def all_found(config: Any, allowed: Sequence[str]) -> bool:
@@ -170,13 +170,24 @@ def all_found(config: Any, allowed: Sequence[str]) -> bool:
     return True
 
 
-def construction_problems(node: Mapping[str, Any], where: str, allowed: Sequence[str]) -> list[str]:
-    """What the constructor and the ``check`` method of one complete component object to."""
+def construction_problems(
+    node: Mapping[str, Any], where: str, allowed: Sequence[str], complete: bool = True
+) -> list[str]:
+    """What a component objects to before it runs, in its constructor or its ``check``.
+
+    Args:
+        node: The component's node.
+        where: Its dotted place in the config.
+        allowed: Patterns of allowed targets.
+        complete: Whether all arguments are known by now; if not, only a static ``check`` is asked,
+            which looks at this machine: a program or package that is needed.
+    """
     try:
-        component = build(node, allowed)
-        if hasattr(component, "check"):
-            component.check()
-    except Exception as error:  # whatever a constructor raises is the user's to read
+        cls = locate(node["_target_"], allowed)
+        is_static = isinstance(inspect.getattr_static(cls, "check", None), staticmethod)
+        judge = build(node, allowed) if complete else cls if is_static else None
+        getattr(judge, "check", lambda: None)()
+    except Exception as error:  # whatever a component raises is the user's to read
         cause = error.__cause__ or error
         return [f"{where}: {str(cause).strip() or type(cause).__name__}"]
     return []
@@ -188,7 +199,7 @@ def convert(node: Any, allowed: Sequence[str]) -> Any:
         return [convert(item, allowed) for item in node]
     if not isinstance(node, Mapping):
         return node
-    hints = annotations(locate(node["_target_"], allowed)) if "_target_" in node else {}
+    hints = argument_types(locate(node["_target_"], allowed)) if "_target_" in node else {}
     return {
         key: convert(value, allowed)
         if _is_node(value) or key not in hints

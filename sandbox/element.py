@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import re
 import sys
 import time
 import traceback
@@ -79,9 +80,9 @@ def parts_of(
     parts: dict[str, Any] = {}
     for where, value in _leaves(components.convert(config, allowed), ""):
         if isinstance(value, Path):
-            parts[where] = f"{value.name}: {hashes.of(value)}"
+            parts[where] = _content(value, hashes.of(value))
         elif isinstance(value, str) and value in outputs:
-            parts[where] = f"{Path(value).name}: {outputs[value]}"
+            parts[where] = _content(Path(value), outputs[value])
         else:
             canonical(value)
             parts[where] = value
@@ -90,6 +91,16 @@ def parts_of(
         if declared is not None:
             parts[f"{where}._version_".lstrip(".")] = declared
     return parts
+
+
+def _content(path: Path, content_hash: str) -> str:
+    """A file or folder in a fingerprint: components name what they write after what they read."""
+    return f"{path.name}: {content_hash}"
+
+
+def is_content(part: str) -> bool:
+    """Whether a part of a fingerprint stands for a file or folder."""
+    return re.fullmatch(r".*: [0-9a-f]{64}", part) is not None
 
 
 def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:

@@ -109,7 +109,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _media(path: Path) -> set[Path]:
-    found = set()
+    found: set[Path] = set()
     with path.open("rb") as file:
         for line in file:
             if not any(f'"{key}"'.encode() in line for key in MEDIA_KEYS):

@@ -14,6 +14,10 @@ Secret = NewType("Secret", str)
 """Annotation of an argument that may only be given as ``${oc.env:NAME}``."""
 
 
+class JobFailed(RuntimeError):
+    """A job failed; what finished is recorded, and the same command goes on from there."""
+
+
 class Watch(Protocol):
     """Where a running job sends its metrics."""
 

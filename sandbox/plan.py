@@ -181,10 +181,13 @@ def _scalars(
             targets.append(Target.parse(text))
         except ValueError as error:
             problems.append(f"targets: {error}")
-    for scalar in [*objective, *(target.scalar for target in targets)]:
+    scalars = [("objective", scalar) for scalar in objective] + [
+        ("targets", target.scalar) for target in targets
+    ]
+    for where, scalar in scalars:
         if scalar.reference.job not in broken and not _is_made(scalar.reference, made):
             names = ", ".join(f"{job}.{key}" for job, keys in made.items() for key in keys) or "none"
-            problems.append(f"{scalar.text}: is produced by no job; available: {names}")
+            problems.append(f"{where}: {scalar.text} is produced by no job; available: {names}")
     return tuple(objective), tuple(targets), any_target, problems
 
 

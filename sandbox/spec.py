@@ -40,7 +40,7 @@ def job_spec(
         return None, [
             f"{where}: has no hook; choose one with `- /hook@jobs.{name}: …` in the experiment's defaults"
         ]
-    node = capped(node, OmegaConf.to_container(cfg.cap, resolve=True) if cfg.cap else {})
+    node = capped(node, OmegaConf.to_container(cfg.cap, resolve=True))
     reserved = {key: node.pop(key, None) for key in RESERVED}
     leaves, product, problems = _map(reserved["map"], where)
     seeds, seed_argument, found = _seeds(reserved["seeds"], first_element(node, leaves), where, allowed)
@@ -88,16 +88,13 @@ def resolved(parent: DictConfig, key: str, allowed: Sequence[str]) -> Any:
     }
 
 
-def capped(node: Any, caps: Mapping[str, Any]) -> Any:
-    """``node`` with every argument that ``caps`` names at most that large, a list at most that long."""
+def capped(node: Any, cap: Any) -> Any:
+    """``node`` made smaller by argument name: ``cap.numbers`` limit values, ``cap.lists`` lengths."""
     if isinstance(node, list):
-        return [capped(item, caps) for item in node]
+        return [capped(item, cap) for item in node]
     if not isinstance(node, Mapping):
         return node
-    return {
-        key: _cap(capped(value, caps), caps[key]) if key in caps else capped(value, caps)
-        for key, value in node.items()
-    }
+    return {key: _cap(capped(value, cap), key, cap) for key, value in node.items()}
 
 
 def select(node: Any, place: str) -> Any:
@@ -114,10 +111,11 @@ def near(name: str, known: Iterable[Any]) -> str:
     return f" (did you mean {close[0]}?)" if close else f"; there are: {', '.join(names) or 'none'}"
 
 
-def _cap(value: Any, limit: Any) -> Any:
+def _cap(value: Any, name: str, cap: Any) -> Any:
     if isinstance(value, list):
-        return value[: int(limit)]
-    return min(value, limit) if isinstance(value, (int, float)) and not isinstance(value, bool) else value
+        return value[: cap["lists"].get(name)]
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return min(value, cap["numbers"].get(name, value)) if is_number else value
 
 
 def _map(node: Any, where: str) -> tuple[dict[str, Any], bool, list[str]]:
@@ -176,7 +174,7 @@ def _map_problems(node: Any, leaves: Mapping[str, Any], where: str, allowed: Seq
             yield f"{spot}: the job has no {place.rpartition('.')[0]!r}"
             continue
         try:
-            known = components.annotations(components.locate(parent.get("_target_"), allowed))
+            known = components.argument_types(components.locate(parent.get("_target_"), allowed))
         except components.TargetError:  # not a component, or one that is reported itself
             continue
         if argument not in known:
@@ -216,7 +214,7 @@ def _seeds(
 
 def _takes_seed(node: Mapping[str, Any], allowed: Sequence[str]) -> bool:
     try:
-        return "seed" in components.annotations(components.locate(node["_target_"], allowed))
+        return "seed" in components.argument_types(components.locate(node["_target_"], allowed))
     except components.TargetError:  # reported where components are checked
         return False
 
@@ -245,17 +243,13 @@ def _lower_is_better(node: Any, allowed: Sequence[str]) -> tuple[str, ...]:
 
 
 def _construct(spec: JobSpec, where: str, allowed: Sequence[str]) -> Iterator[str]:
-    """What constructors and ``check`` methods object to, of components that are complete by now."""
+    """What components object to now: their ``check`` of this machine, and constructors that have all they need."""
     later = [place for place in (*spec.map, spec.seed_argument) if place]
     for place, node in components.nodes(spec.config, where):
         here = place.removeprefix(where).lstrip(".")
-        if (
-            not here
-            or any(leaf.startswith(f"{here}.") or leaf == here for leaf in later)
-            or any(references(dict(node)))
-        ):
-            continue
-        yield from components.construction_problems(node, place, allowed)
+        waits = not here or any(leaf.startswith(f"{here}.") or leaf == here for leaf in later)
+        complete = not waits and not any(references(dict(node)))
+        yield from components.construction_problems(node, place, allowed, complete)
 
 
 def _warn_unusual(spec: JobSpec, allowed: Sequence[str]) -> None:

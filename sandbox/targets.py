@@ -91,9 +91,9 @@ class Target:
             raise ValueError(f"{text!r} can never be met")
         return cls(Scalar.parse(match[1]), match[2], threshold)
 
-    def met(self, value: float) -> bool:
-        """Whether ``value`` of its scalar reaches it."""
-        return COMPARISONS[self.comparison](value, self.threshold)
+    def met(self, context: Context, lower_is_better: Sequence[str] = ()) -> bool:
+        """Whether the present iteration reaches it."""
+        return COMPARISONS[self.comparison](self.scalar.value(context, lower_is_better), self.threshold)
 
 
 def _number(value: Any, text: str) -> float:

@@ -78,7 +78,7 @@ def test_what_is_no_number_is_an_error_that_says_what_it_is(text: str, said: str
     ],
 )
 def test_a_target_is_a_scalar_a_comparison_and_a_number(text: str, met: bool) -> None:
-    assert Target.parse(text).met(Target.parse(text).scalar.value(CONTEXT)) is met
+    assert Target.parse(text).met(CONTEXT) is met
 
 
 @pytest.mark.parametrize(

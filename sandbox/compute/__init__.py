@@ -18,7 +18,7 @@ class BaseCompute(ABC):
     ) -> Iterator[tuple[int, Exception | None]]:
         """Run ``function`` on every item; yield, as each ends, its index and its error or ``None``."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  most have nothing to release
         """Release what was held; called once, at the end of the run."""
 
     def __str__(self) -> str:

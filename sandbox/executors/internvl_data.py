@@ -26,7 +26,7 @@ class CaptionedPicture:
 
 
 def read_pool(dataset_path: Path) -> list[CaptionedPicture]:
-    """The pairs of a Data-Juicer pool: ``text`` without Data-Juicer's tokens, and the one picture of ``images``.
+    """The pairs of a Data-Juicer pool: ``text`` without its special tokens, and the picture in ``images``.
 
     Raises:
         ValueError: The pool is empty or no JSON Lines file, or a row has no caption, no picture or several.

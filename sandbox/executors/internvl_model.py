@@ -38,8 +38,8 @@ def check_checkpoint(name_or_path: Path | str) -> None:
     model_type = config.get("model_type") if isinstance(config, dict) else None
     if model_type != "internvl":
         raise ValueError(
-            f"{name_or_path} is not an InternVL checkpoint: model_type is {model_type!r}, expected 'internvl' "
-            "(the checkpoints for transformers have names that end in -hf)"
+            f"{name_or_path} is not an InternVL checkpoint: model_type is {model_type!r}, expected "
+            "'internvl' (those that transformers loads have names that end in -hf)"
         )
 
 

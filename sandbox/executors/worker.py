@@ -35,7 +35,7 @@ async def run_worker(
     """
     request_path = output_dir / f"{name}_request.json"
     request_path.write_text(json.dumps(request, indent=1, default=_path_text), encoding="utf-8")
-    launcher = [sys.executable]
+    launcher: list[str | Path] = [sys.executable]
     if num_processes > 1:
         # --standalone picks a free port: two launches on one machine do not meet.
         launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]

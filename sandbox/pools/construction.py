@@ -32,6 +32,7 @@ class DataPoolConstruction(BaseDataPoolManipulator):
             ``high`` and any other number of them is numbered from 0, and ``<base>_random.jsonl``
             (``<base>_random_0.jsonl``, … where there are several).
         names: Their names, ``<statistic>_<part>``, ``random``, ``random_0``, …
+        groups: The statistic that each was split by, ``random`` for a control.
         pools: ``{statistic: {part: path}}``; random pools under ``random``, numbered from 0.
         left_out: Statistics that are not numeric.
 
@@ -55,7 +56,7 @@ class DataPoolConstruction(BaseDataPoolManipulator):
     arXiv 2407.11784, section 3.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ("paths", "names", "pools", "left_out")
+    OUTPUTS: ClassVar[tuple[str, ...]] = ("paths", "names", "groups", "pools", "left_out")
 
     def __init__(
         self,
@@ -111,7 +112,8 @@ class DataPoolConstruction(BaseDataPoolManipulator):
             path = write_lines(output_dir / f"{base}_{name}.jsonl", (lines[position] for position in chosen))
             pools.setdefault(_RANDOM, {})[str(number)] = path
         paths = [path for parts in pools.values() for path in parts.values()]
-        return {"paths": paths, "names": names, "pools": pools, "left_out": left_out}
+        groups = [group for group, parts in pools.items() for _ in parts]
+        return {"paths": paths, "names": names, "groups": groups, "pools": pools, "left_out": left_out}
 
     def _columns(self, lines: list[bytes]) -> tuple[dict[str, list[float]], list[str]]:
         """The values of every numeric statistic wanted, and the names of those that are not numeric."""

@@ -32,9 +32,12 @@ class DataPoolRanking(BaseDataPoolManipulator):
             the first decides, then the second, and so on. ``None`` for numbers.
         descending: Larger is better.
         top_n: How many to keep; ``None`` keeps all.
+        groups: A group per pool, such as the statistic that it was split by: only the best pool of
+            each group is ranked. ``None`` ranks every pool.
+        ignore_groups: Groups that are left out, such as random controls.
 
     Raises:
-        ValueError: There are not as many metrics as pools, a score is missing or not a finite
+        ValueError: There are not as many metrics or groups as pools, a score is missing or not a finite
             number, or ``top_n`` is not between 1 and the number of pools.
         FileNotFoundError: A pool is missing.
 
@@ -50,6 +53,8 @@ class DataPoolRanking(BaseDataPoolManipulator):
         keys: Sequence[str] | str | None = None,
         descending: bool = True,
         top_n: int | None = None,
+        groups: Sequence[str] | None = None,
+        ignore_groups: Sequence[str] = (),
     ) -> None:
         check_paths(dataset_paths)
         if isinstance(metrics, str | Mapping) or not isinstance(metrics, Sequence):
@@ -58,6 +63,8 @@ class DataPoolRanking(BaseDataPoolManipulator):
             raise ValueError(
                 f"metrics: expected one entry per pool, {len(dataset_paths)}, got {len(metrics)}"
             )
+        if groups is not None and len(groups) != len(dataset_paths):
+            raise ValueError(f"groups: expected one entry per pool, {len(dataset_paths)}, got {len(groups)}")
         if top_n is not None and not 1 <= top_n <= len(dataset_paths):
             raise ValueError(
                 f"top_n: expected between 1 and the number of pools, {len(dataset_paths)}, got {top_n}"
@@ -67,6 +74,8 @@ class DataPoolRanking(BaseDataPoolManipulator):
         self.keys: list[str | None] = [keys] if isinstance(keys, str) else [*keys] if keys else [None]
         self.descending = descending
         self.top_n = top_n
+        self.groups = [*range(len(dataset_paths))] if groups is None else groups
+        self.ignore_groups = ignore_groups
 
     def run(self, *, output_dir: Path) -> Outputs:
         """Rank the pools."""
@@ -78,7 +87,10 @@ class DataPoolRanking(BaseDataPoolManipulator):
             for metric, path in zip(self.metrics, self.dataset_paths, strict=True)
         ]
         # sorted() is stable with reverse=True too: pools of equal score keep their order
-        order = sorted(range(len(scores)), key=scores.__getitem__, reverse=self.descending)[: self.top_n]
+        everything = sorted(range(len(scores)), key=scores.__getitem__, reverse=self.descending)
+        order = self._best_of_groups(everything)[: self.top_n]
+        if self.top_n is not None and len(order) < self.top_n:
+            raise ValueError(f"top_n is {self.top_n}, but there are only {len(order)} groups to rank")
         paths = [self.dataset_paths[position].absolute() for position in order]
         return {
             "paths": paths,
@@ -86,6 +98,13 @@ class DataPoolRanking(BaseDataPoolManipulator):
             "order": order,
             "best_path": paths[0],
         }
+
+    def _best_of_groups(self, order: Sequence[int]) -> list[int]:
+        first: dict[str | int, int] = {}
+        for position in order:
+            if self.groups[position] not in self.ignore_groups:
+                first.setdefault(self.groups[position], position)
+        return list(first.values())
 
 
 def _score(metric: Any, key: str | None, path: Path) -> float:

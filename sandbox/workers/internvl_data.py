@@ -106,7 +106,7 @@ class PairDataset(Dataset[dict[str, Any]]):
         return self._prefixes[key]
 
 
-def collate(rows: Sequence[dict[str, Any]], pad_id: int, *, left: bool = False) -> dict[str, torch.Tensor]:
+def collate(rows: Sequence[dict[str, Any]], pad_id: int, *, left: bool = False) -> dict[str, Any]:
     """One batch, padded on the right (training) or on the ``left`` (generation)."""
     width = max(len(row["input_ids"]) for row in rows)
 
@@ -114,11 +114,15 @@ def collate(rows: Sequence[dict[str, Any]], pad_id: int, *, left: bool = False) 
         padding = [fill] * (width - len(values))
         return padding + values if left else values + padding
 
-    batch = {
+    batch: dict[str, Any] = {
         "input_ids": torch.tensor([padded(row["input_ids"], pad_id) for row in rows]),
         "attention_mask": torch.tensor([padded([1] * len(row["input_ids"]), 0) for row in rows]),
         "pixel_values": torch.cat([row["pixel_values"] for row in rows]),
     }
     if "labels" in rows[0]:
-        batch["labels"] = torch.tensor([padded(row["labels"], _IGNORED) for row in rows])
+        # Scores of the whole vocabulary are computed only where a label is, plus the position before the
+        # first, which predicts it: with real checkpoints the prompt's would take gigabytes.
+        answers = width - min(row["labels"].count(_IGNORED) for row in rows) + 1
+        labels = torch.tensor([padded(row["labels"], _IGNORED) for row in rows])
+        batch |= {"labels": labels[:, -answers:], "logits_to_keep": answers}
     return batch

@@ -88,7 +88,7 @@ def use_bf16(precision: str) -> bool:
 
 
 def chat(processor: Any, prompt: str, num_tiles: int) -> str:
-    """The prompt up to where the answer begins, with the place of a picture of ``num_tiles`` tiles filled in."""
+    """The prompt up to where the answer begins, with the tokens of a picture of ``num_tiles`` tiles."""
     content = [{"type": "image"}, {"type": "text", "text": prompt}]
     messages = [{"role": "user", "content": content}]
     text = str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))

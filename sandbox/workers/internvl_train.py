@@ -77,8 +77,6 @@ def add_lora(model: Any, request: Mapping[str, Any]) -> Any:
         modules_to_save=[module for argument, module in whole.items() if not request[argument]] or None,
         task_type="CAUSAL_LM",
     )
-    if request["gradient_checkpointing"]:
-        model.enable_input_require_grads()
     return get_peft_model(model, config)
 
 

@@ -9,6 +9,7 @@ import gc
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ class InputError(Exception):
 
 
 def start(main: Callable[[dict[str, Any]], None]) -> None:
-    """Call ``main`` with the request that the command line names; an :class:`InputError` ends with status 1."""
+    """Call ``main`` with the request that the command line names; an :class:`InputError` exits with 1."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -32,7 +33,12 @@ def start(main: Callable[[dict[str, Any]], None]) -> None:
         main(request)
     except InputError as error:
         # A data loader's own process wraps the message into a traceback: the last line is ours.
-        raise SystemExit(str(error).rsplit("InputError: ", 1)[-1].strip()) from None
+        message = str(error).rsplit("InputError: ", 1)[-1].strip()
+        _tell_launcher(message)
+        raise SystemExit(message) from None
+    except Exception as error:
+        _tell_launcher(f"{type(error).__name__}: {error}")
+        raise
 
 
 def imports_done() -> None:
@@ -47,6 +53,13 @@ def report(metrics: Mapping[str, float], step: int | None = None) -> None:
     if step is not None:
         event["step"] = step
     print(json.dumps(event), flush=True)
+
+
+def _tell_launcher(message: str) -> None:
+    """Name the cause in torchrun's report, which otherwise ends the log without it."""
+    path = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if path:
+        Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
 
 
 def _keep_one_gpu() -> None:

@@ -1,0 +1,39 @@
+# Everything happens in a virtual environment in this checkout.
+#   make run     set up, then run the main experiment
+#   make test    set up, then run the tests
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+# METEOR is a Java program. Where Java is not there, the scores that need none are chosen, and said so.
+SCORER := $(if $(shell command -v java),,scorer=coco_caption_java_free)
+
+.PHONY: setup run demo test test-fast lint wheel
+
+setup: $(VENV)/installed
+
+# torch comes first: whatever depends on it then finds it there and asks for no other build.
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	touch $@
+
+run: setup
+	$(if $(SCORER),@echo "No Java here: scoring without METEOR ($(SCORER)).")
+	$(BIN)/python -m sandbox +experiment=internvl_coco $(SCORER) $(ARGS)
+
+demo: setup
+	$(BIN)/python -m sandbox +experiment=demo $(ARGS)
+
+test: setup
+	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: setup
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && cd sandbox/workers && ../../$(BIN)/mypy --config-file ../../pyproject.toml --exclude '^$$' *.py
+
+wheel: setup
+	$(BIN)/pip wheel --no-deps --wheel-dir dist .

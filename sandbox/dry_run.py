@@ -1,0 +1,66 @@
+"""What a run would do and why, without doing it: ``dry_run=true``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sandbox.context import Context, references
+from sandbox.element import Element, is_content
+from sandbox.expansion import expand, gather
+from sandbox.job import JobSpec
+from sandbox.plan import Plan
+from sandbox.store import JobStore
+
+
+def show(checked: Plan, store: JobStore, allowed: tuple[str, ...]) -> None:
+    """Print every element job of one iteration, with the reason why it would run or not."""
+    context = Context()
+    waiting: set[str] = set()
+    for spec in checked.jobs:
+        depends = sorted(
+            {r.job for r in references([spec.config, spec.map]) if r.job in waiting and not r.previous}
+        )
+        if depends:
+            _print(spec, spec.name, f"depends on {', '.join(depends)}")
+            waiting.add(spec.name)
+            continue
+        elements = expand(spec, context, store, allowed)
+        records = [record for element in elements if (record := element.record(store))]
+        for element in elements:
+            _print(spec, element.label, _reason(element, store))
+        if len(records) < len(elements):
+            waiting.add(spec.name)
+            continue
+        for record in records:
+            context.hashes |= record.hashes
+        context.results[1, spec.name] = gather(spec, elements, records)
+
+
+def _print(spec: JobSpec, label: str, reason: str) -> None:
+    print(f"{f'{spec.pipeline}.{spec.job_list}':<34} {label:<24} {reason}")
+
+
+def _reason(element: Element, store: JobStore) -> str:
+    if element.record(store):
+        return "recorded"
+    if (element.folder / "attempts").exists():
+        return "failed or was cut short before"
+    others = store.others(element.job)
+    if not others:
+        return "new"
+    nearest = min(others, key=lambda record: len(_differences(record.parts, element.parts)))
+    return "; ".join(_differences(nearest.parts, element.parts)[:3])
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    names = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    return [_difference(name, before.get(name), now.get(name)) for name in names]
+
+
+def _difference(name: str, before: Any, now: Any) -> str:
+    if name.endswith("_version_"):
+        return f"version of {name.removesuffix('._version_') or 'its hook'} changed from {before} to {now}"
+    if any(isinstance(value, str) and is_content(value) for value in (before, now)):
+        return f"input {name} changed"
+    return f"argument {name} changed from {before!r} to {now!r}"

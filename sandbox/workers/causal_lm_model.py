@@ -1,0 +1,153 @@
+"""What training and judging a causal language model share: tokenizer, model, texts, blocks, loss."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
+
+END_OF_TEXT = "<|endoftext|>"
+_HEAD_SIZE = 32
+_EVAL_BATCH = 32
+
+
+def byte_tokenizer() -> PreTrainedTokenizerBase:
+    """A tokenizer of the 256 bytes and the end of a text: the same for every data set, nothing learned."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {END_OF_TEXT: 0} | {symbol: number for number, symbol in enumerate(alphabet, start=1)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    # In a text, "<|endoftext|>" is these 13 characters: only we end texts.
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, eos_token=END_OF_TEXT, pad_token=END_OF_TEXT, split_special_tokens=True
+    )
+
+
+def load(model_path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model and tokenizer in a checkpoint folder; ends the worker when it is none."""
+    try:
+        model = AutoModelForCausalLM.from_pretrained(model_path, local_files_only=True, dtype=torch.float32)
+        return model, AutoTokenizer.from_pretrained(model_path, local_files_only=True)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise SystemExit(f"{model_path} is not a checkpoint of a causal language model: {reason}") from None
+
+
+def from_config(vocab_size: int, hidden_size: int, num_layers: int) -> PreTrainedModel:
+    """A new Qwen2 model, with random weights from torch's present seed."""
+    config = Qwen2Config(
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        intermediate_size=4 * hidden_size,
+        num_hidden_layers=num_layers,
+        num_attention_heads=hidden_size // _HEAD_SIZE,
+        num_key_value_heads=hidden_size // _HEAD_SIZE,
+        tie_word_embeddings=True,
+        initializer_range=0.06,
+        bos_token_id=None,
+        eos_token_id=0,
+        pad_token_id=0,
+    )
+    return Qwen2ForCausalLM(config)
+
+
+def texts(path: str, text_key: str) -> Iterator[str]:
+    """The texts of a JSON Lines file; ends the worker at a line that has none."""
+    with Path(path).open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                sample = json.loads(line)
+            except ValueError as error:
+                raise SystemExit(f"{path}, line {number} is not JSON: {error}") from None
+            text = sample.get(text_key) if isinstance(sample, dict) else None
+            if not isinstance(text, str):
+                keys = ", ".join(sample) if isinstance(sample, dict) else "none"
+                raise SystemExit(f"{path}, line {number} has no text under {text_key!r}; keys: {keys}")
+            yield text
+
+
+def blocks(
+    path: str, text_key: str, tokenizer: PreTrainedTokenizerBase, sequence_length: int
+) -> tuple[Tensor, int]:
+    """All texts of a file, joined and cut into rows of ``sequence_length`` + 1 tokens, and their bytes.
+
+    The end of every text is marked. A row begins with the last token of the one before, so that every
+    token but the first is predicted once; the last tokens, too few for a row, are left out. The second
+    value is the number of UTF-8 bytes of the tokens that are predicted.
+    """
+    content = list(texts(path, text_key))
+    if not content:
+        raise SystemExit(f"{path} has no samples")
+    end = tokenizer.eos_token_id
+    if end is None:
+        raise SystemExit(f"the tokenizer {tokenizer.name_or_path!r} has no end-of-text token")
+    encoded = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
+    tokens = torch.tensor([token for row in encoded for token in (*row, end)], dtype=torch.long)
+    num_rows = (len(tokens) - 1) // sequence_length
+    if num_rows == 0:
+        raise SystemExit(
+            f"{path} has {len(tokens)} tokens, fewer than one row of sequence_length {sequence_length}"
+        )
+    rows = tokens[: num_rows * sequence_length + 1].unfold(0, sequence_length + 1, sequence_length)
+    num_bytes = sum(len(text.encode()) for text in content)
+    return rows, round(num_bytes * num_rows * sequence_length / len(tokens))
+
+
+def token_loss(model: PreTrainedModel, rows: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Cross-entropy of every row's tokens but its first, in nats."""
+    with torch.autocast(rows.device.type, torch.bfloat16, enabled=rows.device.type == "cuda"):
+        logits = model(input_ids=rows[:, :-1], use_cache=False).logits
+    return torch.nn.functional.cross_entropy(
+        logits.float().flatten(0, 1), rows[:, 1:].flatten(), reduction=reduction
+    )
+
+
+@torch.no_grad()
+def evaluate(model: PreTrainedModel, rows: Tensor, num_bytes: int) -> dict[str, float]:
+    """``loss`` in nats a token, ``perplexity`` a token, and ``bits_per_byte``."""
+    model.train(False)
+    total = 0.0
+    for part in torch.split(rows, _EVAL_BATCH):
+        total += token_loss(model, part.to(model.device), reduction="sum").item()
+    loss = total / rows[:, 1:].numel()
+    return {
+        "loss": loss,
+        "perplexity": math.exp(min(loss, 700.0)),
+        "bits_per_byte": total / math.log(2) / num_bytes,
+    }
+
+
+def place(model: PreTrainedModel) -> PreTrainedModel:
+    """Move a model to the first GPU that is visible, if there is one."""
+    torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
+    return model
+
+
+def request() -> dict[str, Any]:
+    """The worker's arguments: the JSON file named on its command line."""
+    return dict(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
+
+
+def report(metrics: dict[str, float], step: int) -> None:
+    """Print metrics as the line that the executor hands to the watcher."""
+    print(json.dumps({"metrics": metrics, "step": step}), flush=True)

@@ -1,0 +1,129 @@
+"""Train a causal language model on the texts of a JSON Lines file.
+
+    python causal_lm_train.py request.json
+
+The request holds the arguments of ``CausalLMTraining`` and ``output_dir``. The state is saved every
+``save_steps``; started again, the worker goes on from there and reaches the same weights.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import causal_lm_model as lm
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel, get_cosine_schedule_with_warmup, set_seed
+
+_CLIP_NORM = 1.0
+
+
+def main() -> None:
+    """Train as the request says and leave the model and its tokenizer in ``checkpoint``."""
+    given = lm.request()
+    set_seed(given["seed"])
+    model, tokenizer = _start(given)
+    rows, _ = lm.blocks(given["dataset_path"], given["text_key"], tokenizer, given["sequence_length"])
+    heldout = None
+    if given["heldout_path"]:
+        heldout = lm.blocks(given["heldout_path"], given["text_key"], tokenizer, given["sequence_length"])
+    training = _Training(lm.place(model), given, len(rows))
+    training.resume()
+    while training.step < given["max_steps"]:
+        training.advance(rows)
+        last = training.step == given["max_steps"]
+        if heldout and (last or training.step % given["eval_steps"] == 0):
+            scores = lm.evaluate(model, *heldout)
+            lm.report({f"eval_{name}": value for name, value in scores.items()}, training.step)
+        if not last and training.step % given["save_steps"] == 0:
+            training.save()
+    checkpoint = Path(given["output_dir"], "checkpoint")
+    model.save_pretrained(checkpoint)
+    tokenizer.save_pretrained(checkpoint)
+    training.state_path.unlink(missing_ok=True)
+
+
+def _start(given: dict[str, Any]) -> tuple[PreTrainedModel, Any]:
+    if given["model_path"]:
+        return lm.load(given["model_path"])
+    tokenizer = lm.byte_tokenizer()
+    return lm.from_config(len(tokenizer), given["hidden_size"], given["num_layers"]), tokenizer
+
+
+class _Training:
+    """Model, optimizer, schedule and the number of steps done: what a state file holds."""
+
+    def __init__(self, model: PreTrainedModel, given: dict[str, Any], num_rows: int) -> None:
+        self.state_path = Path(given["output_dir"], "state.pt")
+        self.step = 0
+        self._model = model
+        self._given = given
+        self._num_rows = num_rows
+        self._optimizer = torch.optim.AdamW(
+            model.parameters(),
+            lr=given["learning_rate"],
+            weight_decay=given["weight_decay"],
+            betas=(0.9, 0.95),
+        )
+        self._schedule = get_cosine_schedule_with_warmup(
+            self._optimizer, given["warmup_steps"], given["max_steps"]
+        )
+
+    def advance(self, rows: Tensor) -> None:
+        """Do one step and report its loss every ``logging_steps``."""
+        self._model.train()
+        batch = rows[self._draw()].to(self._model.device)
+        loss = lm.token_loss(self._model, batch)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self._model.parameters(), _CLIP_NORM)
+        rate = self._schedule.get_last_lr()[0]
+        self._optimizer.step()
+        self._schedule.step()
+        self._optimizer.zero_grad()
+        self.step += 1
+        if self.step % self._given["logging_steps"] == 0 or self.step in (1, self._given["max_steps"]):
+            value = loss.item()
+            if not math.isfinite(value):
+                raise SystemExit(f"the loss is {value} at step {self.step}; lower learning_rate")
+            lm.report({"loss": value, "learning_rate": rate}, self.step)
+
+    def save(self) -> None:
+        """Write the state file anew; one that exists is whole."""
+        state = {
+            "step": self.step,
+            "model": self._model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "random": torch.get_rng_state(),
+        }
+        partial = self.state_path.with_suffix(".partial")
+        torch.save(state, partial)
+        partial.replace(self.state_path)
+
+    def resume(self) -> None:
+        """Take up the state file where there is one."""
+        if not self.state_path.exists():
+            return
+        state = torch.load(self.state_path, map_location=self._model.device)
+        self._model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["random"].cpu())
+        self.step = state["step"]
+        print(f"goes on from step {self.step}", flush=True)
+
+    def _draw(self) -> Tensor:
+        """The rows of the next batch: whole passes over the data, each in an order of its own."""
+        size = self._given["batch_size"]
+        numbers = range(self.step * size, (self.step + 1) * size)
+        orders: dict[int, Tensor] = {}
+        for epoch in {number // self._num_rows for number in numbers}:
+            generator = torch.Generator().manual_seed(1_000_003 * self._given["seed"] + epoch)
+            orders[epoch] = torch.randperm(self._num_rows, generator=generator)
+        return torch.stack([orders[number // self._num_rows][number % self._num_rows] for number in numbers])
+
+
+if __name__ == "__main__":
+    main()
