@@ -327,10 +327,10 @@ def test_metrics_can_be_read_while_a_job_runs(chain: Project) -> None:
 def test_cap_makes_any_experiment_small(chain: Project) -> None:
     chain.run(
         "chain",
-        "+cap.num_rows=2",
-        "+cap.num_steps=1",
+        "+cap.numbers.num_rows=2",
+        "+cap.numbers.num_steps=1",
         "+jobs.train.map.executor.learning_rate=[0.1,0.2,0.3]",
-        "+cap.learning_rate=2",
+        "+cap.lists.learning_rate=2",
         "objective=null",
         "jobs.score.eval_obj='${output:train.checkpoint_path.0}'",
     )
