@@ -15,8 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from sandbox import components
 from sandbox.context import Context
-from sandbox.job import JobFailed
+from sandbox.job import JobFailed, numbers
 from sandbox.plan import Plan, plan
+from sandbox.spec import resolved
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,11 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
     if cfg.dry_run:
         show(checked, store, allowed)
         return None
-    watcher = components.build(_plain(cfg.watcher), allowed)
+    watcher = components.build(resolved(cfg, "watcher", allowed), allowed)
     with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):
         watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
-        pipeline = Pipeline(
-            checked.jobs, store, watcher, run_dir, _plain(cfg.compute), allowed, _names(cfg.force)
-        )
+        compute = resolved(cfg, "compute", allowed)
+        pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, _names(cfg.force))
         try:
             _iterate(cfg.max_iterations, checked, pipeline)
             values = _objective(checked, pipeline.context)
@@ -55,7 +55,7 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
         finally:
             pipeline.close()
         if values:
-            watcher.watch({"objective": values[0] if len(values) == 1 else values})
+            watcher.watch(numbers({"objective": values[0] if len(values) == 1 else values}))
     _summarise(run_dir, checked, pipeline.context, values)
     return None if not values else values[0] if len(values) == 1 else values
 
@@ -88,11 +88,6 @@ def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
 def _objective(checked: Plan, context: Context) -> list[float]:
     better_low = {spec.name: spec.lower_is_better for spec in checked.jobs}
     return [scalar.value(context, better_low[scalar.reference.job]) for scalar in checked.objective]
-
-
-def _plain(node: Any) -> Any:
-    """A node of the frame as plain data; declared secrets stand as they are written."""
-    return OmegaConf.to_container(node, resolve=False)
 
 
 def _names(value: Any) -> list[str]:

@@ -38,11 +38,19 @@ class Reference:
 
 def register_resolvers() -> None:
     """Let OmegaConf pass references on as text; call once, before anything is composed."""
-    OmegaConf.register_resolver("output", lambda name: f"${{output:{name}}}", replace=True)
+    OmegaConf.register_resolver("output", _output_as_text, replace=True)
     OmegaConf.register_resolver("previous", _previous_as_text, replace=True)
 
 
-def _previous_as_text(name: str, initial: Any = None) -> str:
+def _output_as_text(name: str = "", *more: Any) -> str:
+    if not name or more:
+        raise ValueError("${output:…} takes one name: ${output:job.key}")
+    return f"${{output:{name}}}"
+
+
+def _previous_as_text(name: str = "", initial: Any = None, *more: Any) -> str:
+    if not name or more:
+        raise ValueError("${previous:…} takes a name and an initial value: ${previous:job.key, initial}")
     plain = OmegaConf.to_container(initial, resolve=True) if OmegaConf.is_config(initial) else initial
     return f"${{previous:{name},{json.dumps(plain)}}}"
 

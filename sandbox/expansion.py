@@ -29,7 +29,7 @@ def expand(
     for index, (choice, seed) in enumerate(itertools.product(choices, spec.seeds or (None,))):
         config = deepcopy(dict(spec.config))
         for place, value in choice.items():
-            _put(config, place, value)
+            _put(config, place, deepcopy(value))
         if seed is not None:
             _put(config, spec.seed_argument, seed)
         config = context.resolve(config)
@@ -45,6 +45,8 @@ def _choices(spec: JobSpec, context: Context) -> list[dict[str, Any]]:
     for place, leaf in leaves.items():
         if not isinstance(leaf, list):
             raise ValueError(f"jobs.{spec.name}.map.{place}: {spec.map[place]} is {leaf!r}, expected a list")
+        if not leaf:
+            raise ValueError(f"jobs.{spec.name}.map.{place}: {spec.map[place]} is empty")
     if spec.product:
         rows: Iterable[tuple[Any, ...]] = itertools.product(*leaves.values())
     else:
@@ -70,10 +72,10 @@ def gather(spec: JobSpec, elements: Sequence[Element], records: Sequence[JobReco
     if not spec.map:
         return per_element[0]
     outputs: dict[str, Any] = {key: [one[key] for one in per_element] for key in per_element[0]}
-    step = max(1, len(spec.seeds))
+    configs = [_without_seed(spec, element.config) for element in elements[:: max(1, len(spec.seeds))]]
     outputs["elements"] = {}
     for place in spec.map:
-        _put(outputs["elements"], place, [select(element.config, place) for element in elements[::step]])
+        _put(outputs["elements"], place, [select(config, place) for config in configs])
     return outputs
 
 
@@ -89,6 +91,14 @@ def _over_seeds(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             merged[f"{key}_std"] = None
         merged[f"{key}_values"] = values
     return merged
+
+
+def _without_seed(spec: JobSpec, config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """An element's config as all its seeds have it."""
+    parent = select(config := deepcopy(dict(config)), spec.seed_argument.rpartition(".")[0])
+    if spec.seeds:
+        del parent[spec.seed_argument.rpartition(".")[2]]
+    return config
 
 
 def _put(config: dict[str, Any], place: str, value: Any) -> None:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sandbox import components
 from sandbox.context import Reference, references
 from sandbox.job import JobSpec
-from sandbox.spec import first_element, frame_problems, job_spec, near
+from sandbox.spec import first_element, frame_problems, job_spec, near, resolved
 from sandbox.targets import Scalar, Target
 
 log = logging.getLogger(__name__)
@@ -68,9 +69,7 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         problems += found
         if spec is not None:
             specs.append(spec)
-    nodes: Any = OmegaConf.to_container(cfg, resolve=False)
-    for name in ("watcher", "compute"):
-        problems += frame_problems(nodes.get(name), name, allowed)
+    problems += [text for name in ("watcher", "compute") for text in _frame(cfg, name, allowed)]
     clear = {s.name for s in specs if components.all_found(first_element(s.config, s.map), allowed)}
     broken = {name for _, _, name in order} - clear
     problems += _dangling(specs, broken)
@@ -82,6 +81,13 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     if problems:
         raise PlanError(list(dict.fromkeys(problems)))
     return Plan(tuple(specs), objective, targets, any_target)
+
+
+def _frame(cfg: DictConfig, name: str, allowed: Sequence[str]) -> list[str]:
+    try:
+        return frame_problems(resolved(cfg, name, allowed) if name in cfg else None, name, allowed)
+    except OmegaConfBaseException as error:
+        return [f"{error.full_key or name}: {str(error).splitlines()[0]}"]
 
 
 def _force(cfg: DictConfig) -> list[str]:

@@ -35,7 +35,7 @@ def job_spec(
     try:
         node = resolved(cfg.jobs, name, allowed)
     except OmegaConfBaseException as error:
-        return None, [f"{where}: {str(error).splitlines()[0]}"]
+        return None, [f"{error.full_key or where}: {str(error).splitlines()[0]}"]
     if not isinstance(node, dict) or "_target_" not in node:
         return None, [
             f"{where}: has no hook; choose one with `- /hook@jobs.{name}: …` in the experiment's defaults"
@@ -43,7 +43,7 @@ def job_spec(
     node = capped(node, OmegaConf.to_container(cfg.cap, resolve=True))
     reserved = {key: node.pop(key, None) for key in RESERVED}
     leaves, product, problems = _map(reserved["map"], where)
-    seeds, seed_argument, found = _seeds(reserved["seeds"], node, where, allowed)
+    seeds, seed_argument, found = _seeds(reserved["seeds"], first_element(node, leaves), where, allowed)
     problems += found
     problems += _component_problems(node, [*leaves, seed_argument], where, allowed)
     problems += _map_problems(node, leaves, where, allowed)

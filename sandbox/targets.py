@@ -87,6 +87,8 @@ class Target:
             threshold = float(match[3])
         except ValueError as error:
             raise ValueError(f"{text!r}: {match[3]!r} is not a number") from error
+        if math.isnan(threshold):
+            raise ValueError(f"{text!r} can never be met")
         return cls(Scalar.parse(match[1]), match[2], threshold)
 
     def met(self, context: Context, lower_is_better: Sequence[str] = ()) -> bool:

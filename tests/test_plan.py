@@ -142,6 +142,10 @@ CHAIN_PROBLEMS = {
     ),
     "compute of a job that is no component": (["+jobs.train.compute=local"], ["jobs.train.compute", "local"]),
     "no compute": (["~compute"], ["compute", "component"]),
+    "interpolation of nothing in the watcher": (
+        ["watcher.group='${groups.mine}'"],
+        ["watcher.group", "groups"],
+    ),
     "wrong value of the watcher": (["watcher.timeout_s=0"], ["watcher", "timeout_s"]),
     "wrong value of the compute": (
         ["compute=local", "compute.num_workers=0"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -110,11 +111,27 @@ class Project:
         """Run ``python -m sandbox`` on an experiment to its end."""
         return finish(self.start(name, *overrides, **variables))
 
-    def ran(self, prefix: str = "") -> list[str]:
-        """What toys really ran since the last call, sorted, those that begin with ``prefix``."""
+    def ran(self) -> list[str]:
+        """What toys really ran since the last call, in order."""
         lines = self.ledger_path.read_text().splitlines() if self.ledger_path.exists() else []
         self.ledger_path.unlink(missing_ok=True)
-        return sorted(line for line in lines if line.startswith(prefix))
+        return lines
+
+    def infos(self) -> Any:
+        """The context infos of the last run in this process."""
+        return json.loads((self.run_dir / "context_infos.json").read_text())
+
+    def info(self, job: str, pipeline: str = "main") -> dict[str, Any]:
+        """The last outputs of one job."""
+        return [info for info in self.infos()[pipeline] if info["meta_name"] == job][-1]
+
+    def metrics(self, run_dir: Path | None = None) -> dict[str, list[Any]]:
+        """Recorded values by metric, in order, of the last run in this process or of a run folder."""
+        found: dict[str, list[Any]] = {}
+        for line in ((run_dir or self.run_dir) / "metrics.jsonl").read_text().splitlines():
+            for name, value in json.loads(line)["metrics"].items():
+                found.setdefault(name, []).append(value)
+        return found
 
     def wait_for(self, *names: str) -> list[int]:
         """Wait until these components stand at their gates; returns their process ids."""
@@ -200,6 +217,31 @@ jobs:
     evaluator: {_target_: toys.Score}
 """
 """Make data, train on it in a program, score the checkpoint."""
+
+
+def experiment(jobs: dict[str, tuple[str, dict[str, Any]]], **more: Any) -> dict[str, Any]:
+    """An experiment of jobs by name: hook and node; they run in this order.
+
+    Probes, executions and evaluations stand in the job lists that their hooks usually stand in.
+    """
+    usual = {"general_probe": "probe_jobs", "evaluate_model": "evaluation_jobs"}
+    lists: dict[str, list[str]] = {}
+    for name, (hook, _) in jobs.items():
+        lists.setdefault(usual.get(hook, "execution_jobs"), []).append(name)
+    return {
+        "defaults": [*({f"/hook@jobs.{name}": hook} for name, (hook, _) in jobs.items()), "_self_"],
+        "experiment_name": "toy",
+        "pipelines": {"main": lists},
+        "jobs": {name: node for name, (_, node) in jobs.items()},
+        **more,
+    }
+
+
+def data_job(
+    target: str, *, also: dict[str, Any] | None = None, **arguments: Any
+) -> tuple[str, dict[str, Any]]:
+    """A job of a data executor, ``also`` holding reserved keys."""
+    return "general_data_executor", {"executor": {"_target_": f"toys.{target}", **arguments}, **(also or {})}
 
 
 def values(*jobs: str, **more: Any) -> dict[str, Any]:

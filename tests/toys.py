@@ -203,6 +203,24 @@ class Value(BaseDataExecutor):
         return {"value": self.value, "process": seen}
 
 
+class Add(BaseDataExecutor):
+    """Add up, and hand the sum on in several shapes."""
+
+    OUTPUTS: ClassVar[tuple[str, ...]] = ("value", "nested", "values", "path")
+
+    def __init__(self, start: Any = 0, by: float = 1, note: str = "") -> None:
+        self.start = start
+        self.by = by
+        self.note = note
+
+    def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
+        value = self.start + self.by
+        note(f"add {self.start} {self.by} {self.note}".strip())
+        path = output_dir / "value.txt"
+        path.write_text(str(value))
+        return {"value": value, "nested": {"deep": {"er": value}}, "values": [value, -value], "path": path}
+
+
 class Noise(BaseEvaluator):
     """A score that depends on the seed, as real ones do: 1, 2, 4, … for seeds 0, 1, 2, …"""
 

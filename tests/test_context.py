@@ -1,0 +1,114 @@
+"""References to outputs: how they are read, and what they stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+from toy_project import Project, data_job, experiment
+
+from sandbox.context import Context, OutputNotFound, Reference, parse, references, register_resolvers
+
+
+@pytest.fixture
+def context() -> Context:
+    """The second iteration, in which ``train`` has finished."""
+    first = {"loss": 2.0, "scores": {"CIDEr": 0.5}, "paths": ["/a", "/b"], "none": None, "zero": 0.0}
+    return Context(iteration=2, results={(1, "train"): first, (2, "train"): {**first, "loss": 1.0}})
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("${output:train.loss}", 1.0),
+        ("${previous:train.loss,9}", 2.0),
+        ("${output:train.scores.CIDEr}", 0.5),
+        ("${output:train.paths}", ["/a", "/b"]),
+        ("${output:train.paths.1}", "/b"),
+        ("${output:train.none}", None),
+        ("${output:train.zero}", 0.0),
+        ("loss ${output:train.loss} in ${output:train.paths.0}", "loss 1.0 in /a"),
+        ({"a": ["${output:train.loss}", {"b": "${output:train.zero}"}]}, {"a": [1.0, {"b": 0.0}]}),
+    ],
+    ids=str,
+)
+def test_a_reference_stands_for_what_the_job_gave(context: Context, text: Any, value: Any) -> None:
+    assert context.resolve(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["${output:train.los}", "${output:score.loss}", "${output:train.paths.2}", "${output:train.loss.x}"],
+)
+def test_what_no_job_gave_is_an_error_that_lists_what_there_is(context: Context, text: str) -> None:
+    with pytest.raises(OutputNotFound, match=r"train\.loss"):
+        context.resolve(text)
+
+
+def test_the_first_iteration_has_initial_values() -> None:
+    context = Context(results={(1, "base"): {"path": "/base"}})
+    assert context.resolve("${previous:train.path,[1,2]}") == [1, 2]
+    assert context.resolve("${previous:train.path,null}") is None
+    assert context.resolve('${previous:train.path,"${output:base.path}"}') == "/base"
+
+
+def test_references_are_found_at_any_depth_and_in_initial_values() -> None:
+    value = {"a": ["x ${output:one.a} y", '${previous:two.b.c,"${output:three.d}"}'], "b": 3}
+    assert list(references(value)) == [
+        Reference("one", ("a",)),
+        Reference("two", ("b", "c"), previous=True, initial="${output:three.d}"),
+        Reference("three", ("d",)),
+    ]
+
+
+@pytest.mark.parametrize("text", ["plain", "${oc.env:HOME}", "${output:a.b} ${output:c.d}", "$output:a.b"])
+def test_other_texts_are_no_reference(text: str) -> None:
+    assert parse(text) is None
+
+
+def test_references_pass_through_interpolation_as_text() -> None:
+    register_resolvers()
+    cfg = OmegaConf.create(
+        {"net": "big", "a": "${output:train.path}", "b": "${previous:train.path, ${net}}", "c": "${net}"}
+    )
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    assert plain == {
+        "net": "big",
+        "a": "${output:train.path}",
+        "b": '${previous:train.path,"big"}',
+        "c": "big",
+    }
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "${previous:grow.value,1}",
+        "${previous:grow.value, 1}",
+        "${previous:grow.value, ${first}}",
+        "${previous:grow.value, ${output:base.value}}",
+    ],
+)
+def test_initial_values_as_people_write_them(project: Project, written: str) -> None:
+    jobs = {"base": data_job("Add", start=0), "grow": data_job("Add", start=written, by=10)}
+    project.write("grow", experiment(jobs, max_iterations=2, first=1, objective="grow.value"))
+    assert project.run("grow") == 21
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("before ${previous:grow.value, 1}", "previous"),
+        ("${output:base.value, 3}", "output"),
+        ("${output:}", "output"),
+        ("${previous:grow, 1}", "${previous:grow}"),
+    ],
+)
+def test_a_reference_that_cannot_be_read_is_a_problem_of_the_plan(
+    project: Project, written: str, said: str
+) -> None:
+    jobs = {"base": data_job("Add"), "grow": data_job("Add", start=0, note=written)}
+    project.write("grow", experiment(jobs))
+    (problem,) = project.problems("grow")
+    assert "jobs.grow" in problem and said in problem

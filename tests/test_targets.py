@@ -1,0 +1,133 @@
+"""Objectives and targets: the small grammar, and when iterations stop."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from toy_project import Project, data_job, experiment
+
+from sandbox.context import Context
+from sandbox.targets import Scalar, Target
+
+CONTEXT = Context(
+    results={
+        (1, "score"): {"CIDEr": 0.5, "list": [3.0, 1.0, 2.0], "nested": {"a": -1}, "text": "x", "yes": True}
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("score.CIDEr", 0.5),
+        (" score.CIDEr ", 0.5),
+        ("score.nested.a", -1.0),
+        ("score.list.1", 1.0),
+        ("max(score.list)", 3.0),
+        ("min( score.list )", 1.0),
+        ("mean(score.list)", 2.0),
+        ("best(score.list)", 3.0),
+    ],
+)
+def test_a_scalar_is_an_output_or_an_aggregate(text: str, value: float) -> None:
+    assert Scalar.parse(text).value(CONTEXT) == value
+
+
+def test_best_is_the_smallest_of_what_is_better_when_lower() -> None:
+    assert Scalar.parse("best(score.list)").value(CONTEXT, ["list"]) == 1.0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "score",
+        "score.a + 1",
+        "max(score.a",
+        "max(max(score.a))",
+        "open('x')",
+        "score.a()",
+        "${output:a.b}",
+    ],
+)
+def test_what_is_not_of_the_grammar_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="aggregates"):
+        Scalar.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [("score.text", "'x'"), ("score.list", "max"), ("score.yes", "True"), ("max(score.CIDEr)", "list"),
+     ("max(score.nested)", "list")],
+)  # fmt: skip
+def test_what_is_no_number_is_an_error_that_says_what_it_is(text: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Scalar.parse(text).value(CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("text", "met"),
+    [
+        ("score.CIDEr >= 0.5", True),
+        ("score.CIDEr > 0.5", False),
+        ("score.CIDEr<=5e-1", True),
+        ("score.CIDEr < 0.5", False),
+        ("min(score.list) > -1", True),
+        ("score.CIDEr < inf", True),
+    ],
+)
+def test_a_target_is_a_scalar_a_comparison_and_a_number(text: str, met: bool) -> None:
+    assert Target.parse(text).met(CONTEXT) is met
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["score.a", "score.a = 1", "score.a >= x", "0.5 <= score.a", "score.a >= 1 or True", "score.a >= nan"],
+)
+def test_a_target_of_another_form_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        Target.parse(text)
+
+
+def growing(**more: Any) -> dict[str, Any]:
+    """``grow.value`` is 1, 2, 3, …; ``shrink.value`` is -1, -2, …"""
+    jobs = {
+        "grow": data_job("Add", start="${previous:grow.value, 0}"),
+        "shrink": data_job("Add", start="${previous:shrink.value, 0}", by=-1),
+    }
+    return experiment(jobs, max_iterations=4, objective="grow.value", **more)
+
+
+@pytest.mark.parametrize(
+    ("targets", "iterations"),
+    [
+        (None, 4),
+        ([], 4),
+        (["grow.value >= 2"], 2),
+        ("grow.value >= 2", 2),
+        (["grow.value >= 2", "shrink.value <= -3"], 3),
+        ({"all": ["grow.value >= 2", "shrink.value <= -3"]}, 3),
+        ({"any": ["grow.value >= 2", "shrink.value <= -3"]}, 2),
+        ({"any": "grow.value >= 3"}, 3),
+        (["min(grow.values) <= -3"], 3),
+        (["grow.value >= 100"], 4),
+    ],
+    ids=str,
+)
+def test_iterations_stop_when_targets_are_met(project: Project, targets: Any, iterations: int) -> None:
+    project.write("grow", growing(targets=targets))
+    assert project.run("grow") == iterations
+    assert len(project.infos()["main"]) == 2 * iterations
+
+
+def test_a_target_that_is_no_number_fails_with_what_it_is(project: Project) -> None:
+    project.write("grow", growing(targets=["grow.values >= 1"]))
+    with pytest.raises(RuntimeError, match=r"grow\.values: is \[1, -1\].*max"):
+        project.run("grow")
+
+
+def test_an_objective_inside_an_output_that_is_not_there_fails_with_what_there_is(project: Project) -> None:
+    project.write("grow", growing() | {"objective": "grow.nested.deep.est"})
+    with pytest.raises(RuntimeError, match=r"grow\.nested\.deep\.est.*grow\.nested"):
+        project.run("grow")
