@@ -203,6 +203,6 @@ def test_too_few_pictures_for_a_split_is_an_error(root: Path, tmp_path: Path) ->
     ],
     ids=["none", "more-than-all", "no-training"],
 )
-def test_fractions_must_leave_training_data(tmp_path: Path, fractions: dict[str, float]) -> None:
+def test_fractions_must_leave_training_data(tmp_path: Path, fractions: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="fraction"):
         ImageFolder(tmp_path, **fractions)
