@@ -103,7 +103,7 @@ def test_absolute_paths_and_other_columns_are_taken(root: Path, tmp_path: Path) 
 def test_no_pictures_is_an_error_that_says_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "captions.csv").write_text("image,caption\n")
     with pytest.raises(ValueError, match=r"has no pictures .*; it has files with \.csv"):
-        run(ImageFolder(tmp_path), tmp_path)
+        ImageFolder(tmp_path).check()
 
 
 @pytest.mark.parametrize(
@@ -185,7 +185,7 @@ def test_several_tables_need_a_choice(root: Path, tmp_path: Path) -> None:
         run(ImageFolder(root), tmp_path)
     run(ImageFolder(root, captions_file="captions.csv"), tmp_path)
     with pytest.raises(ValueError, match=r"captions_file .*other\.csv is not there"):
-        run(ImageFolder(root, captions_file="other.csv"), tmp_path)
+        ImageFolder(root, captions_file="other.csv").check()
 
 
 def test_too_few_pictures_for_a_split_is_an_error(root: Path, tmp_path: Path) -> None:
