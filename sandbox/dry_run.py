@@ -62,7 +62,8 @@ def _reason(element: Element, store: JobStore) -> str:
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    names = sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    changed = (key for key in {*before, *now} if before.get(key) != now.get(key))
+    names = sorted(changed, key=lambda name: (not name.endswith("_target_"), name))
     return [_difference(name, before.get(name), now.get(name)) for name in names]
 
 

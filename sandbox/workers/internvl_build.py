@@ -30,7 +30,8 @@ def main(request: dict[str, Any]) -> None:
     processor = build_processor([pair.answer for pair in pairs], pairs[0].prompt, request)
     model = InternVLForConditionalGeneration(build_config(processor, request))
     tokenizer = processor.tokenizer
-    model.generation_config.update(eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
     if request["max_steps"]:
         train(model, processor, request)
     folder = Path(request["output_dir"]) / "checkpoint"

@@ -61,15 +61,15 @@ class PictureReader:
 
     def read(self, path: str, origin: str) -> torch.Tensor:
         """Pixels of the tiles of one picture, (tiles, 3, height, width)."""
-        pixels = self._kept.get(path)
-        if pixels is not None:
-            return pixels
+        if path in self._kept:
+            return self._kept[path]
         try:
             with Image.open(path) as file:
                 picture = file.convert("RGB")
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise InputError(f"{origin}: picture {path} cannot be decoded: {error}") from error
-        pixels = self._processor(images=[picture], return_tensors="pt", **self._options)["pixel_values"]
+        batch = self._processor(images=[picture], return_tensors="pt", **self._options)
+        pixels: torch.Tensor = batch["pixel_values"]
         size = pixels.numel() * pixels.element_size()
         if size <= self._bytes_left:
             self._bytes_left -= size

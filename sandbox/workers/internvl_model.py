@@ -10,11 +10,23 @@ from typing import Any
 import torch
 from transformers import InternVLForConditionalGeneration, InternVLProcessor
 from transformers.processing_utils import ProcessorMixin
-from transformers.utils import is_torchvision_available
+from transformers.utils.import_utils import is_torchvision_available
 from worker_start import InputError
 
+_SHARED_WITH_VIDEO = (
+    "size",
+    "resample",
+    "rescale_factor",
+    "image_mean",
+    "image_std",
+    "do_resize",
+    "do_rescale",
+    "do_normalize",
+    "do_convert_rgb",
+)
 
-class ImageOnlyProcessor(InternVLProcessor):  # type: ignore[misc]
+
+class ImageOnlyProcessor(InternVLProcessor):
     """InternVL's processor without its video half, whose class needs torchvision.
 
     transformers reads off the signature of ``__init__`` which parts a processor has, so leaving out
@@ -29,7 +41,9 @@ class ImageOnlyProcessor(InternVLProcessor):  # type: ignore[misc]
         chat_template: str | None = None,
         **kwargs: Any,
     ) -> None:
-        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+        ProcessorMixin.__init__(  # type: ignore[no-untyped-call]
+            self, image_processor, tokenizer, chat_template=chat_template
+        )
         self.image_seq_length = image_seq_length
         self.start_image_token = tokenizer.start_image_token
         self.end_image_token = tokenizer.end_image_token
@@ -50,7 +64,7 @@ def load_processor(checkpoint: str) -> Any:
         return ImageOnlyProcessor.from_pretrained(checkpoint)
     from transformers import AutoProcessor
 
-    return AutoProcessor.from_pretrained(checkpoint)
+    return AutoProcessor.from_pretrained(checkpoint)  # type: ignore[no-untyped-call]
 
 
 def save_processor(processor: Any, folder: Path) -> None:
@@ -60,10 +74,8 @@ def save_processor(processor: Any, folder: Path) -> None:
     config = json.loads(config_path.read_text(encoding="utf-8"))
     config["processor_class"] = "InternVLProcessor"
     if "video_processor" not in config:
-        shared = ("size", "image_mean", "image_std", "do_resize", "do_rescale", "do_normalize")
-        shared += ("do_convert_rgb", "resample", "rescale_factor")
         image = config["image_processor"]
-        config["video_processor"] = {name: image[name] for name in shared if name in image}
+        config["video_processor"] = {name: image[name] for name in _SHARED_WITH_VIDEO if name in image}
         config["video_processor"]["video_processor_type"] = "InternVLVideoProcessor"
     config_path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     tokenizer_path = folder / "tokenizer_config.json"

@@ -39,10 +39,11 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int) -> Any:
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, initial_alphabet=alphabet, show_progress=False)
     bpe.train_from_iterator(texts, trainer)
     state = json.loads(bpe.to_str())["model"]
+    merges: Any = [tuple(merge) for merge in state["merges"]]
     tokenizer = Qwen2Tokenizer(
         vocab=state["vocab"],
-        merges=[tuple(merge) for merge in state["merges"]],
-        unk_token=None,
+        merges=merges,
+        unk_token=None,  # type: ignore[arg-type]
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
         model_max_length=1024,

@@ -20,7 +20,7 @@ _COMPLETE = "complete"
 _REPORTED = ("loss", "learning_rate", "grad_norm", "eval_loss")
 
 
-class InternVLTrainer(Trainer):  # type: ignore[misc]
+class InternVLTrainer(Trainer):
     """Trainer whose resume works for this model.
 
     transformers saves InternVL under the hub's older key names and, on resume and when it loads the best
@@ -39,11 +39,11 @@ class InternVLTrainer(Trainer):  # type: ignore[misc]
     def _load_best_model(self) -> None:
         if hasattr(self.accelerator.unwrap_model(self.model), "peft_config"):
             super()._load_best_model()
-        else:
+        elif self.state.best_model_checkpoint is not None:
             self._load_from_checkpoint(self.state.best_model_checkpoint)
 
 
-class MetricLines(TrainerCallback):  # type: ignore[misc]
+class MetricLines(TrainerCallback):
     """Report losses and rates while training, and the speed at its end, once for all processes."""
 
     def __init__(self) -> None:
@@ -53,8 +53,9 @@ class MetricLines(TrainerCallback):  # type: ignore[misc]
         """Start the clock; a resumed training counts its own steps only."""
         self._begin = (time.perf_counter(), state.global_step)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any], **kwargs: Any) -> None:
+    def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Report what Trainer logs."""
+        logs = kwargs["logs"]
         metrics = {name: float(logs[name]) for name in _REPORTED if name in logs}
         if metrics and state.is_world_process_zero:
             report(metrics, state.global_step)
@@ -69,7 +70,7 @@ class MetricLines(TrainerCallback):  # type: ignore[misc]
             report({"images_per_second": speed}, state.global_step)
 
 
-class CompleteCheckpoints(TrainerCallback):  # type: ignore[misc]
+class CompleteCheckpoints(TrainerCallback):
     """Mark a checkpoint once all of it is written, and only then remove the older ones."""
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import juicer_lines
 
 JOB_ID = "data_juicer"
+_INSTALLERS = {"pip", "pip3", "uv", "mim", "conda", "mamba"}
 
 
 def main(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -149,14 +150,26 @@ def _refusals() -> Iterator[None]:
 
 
 def _forbid_installing() -> None:
-    """Data-Juicer installs what an operator misses into the running environment; no switch turns it off."""
-    from data_juicer.utils.lazy_loader import LazyLoader
+    """Data-Juicer installs what it misses into the running environment; no switch turns that off.
+
+    Most of it goes through its lazy loader; some operators start pip themselves, hence the hook.
+    """
 
     def refuse(package_spec: str, pip_args: object = None) -> None:
         raise RecipeError(
             f"an operator of the recipe needs the package {package_spec!r}, which is not installed; "
             f"install it yourself: pip install '{package_spec}' (the usual ones come with sandbox[data])"
         )
+
+    def watch(event: str, details: tuple[Any, ...]) -> None:
+        if event != "subprocess.Popen" or isinstance(details[1], str | bytes):
+            return
+        words = [os.path.basename(os.fsdecode(word)) for word in details[1]]  # noqa: PTH119
+        if "install" in words and _INSTALLERS & set(words[: words.index("install")]):
+            refuse(" ".join(words[words.index("install") + 1 :]))
+
+    sys.addaudithook(watch)
+    from data_juicer.utils.lazy_loader import LazyLoader
 
     LazyLoader._install_package = staticmethod(refuse)
 

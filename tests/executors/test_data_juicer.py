@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import statistics
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -192,6 +195,22 @@ def test_nothing_is_ever_installed(write: Write, run: Any) -> None:
     with pytest.raises(ProcessError) as error:
         run(DataJuicerAnalyzer(write(['{"text": "a"}']), {"process": {"language_id_score_filter": {}}}))
     assert "needs the package 'fasttext" in str(error.value).splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_an_operator_cannot_start_pip_itself() -> None:
+    workers = Path(__file__).parents[2] / "sandbox" / "workers"
+    # a dry run without an index: harmless where the guard should fail
+    command = "[sys.executable, '-m', 'pip', 'install', '--dry-run', '--no-index', 'nothing']"
+    script = f"import juicer_session as s, subprocess, sys; s.import_data_juicer(); subprocess.run({command})"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(workers)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "RecipeError: an operator of the recipe needs the package" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
-import inspect
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from sandbox.recipes import process_list, process_mapping
 from sandbox.recipes.k_sigma import refine
 from sandbox.recipes.thresholds import THRESHOLDS
 
+WORKERS = Path(__file__).parents[2] / "sandbox" / "workers"
 RECIPES = sorted((Path(__file__).parents[2] / "conf" / "recipe").glob("*.yaml"))
 
 
@@ -194,19 +198,49 @@ def test_the_hook_writes_a_recipe_file_and_a_diff(tmp_path: Path) -> None:
     assert "+    max_len: 120" in out["diff_path"].read_text()
 
 
+def in_data_juicer(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a script beside Data-Juicer in a child process where it cannot install anything.
+
+    Imported as it is, in the test process, Data-Juicer installs Ray into the running environment.
+    """
+    guarded = "import juicer_session; juicer_session.import_data_juicer()\n" + script
+    return subprocess.run(
+        [sys.executable, "-c", guarded, *arguments],
+        env={**os.environ, "PYTHONPATH": str(WORKERS)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.mark.slow
 def test_every_threshold_is_an_argument_of_its_operator() -> None:
-    operators = pytest.importorskip("data_juicer.ops").OPERATORS.modules
-    stats = set(vars(pytest.importorskip("data_juicer.utils.constant").StatsKeysConstant).values())
+    script = """
+import inspect, json, sys
+from data_juicer.ops import OPERATORS
+from data_juicer.utils.constant import StatsKeysConstant
+classes = {name: OPERATORS.modules[name] for name in sys.argv[1:]}
+operators = {name: list(inspect.signature(each.__init__).parameters) for name, each in classes.items()}
+print(json.dumps({"operators": operators, "statistics": [*map(str, vars(StatsKeysConstant).values())]}))
+"""
+    done = in_data_juicer(script, *THRESHOLDS)
+    assert done.returncode == 0, done.stderr
+    known = json.loads(done.stdout.splitlines()[-1])
     for operator, bounds in THRESHOLDS.items():
-        parameters = inspect.signature(operators[operator].__init__).parameters
         for bound in bounds:
-            assert bound.statistic in stats
-            assert {bound.minimum, bound.maximum} - {None} <= set(parameters), operator
+            assert bound.statistic in known["statistics"]
+            assert {bound.minimum, bound.maximum} - {None} <= set(known["operators"][operator]), operator
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_our_recipes_name_operators_and_arguments_of_data_juicer(path: Path) -> None:
-    preflight = pytest.importorskip("data_juicer.core.preflight")
-    preflight.pre_instantiation_check(process_list(yaml.safe_load(path.read_text())))
+def test_our_recipes_name_operators_and_arguments_of_data_juicer() -> None:
+    processes = [process_list(yaml.safe_load(path.read_text())) for path in RECIPES]
+    assert processes
+    script = """
+import json, sys
+from data_juicer.core.preflight import pre_instantiation_check
+for process in json.loads(sys.argv[1]):
+    pre_instantiation_check(process)
+"""
+    done = in_data_juicer(script, json.dumps(processes))
+    assert done.returncode == 0, done.stderr
