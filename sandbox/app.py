@@ -40,7 +40,7 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
     checked = plan(cfg, allowed)
     store = JobStore(Path(cfg.store_dir))
     if cfg.dry_run:
-        show(checked, store, allowed)
+        show(checked, store, allowed, _names(cfg.force))
         return None
     watcher = components.build(resolved(cfg, "watcher", allowed), allowed)
     with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandbox.context import Context, references
@@ -13,8 +13,15 @@ from sandbox.plan import Plan
 from sandbox.store import JobStore
 
 
-def show(checked: Plan, store: JobStore, allowed: tuple[str, ...]) -> None:
-    """Print every element job of one iteration, with the reason why it would run or not."""
+def show(checked: Plan, store: JobStore, allowed: tuple[str, ...], force: Sequence[str] = ()) -> None:
+    """Print every element job of one iteration, with the reason why it would run or not.
+
+    Args:
+        checked: The plan.
+        store: Where records are.
+        allowed: Patterns of allowed targets.
+        force: Names of jobs that run although they are recorded.
+    """
     context = Context()
     waiting: set[str] = set()
     for spec in checked.jobs:
@@ -28,8 +35,8 @@ def show(checked: Plan, store: JobStore, allowed: tuple[str, ...]) -> None:
         elements = expand(spec, context, store, allowed)
         records = [record for element in elements if (record := element.record(store))]
         for element in elements:
-            _print(spec, element.label, _reason(element, store))
-        if len(records) < len(elements):
+            _print(spec, element.label, "forced" if spec.name in force else _reason(element, store))
+        if len(records) < len(elements) or spec.name in force:
             waiting.add(spec.name)
             continue
         for record in records:
@@ -50,7 +57,8 @@ def _reason(element: Element, store: JobStore) -> str:
     if not others:
         return "new"
     nearest = min(others, key=lambda record: len(_differences(record.parts, element.parts)))
-    return "; ".join(_differences(nearest.parts, element.parts)[:3])
+    reasons = _differences(nearest.parts, element.parts)[:3]
+    return "; ".join(reasons) or "an output is missing or was changed since it was recorded"
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -108,13 +108,17 @@ class JobStore:
             os.close(handle)
 
     def _read(self, folder: Path) -> JobRecord | None:
+        path = folder / "record.json"
         try:
-            data = json.loads((folder / "record.json").read_text())
+            data = json.loads(path.read_text())
+            data["outputs"] = _plain_paths(data["outputs"], folder)
+            data["hashes"] = {str(folder / name): value for name, value in data["hashes"].items()}
+            return JobRecord(**data)
         except FileNotFoundError:
             return None
-        data["outputs"] = _plain_paths(data["outputs"], folder)
-        data["hashes"] = {str(folder / path): value for path, value in data["hashes"].items()}
-        return JobRecord(**data)
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("%s is no record (%s); the job runs again", path, error)
+            return None
 
 
 def write_durably(path: Path, text: str) -> None:

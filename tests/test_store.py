@@ -396,7 +396,7 @@ def test_dry_run_tells_changed_inputs_and_versions(
     write_pool("a.jsonl", "two")
     monkeypatch.setattr(toys.Add, "VERSION", 7)
     project.run("toy", "dry_run=true")
-    add, read = capsys.readouterr().out.splitlines()
+    read, add = capsys.readouterr().out.splitlines()
     assert "input evaluator.dataset_path changed" in read
     assert "version of executor changed from 1 to 7" in add
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import multiprocessing
 import multiprocessing.connection
@@ -9,11 +10,14 @@ import os
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 
 from sandbox.compute import BaseCompute, T
+
+_END_S = 30.0
 
 
 class Local(BaseCompute):
@@ -41,15 +45,18 @@ class Local(BaseCompute):
         cores = len(os.sched_getaffinity(0))
         most = len(gpus) // gpus_per_worker if gpus_per_worker else cores
         self.num_workers = min(num_workers or most, most if gpus_per_worker else num_workers or most)
+        self._all: list[_Slot] = []
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        self._threads: ThreadPoolExecutor | None = None
         for number in range(self.num_workers):
             share = gpus[number * gpus_per_worker : (number + 1) * gpus_per_worker]
-            self._slots.put(_Slot(max(1, cores // self.num_workers), share if gpus_per_worker else None))
+            self._all.append(_Slot(max(1, cores // self.num_workers), share if gpus_per_worker else None))
+            self._slots.put(self._all[-1])
 
     def map(
         self, function: Callable[[T], None], items: Sequence[T]
     ) -> Iterator[tuple[int, Exception | None]]:
-        threads = ThreadPoolExecutor(min(self.num_workers, len(items)))
+        self._threads = threads = ThreadPoolExecutor(min(self.num_workers, len(items)))
         try:
             futures = {threads.submit(self._run, function, item): index for index, item in enumerate(items)}
             for future in as_completed(futures):
@@ -58,9 +65,14 @@ class Local(BaseCompute):
             threads.shutdown(wait=False, cancel_futures=True)
 
     def close(self) -> None:
+        """Release the processes; what an interrupted run left running is interrupted too."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+        for slot in self._all:
+            slot.interrupt()
         for _ in range(self.num_workers):
             try:
-                self._slots.get(timeout=30).close()
+                self._slots.get(timeout=_END_S).close()
             except queue.Empty:  # its thread is still waiting for a process that is being ended
                 return
 
@@ -85,6 +97,7 @@ class _Slot:
         self.num_threads = num_threads
         self.gpus = gpus
         self._pool: ProcessPoolExecutor | None = None
+        self._pid = 0  # of a process that has an item, else 0
 
     def run(self, function: Callable[[T], None], item: T) -> None:
         if self._pool is None:
@@ -93,12 +106,23 @@ class _Slot:
                 1, multiprocessing.get_context("spawn"), _enter_slot, (self.num_threads, self.gpus, level)
             )
         try:
-            self._pool.submit(function, item).result()
+            self._pid = self._pool.submit(os.getpid).result()
+            self._pool.submit(_do, function, item).result()
         except BrokenProcessPool as error:
             self._pool = None
             raise RuntimeError(
                 f"{getattr(item, 'label', item)}: its process was killed (often: out of memory)"
             ) from error
+        except KeyboardInterrupt as error:  # the process's, not ours
+            raise RuntimeError(f"{getattr(item, 'label', item)}: its process was told to end") from error
+        finally:
+            self._pid = 0
+
+    def interrupt(self) -> None:
+        """Let the item that is running, if there is one, end its programs and fail."""
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGTERM)
 
     def close(self) -> None:
         if self._pool is not None:
@@ -110,8 +134,32 @@ def _enter_slot(num_threads: int, gpus: Sequence[str] | None, level: int) -> Non
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
+    # Ctrl-C reaches every process of a terminal; the launcher alone hears it, and passes it on as TERM.
+    signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.signal(signal.SIGTERM, _interrupted)
     logging.basicConfig(level=level, format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+_state = {"now": "idle"}
+"""What this process, one of a pool, does: ``idle``, ``busy``, or ``ending`` an interrupted item."""
+
+
+def _do(function: Callable[[T], None], item: T) -> None:
+    _state["now"] = "busy"
+    try:
+        function(item)
+    finally:
+        _state["now"] = "idle"
+
+
+def _interrupted(number: int, frame: object) -> None:
+    """Interrupt the item, once: a second signal must not disturb its cleaning up."""
+    if _state["now"] == "idle":
+        os._exit(1)
+    if _state["now"] == "busy":
+        _state["now"] = "ending"
+        raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:
@@ -119,8 +167,10 @@ def _end_with_parent() -> None:
     if parent is None:
         return
     multiprocessing.connection.wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGINT)  # lets the job that is running end its programs
-    threading.Event().wait(30)
+    os.kill(os.getpid(), signal.SIGTERM)  # lets the job that is running end its programs
+    deadline = time.monotonic() + _END_S
+    while _state["now"] != "idle" and time.monotonic() < deadline:
+        time.sleep(0.05)
     os._exit(1)
 
 
