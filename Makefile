@@ -33,7 +33,7 @@ test-fast: setup
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 lint: setup
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && cd sandbox/workers && ../../$(BIN)/mypy --config-file ../../pyproject.toml --exclude '^$$' *.py
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 wheel: setup
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,8 @@ def _interrupt(number: int, frame: object) -> None:
 )
 def main(cfg: DictConfig) -> float | list[float] | None:
     """The task that Hydra runs, once or once a trial."""
-    signal.signal(signal.SIGTERM, _interrupt)
+    if threading.current_thread() is threading.main_thread():  # a launcher may run trials in threads
+        signal.signal(signal.SIGTERM, _interrupt)
     hydra_cfg = HydraConfig.get()
     run_dir = Path(hydra_cfg.runtime.output_dir)
     STARTED.append(run_dir)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-MEDIA_KEYS = ("images", "videos", "audios")
-"""Keys of a Data-Juicer sample that hold paths of media files."""
+_MEDIA_LIST = re.compile(rb'"(?:images|videos|audios)"\s*:\s*(\[[^\]]*\])')
+"""The lists of media files in a Data-Juicer sample; inside a text its quotes would be escaped."""
 
 
 def canonical(value: Any) -> str:
@@ -43,6 +44,7 @@ class ContentHashes:
         self._memory_path = self._store_dir / "hashes.jsonl"
         self._memory: dict[tuple[str, int, int, int], str] = {}
         self._whole: dict[tuple[str, int, int, int], str] = {}
+        self._media: dict[str, str] = {}
         self._lock = threading.Lock()
         if self._memory_path.exists():
             for line in self._memory_path.read_text().splitlines():
@@ -75,7 +77,6 @@ class ContentHashes:
         return self._memory[key]
 
     def _of_samples(self, path: Path) -> str:
-        """Once a run for a file: its media's identities are looked up each time a run starts."""
         key = _identity(path)
         if key not in self._whole:
             media = sorted(_media(path))
@@ -83,12 +84,17 @@ class ContentHashes:
             self._whole[key] = digest("\n".join(parts)) if media else parts[0]
         return self._whole[key]
 
-    def _of_media(self, path: Path) -> str:
-        if not path.exists():
-            return f"{path} missing"
-        if path.is_relative_to(self._store_dir):
-            return self._of_file(path)
-        return " ".join(map(str, _identity(path)[:3]))
+    def _of_media(self, name: str) -> str:
+        """Looked at once a run: pools share their media."""
+        if name not in self._media:
+            path = Path(name)
+            if not path.exists():
+                self._media[name] = f"{name} missing"
+            elif path.is_relative_to(self._store_dir):
+                self._media[name] = self._of_file(path)
+            else:
+                self._media[name] = " ".join(map(str, _identity(path)[:3]))
+        return self._media[name]
 
     def _remember(self, key: tuple[str, int, int, int]) -> None:
         self._store_dir.mkdir(parents=True, exist_ok=True)
@@ -108,17 +114,17 @@ def _files(folder: Path) -> Iterator[str]:
             yield str((Path(root) / name).relative_to(folder))
 
 
-def _media(path: Path) -> set[Path]:
-    found: set[Path] = set()
+def _media(path: Path) -> set[str]:
+    """Paths of the media that a JSON Lines file names; samples that share them are read once."""
+    lists: set[bytes] = set()
     with path.open("rb") as file:
         for line in file:
-            if not any(f'"{key}"'.encode() in line for key in MEDIA_KEYS):
-                continue
-            try:
-                sample = json.loads(line)
-            except ValueError:  # whoever reads the data reports it, with the line's number
-                continue
-            for key in MEDIA_KEYS:
-                names = sample.get(key) if isinstance(sample, dict) else None
-                found.update(path.parent / name for name in names or [] if isinstance(name, str))
+            lists.update(_MEDIA_LIST.findall(line))
+    found: set[str] = set()
+    for text in lists:
+        try:
+            names = json.loads(text)
+        except ValueError:  # a bracket in a file name, or a broken line, which whoever reads it reports
+            names = [text.decode(errors="replace")]
+        found.update(str(path.parent / name) for name in names if isinstance(name, str))
     return found

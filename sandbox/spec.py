@@ -243,7 +243,7 @@ def _lower_is_better(node: Any, allowed: Sequence[str]) -> tuple[str, ...]:
 
 
 def _construct(spec: JobSpec, where: str, allowed: Sequence[str]) -> Iterator[str]:
-    """What components object to now: their ``check`` of this machine, and constructors that have all they need."""
+    """What components object to before they run, as far as their arguments are known."""
     later = [place for place in (*spec.map, spec.seed_argument) if place]
     for place, node in components.nodes(spec.config, where):
         here = place.removeprefix(where).lstrip(".")

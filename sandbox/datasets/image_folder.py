@@ -74,6 +74,11 @@ class ImageFolder(BaseDataExecutor):
             given = f"selection_fraction {selection_fraction} and report_fraction {report_fraction}"
             raise ValueError(f"{given} leave no training data")
 
+    def check(self) -> None:
+        """Raise ValueError where there are no pictures, or no single table to take captions from."""
+        self._pictures()
+        self._table()
+
     def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
         pictures = self._pictures()
         table = self._table()

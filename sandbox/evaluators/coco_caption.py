@@ -17,6 +17,7 @@ from sandbox.job import Outputs
 
 METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
 JAVA_FREE_SUFFIX = "_nojava"
+JAVA = "java"
 
 Scores = dict[str, tuple[float, list[float]]]
 """By metric: the score of all captions together, and each caption's own."""
@@ -34,7 +35,6 @@ class COCOCaptionEvaluator(BaseEvaluator):
     Args:
         annotation_path: The references, COCO caption annotations. Every picture in it must have a caption
             among those that are judged.
-        java: The Java program, 8 or newer.
 
     Raises:
         ValueError: Java or pycocoevalcap is missing; captions are missing, for unknown pictures, or come
@@ -46,29 +46,29 @@ class COCOCaptionEvaluator(BaseEvaluator):
 
     OUTPUTS: ClassVar[tuple[str, ...]] = (*METRICS, "avg_score", "per_image_path")
 
-    def __init__(self, annotation_path: Path, java: str = "java") -> None:
+    def __init__(self, annotation_path: Path) -> None:
         self.annotation_path = annotation_path
-        self.java = java
 
-    def check(self) -> None:
+    @staticmethod
+    def check() -> None:
         """Raise ValueError where Java or pycocoevalcap is missing."""
         _check_pycocoevalcap()
-        if shutil.which(self.java) is None:
+        if shutil.which(JAVA) is None:
             raise ValueError(
-                f"the program {self.java!r} is not there: install Java (Debian: apt-get install "
-                "default-jre-headless) or choose the evaluator coco_caption_java_free, whose scores have "
-                "names of their own and cannot be compared with these"
+                "Java is not there (no program java on the PATH): install it (Debian: apt-get install "
+                "default-jre-headless), or choose scorer=coco_caption_java_free (evaluator of that name), "
+                "whose scores have names of their own and cannot be compared with these"
             )
 
     def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
         """Score the captions in ``eval_obj``, a path of COCO results: ``[{"image_id", "caption"}, …]``."""
         self.check()
         references, candidates = _read(self.annotation_path, eval_type, eval_obj)
-        tokens = ptb_tokens(self.java, _in_a_row(references, candidates), output_dir)
+        tokens = ptb_tokens(JAVA, _in_a_row(references, candidates), output_dir)
         tokenized = _regroup(tokens, references)
         single = [lines[0] for lines in tokenized[1].values()]
         scores = _score(*tokenized)
-        scores["METEOR"] = meteor(self.java, list(tokenized[0].values()), single, output_dir)
+        scores["METEOR"] = meteor(JAVA, list(tokenized[0].values()), single, output_dir)
         return _outputs({metric: scores[metric] for metric in METRICS}, list(references), output_dir)
 
 
@@ -94,7 +94,8 @@ class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
     def __init__(self, annotation_path: Path) -> None:
         self.annotation_path = annotation_path
 
-    def check(self) -> None:
+    @staticmethod
+    def check() -> None:
         """Raise ValueError where pycocoevalcap is missing."""
         _check_pycocoevalcap()
 

@@ -57,7 +57,7 @@ class CausalLMTraining(BaseModelExecutor):
         heldout_path: Path | None = None,
         model_path: Path | None = None,
         text_key: str = "text",
-        max_steps: int = 700,
+        max_steps: int = 600,
         batch_size: int = 8,
         sequence_length: int = 128,
         learning_rate: float = 8e-3,

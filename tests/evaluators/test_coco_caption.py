@@ -1,0 +1,197 @@
+"""COCO caption scores, with Java and without."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.evaluators.coco_caption import (
+    METRICS,
+    COCOCaptionEvaluator,
+    COCOCaptionJavaFreeEvaluator,
+)
+
+pytest.importorskip("pycocoevalcap")
+
+PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "coco_caption"
+needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"no published captions in {PUBLISHED}")
+needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Java is not installed")
+
+REFERENCES = {
+    1: ["A red circle is on the left.", "There is a red circle."],
+    2: ["Two blue stars, side by side!", "A pair of blue stars."],
+    3: ["A large green square in the corner"],
+}
+CAPTIONS = {1: "A red circle is on the left.", 2: "two blue rings side by side", 3: ""}
+
+
+def write_references(folder: Path, references: dict[Any, list[str]] = REFERENCES) -> Path:
+    rows = [(image_id, caption) for image_id, captions in references.items() for caption in captions]
+    content = {
+        "images": [{"id": image_id} for image_id in references],
+        "annotations": [{"id": n, "image_id": i, "caption": caption} for n, (i, caption) in enumerate(rows)],
+    }
+    path = folder / "references.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def write_captions(folder: Path, captions: Any = CAPTIONS) -> Path:
+    path = folder / "captions.json"
+    if isinstance(captions, dict):
+        captions = [{"image_id": image_id, "caption": caption} for image_id, caption in captions.items()]
+    path.write_text(json.dumps(captions))
+    return path
+
+
+def evaluate(folder: Path, captions: Any = CAPTIONS, references: Any = REFERENCES) -> dict[str, Any]:
+    evaluator = COCOCaptionJavaFreeEvaluator(write_references(folder, references))
+    return dict(evaluator.run(None, write_captions(folder, captions), output_dir=folder))
+
+
+@needs_published
+@needs_java
+@pytest.mark.slow
+def test_published_scores_are_reproduced_to_four_digits(tmp_path: Path) -> None:
+    expected = json.loads((PUBLISHED / "EXPECTED.json").read_text())
+    captions = PUBLISHED / "captions_val2014_fakecap_results.json"
+    evaluator = COCOCaptionEvaluator(PUBLISHED / "captions_val2014_subset1000.json")
+    scores = evaluator.run(None, str(captions), output_dir=tmp_path)
+    assert set(scores) == set(COCOCaptionEvaluator.OUTPUTS)
+    for metric, score in expected["measured_here_pycocoevalcap_1.2_java17"].items():
+        assert scores[metric] == pytest.approx(score, abs=5e-7), metric
+    for metric, score in expected["published_4_decimals"].items():
+        assert scores[metric] == pytest.approx(score, abs=5.1e-5), metric
+    assert scores["avg_score"] == pytest.approx(sum(scores[metric] for metric in METRICS) / 7)
+    per_image = json.loads(scores["per_image_path"].read_text())
+    assert set(per_image) == set(METRICS)
+    assert all(len(single) == 1000 for single in per_image.values())
+    assert sum(per_image["CIDEr"].values()) / 1000 == pytest.approx(scores["CIDEr"])
+
+
+@needs_published
+def test_java_free_scores_are_close_to_the_published(tmp_path: Path) -> None:
+    expected = json.loads((PUBLISHED / "EXPECTED.json").read_text())["published_4_decimals"]
+    evaluator = COCOCaptionJavaFreeEvaluator(PUBLISHED / "captions_val2014_subset1000.json")
+    scores = evaluator.run(None, PUBLISHED / "captions_val2014_fakecap_results.json", output_dir=tmp_path)
+    for metric, score in expected.items():
+        assert scores[f"{metric}_nojava"] == pytest.approx(score, abs=5e-4), metric
+
+
+@needs_java
+@pytest.mark.slow
+def test_known_scores_with_java(tmp_path: Path) -> None:
+    evaluator = COCOCaptionEvaluator(write_references(tmp_path))
+    scores = evaluator.run(None, write_captions(tmp_path), output_dir=tmp_path)
+    per_image = json.loads(scores["per_image_path"].read_text())
+    # As METEOR's own command line gives it with the whole paraphrase table.
+    assert per_image["METEOR"] == {"1": 1.0, "2": pytest.approx(0.3932249165105456), "3": 0.0}
+    java_free = evaluate(tmp_path)
+    for metric in ("Bleu_1", "Bleu_4", "ROUGE_L", "CIDEr"):
+        assert scores[metric] == pytest.approx(java_free[f"{metric}_nojava"]), metric
+
+
+def test_known_scores_without_java(tmp_path: Path) -> None:
+    scores = evaluate(tmp_path)
+    assert set(scores) == set(COCOCaptionJavaFreeEvaluator.OUTPUTS)
+    assert not set(scores) & set(METRICS)
+    per_image = json.loads(scores["per_image_path"].read_text())
+    assert per_image["Bleu_4_nojava"]["1"] == pytest.approx(1.0)
+    assert per_image["ROUGE_L_nojava"] == {"1": 1.0, "2": pytest.approx(5 / 6), "3": 0.0}
+    # 12 of 13 words match; the references are 7, 6 and 7 words: brevity costs exp(1 - 20 / 13).
+    assert scores["Bleu_1_nojava"] == pytest.approx(12 / 13 * 2.718281828459045 ** (1 - 20 / 13))
+
+
+@pytest.mark.parametrize("space", ["\r", "\u2028", "\x0b", "\n\n", "\t "], ids=ascii)
+def test_line_ends_in_a_caption_shift_nothing(tmp_path: Path, space: str) -> None:
+    captions = {**CAPTIONS, 1: CAPTIONS[1].replace(" ", space)}
+    assert evaluate(tmp_path, captions)["CIDEr_nojava"] == pytest.approx(evaluate(tmp_path)["CIDEr_nojava"])
+
+
+@needs_java
+@pytest.mark.slow
+def test_odd_captions_score_with_java(tmp_path: Path) -> None:
+    odd = {1: "A\u2028red\rcircle", 2: "...", 3: "日本語 ||| café “x” &amp; 1,000.50 İ"}
+    evaluator = COCOCaptionEvaluator(
+        write_references(tmp_path, {**REFERENCES, 2: ["!!!", "A ring ||| here"]})
+    )
+    scores = evaluator.run(None, write_captions(tmp_path, odd), output_dir=tmp_path)
+    assert all(0 <= scores[metric] < 1 for metric in METRICS if metric != "CIDEr")
+
+
+@pytest.mark.parametrize(
+    ("captions", "message"),
+    [
+        ({**CAPTIONS, 9: "A."}, "1 captions are for pictures without references, the first: 9"),
+        ({1: "A.", 2: "B."}, "1 pictures of the references have no caption, the first: 3"),
+        (
+            [*({"image_id": i, "caption": "A."} for i in (1, 2, 3, 3))],
+            "1 pictures have several captions, the first: 3",
+        ),
+        (
+            {"1": "A.", "2": "B.", "3": "C."},
+            "3 captions are for pictures without references, the first: '1', '2'",
+        ),
+        ({**CAPTIONS, 3: None}, "a caption is None; expected text"),
+        ([{"id": 1, "text": "A."}], "is no list of"),
+        ([], "3 pictures of the references have no caption"),
+    ],
+    ids=["unknown", "missing", "twice", "text-ids", "null", "other-keys", "none"],
+)
+def test_captions_that_do_not_fit_the_references_are_errors(
+    tmp_path: Path, captions: Any, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate(tmp_path, captions)
+
+
+@pytest.mark.parametrize(
+    ("references", "message"),
+    [
+        ({**REFERENCES, 3: []}, "1 pictures have no reference, the first: 3"),
+        ({}, "lists no pictures"),
+    ],
+    ids=["bare", "empty"],
+)
+def test_references_that_miss_something_are_errors(tmp_path: Path, references: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        evaluate(tmp_path, references=references)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"images": []}'], ids=["empty", "list", "no-annotations"])
+def test_another_file_as_references_is_an_error(tmp_path: Path, content: str) -> None:
+    path = write_references(tmp_path)
+    path.write_text(content)
+    with pytest.raises(ValueError, match="is no COCO caption annotation file"):
+        COCOCaptionJavaFreeEvaluator(path).run(None, write_captions(tmp_path), output_dir=tmp_path)
+
+
+def test_references_for_an_unlisted_picture_are_an_error(tmp_path: Path) -> None:
+    path = write_references(tmp_path)
+    content = json.loads(path.read_text())
+    content["annotations"][0]["image_id"] = 77
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="references are for pictures that it does not list, the first: 77"):
+        COCOCaptionJavaFreeEvaluator(path).run(None, write_captions(tmp_path), output_dir=tmp_path)
+
+
+def test_only_the_one_way_and_one_file_are_taken(tmp_path: Path) -> None:
+    evaluator = COCOCaptionJavaFreeEvaluator(write_references(tmp_path))
+    with pytest.raises(ValueError, match="eval_type is 'fast'"):
+        evaluator.run("fast", write_captions(tmp_path), output_dir=tmp_path)
+    with pytest.raises(ValueError, match="expected the path of one file"):
+        evaluator.run(None, [write_captions(tmp_path)], output_dir=tmp_path)
+
+
+def test_missing_java_is_a_clear_error_before_anything_runs(tmp_path: Path) -> None:
+    evaluator = COCOCaptionEvaluator(write_references(tmp_path), java="java-that-is-not-there")
+    with pytest.raises(
+        ValueError, match=r"'java-that-is-not-there' is not there: install Java.*coco_caption_java_free"
+    ):
+        evaluator.check()
+    with pytest.raises(ValueError, match="install Java"):
+        evaluator.run(None, write_captions(tmp_path), output_dir=tmp_path)
