@@ -37,6 +37,10 @@ class Local(BaseCompute):
     ) -> None:
         if num_workers is not None and num_workers < 1:
             raise ValueError(f"num_workers must be at least 1, got {num_workers}")
+        if gpus_per_worker < 0:
+            raise ValueError(f"gpus_per_worker must not be negative, got {gpus_per_worker}")
+        if num_gpus is not None and num_gpus < 0:
+            raise ValueError(f"num_gpus must not be negative, got {num_gpus}")
         gpus = _visible_gpus(num_gpus) if gpus_per_worker else []
         if gpus_per_worker > len(gpus):
             raise ValueError(

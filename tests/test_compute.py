@@ -1,0 +1,156 @@
+"""Where jobs run: inline, and in a pool of processes that deals out threads and GPUs."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_project import Project, data_job, experiment, finish, until
+
+from sandbox.compute import BaseCompute
+from sandbox.compute.inline import Inline
+from sandbox.compute.local import Local
+
+CORES = len(os.sched_getaffinity(0))
+
+
+def many(project: Project, **lists: list[Any]) -> None:
+    """One job of several elements, each argument a list over them."""
+    project.write("toy", experiment({"many": data_job("Value", name="x", also={"map": {"executor": lists}})}))
+
+
+def seen(project: Project, key: str) -> list[Any]:
+    """What the elements' processes saw, in order."""
+    return [process[key] for process in project.info("many")["process"]]
+
+
+def nothing(item: int) -> None:
+    """Do nothing; fail for 13."""
+    if item == 13:
+        raise ValueError("unlucky")
+
+
+@pytest.mark.parametrize("make", [Inline, lambda: Local(num_workers=2)], ids=["inline", "local"])
+def test_every_item_is_reported_with_its_error_and_the_others_go_on(make: Callable[[], BaseCompute]) -> None:
+    compute = make()
+    try:
+        found = dict(compute.map(nothing, [1, 13, 3]))
+    finally:
+        compute.close()
+    assert found[0] is None and found[2] is None
+    assert isinstance(found[1], ValueError) and "unlucky" in str(found[1])
+
+
+def test_inline_runs_in_the_launcher_one_after_another(project: Project) -> None:
+    many(project, value=[1, 2])
+    project.run("toy")
+    assert seen(project, "pid") == [os.getpid()] * 2
+    assert project.ran() == ["x 1", "x 2"]
+
+
+def test_local_runs_two_at_a_time_in_processes_that_last(project: Project) -> None:
+    """The first two stand at a gate until both are there: one by one they would never end."""
+    many(project, value=[1, 2, 3, 4], gate=["a", "b", None, None])
+    running = project.start("toy", "compute=local", "compute.num_workers=2")
+    project.wait_for("a", "b")
+    assert len(project.ran()) == 2, "and no third beside them"
+    project.let_go("a", "b")
+    assert finish(running).code == 0
+    project.run("toy")
+    pids = seen(project, "pid")
+    assert len(set(pids)) == 2 and running.pid not in pids
+    assert seen(project, "threads") == [str(max(1, CORES // 2))] * 4
+    assert seen(project, "gpus") == [os.environ.get("CUDA_VISIBLE_DEVICES")] * 4
+
+
+def test_one_worker_gets_all_threads_and_values_keep_their_order(project: Project) -> None:
+    many(project, value=[3, 1, 2])
+    project.run("toy", "compute=local", "compute.num_workers=1")
+    assert project.info("many")["value"] == [3, 1, 2]
+    assert seen(project, "threads") == [str(CORES)] * 3
+    assert len(set(seen(project, "pid"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "shares"),
+    [
+        (["compute.num_gpus=2", "compute.gpus_per_worker=1"], {"0", "1"}),
+        (["compute.num_gpus=4", "compute.gpus_per_worker=2"], {"0,1", "2,3"}),
+    ],
+    ids=["one each", "two each"],
+)
+def test_gpus_are_dealt_out(project: Project, options: list[str], shares: set[str]) -> None:
+    many(project, value=[1, 2], gate=["a", "b"])
+    running = project.start("toy", "compute=local", *options)
+    project.wait_for("a", "b")
+    project.let_go("a", "b")
+    assert finish(running).code == 0
+    project.run("toy")
+    assert set(seen(project, "gpus")) == shares
+
+
+def test_visible_gpus_are_kept_to(project: Project) -> None:
+    many(project, value=[1, 2, 3])
+    assert (
+        project.main("toy", "compute=local", "compute.gpus_per_worker=1", CUDA_VISIBLE_DEVICES="5,7").code
+        == 0
+    )
+    project.run("toy")
+    assert set(seen(project, "gpus")) <= {"5", "7"}
+
+
+def test_more_gpus_than_there_are_is_a_problem_of_the_plan(project: Project) -> None:
+    many(project, value=[1])
+    (problem,) = project.problems("toy", "compute=local", "compute.gpus_per_worker=3", "compute.num_gpus=2")
+    assert "gpus_per_worker" in problem and "3" in problem and "2" in problem
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"num_workers": 0}, {"gpus_per_worker": -1}, {"num_gpus": -1}], ids=str
+)
+def test_wrong_numbers_are_refused(arguments: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=next(iter(arguments))):
+        Local(**{"gpus_per_worker": 1, **arguments})
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told to end"])
+def test_a_process_that_is_ended_takes_no_other_element_with_it(project: Project, number: int) -> None:
+    many(project, value=[1, 2, 3, 4, 5], gate=["a", "b", None, None, None])
+    running = project.start("toy", "compute=local", "compute.num_workers=2")
+    victim, _ = project.wait_for("a", "b")
+    os.kill(victim, number)
+    until(lambda: len(project.records("many")) == 3, "the others did not go on")
+    project.let_go("b")
+    ended = finish(running)
+    assert ended.code == 1
+    assert "many: 1 of 5 failed, 4 recorded" in ended.err and "many[0]" in ended.err
+    assert "killed" in ended.err or "told to end" in ended.err
+    project.ran()
+    project.let_go("a")
+    project.run("toy", "compute=local")
+    assert project.ran() == ["x 1"]
+
+
+def test_a_program_that_dies_is_an_element_that_failed(project: Project) -> None:
+    Path("a.jsonl").write_text('{"text": "a"}\n')
+    node = {
+        "executor": {"_target_": "toys.Training", "dataset_path": "a.jsonl"},
+        "map": {"executor": {"die_at": [None, 1], "seed": [0, 1]}},
+    }
+    project.write("toy", experiment({"train": ("train_model", node)}))
+    with pytest.raises(RuntimeError, match=r"(?s)train: 1 of 2 failed.*train\[1\].*SIGKILL"):
+        project.run("toy", "compute=local")
+    assert len(project.records("train")) == 1
+
+
+def test_a_job_can_have_a_compute_of_its_own(project: Project) -> None:
+    jobs = {"here": data_job("Value", name="here"), "there": data_job("Value", name="there")}
+    body = experiment(jobs)
+    body["defaults"].insert(-1, {"/compute@jobs.there.compute": "local"})
+    project.write("toy", body)
+    project.run("toy")
+    assert project.info("here")["process"]["pid"] == os.getpid() != project.info("there")["process"]["pid"]
