@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from toy_project import Project, experiment
+
+from sandbox.executors import BaseModelExecutor
+from sandbox.job import Outputs
 
 
 @pytest.fixture(autouse=True)
@@ -34,3 +39,16 @@ def test_env_set_of_an_experiment_allows_no_targets(project: Project) -> None:
     outcome = project.main("toy")
     assert not (project.root / "pwned").exists()
     assert outcome.code == 2 and "not allowed" in outcome.err
+
+
+def test_a_program_without_a_last_newline_ends(tmp_path: Path) -> None:
+    class Quiet(BaseModelExecutor):
+        async def _run(self, data: Any, *, output_dir: Path, log_path: Path) -> None:
+            log_path.write_text("100%")
+
+        def outputs(self, output_dir: Path) -> Outputs:
+            return {}
+
+    signal.alarm(10)
+    Quiet().run(output_dir=tmp_path, log_path=tmp_path / "log", watch=lambda metrics, step=None: None)
+    signal.alarm(0)

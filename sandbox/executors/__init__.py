@@ -98,5 +98,5 @@ class BaseModelExecutor(ABC):
             watching.cancel()
             raise
         with log_path.open("a", encoding="utf-8") as log:
-            log.write(COMPLETED + "\n")
+            log.write(f"\n{COMPLETED}\n")  # on a line of its own, however the program ended
         await watching
