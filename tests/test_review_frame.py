@@ -52,3 +52,28 @@ def test_a_program_without_a_last_newline_ends(tmp_path: Path) -> None:
     signal.alarm(10)
     Quiet().run(output_dir=tmp_path, log_path=tmp_path / "log", watch=lambda metrics, step=None: None)
     signal.alarm(0)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"metrics": {"loss": 1}, "st',
+        '{"metrics": {"loss": 1}, "step": 1}Warning: x',
+        '{"metrics": 5}',
+        '{"metrics"',
+    ],
+)
+def test_a_garbled_metric_fails_no_training(tmp_path: Path, line: str) -> None:
+    seen = []
+
+    class Noisy(BaseModelExecutor):
+        async def _run(self, data: Any, *, output_dir: Path, log_path: Path) -> None:
+            log_path.write_text(line + '\n{"metrics": {"loss": 2}, "step": 2}\n')
+
+        def outputs(self, output_dir: Path) -> Outputs:
+            return {}
+
+    Noisy().run(
+        output_dir=tmp_path, log_path=tmp_path / "log", watch=lambda m, step=None: seen.append((m, step))
+    )
+    assert seen[-1] == ({"loss": 2}, 2)
