@@ -77,3 +77,10 @@ def test_a_garbled_metric_fails_no_training(tmp_path: Path, line: str) -> None:
         output_dir=tmp_path, log_path=tmp_path / "log", watch=lambda m, step=None: seen.append((m, step))
     )
     assert seen[-1] == ({"loss": 2}, 2)
+
+
+def test_a_component_that_exits_with_0_has_failed(project: Project) -> None:
+    for compute in ("inline", "local"):
+        project.write("toy", experiment({"x": bad_job("Exits", code=0)}))
+        outcome = project.main("toy", f"compute={compute}")
+        assert outcome.code == 1 and "x" in outcome.err, (compute, outcome)
