@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,11 @@ def test_a_component_that_exits_with_0_has_failed(project: Project) -> None:
         project.write("toy", experiment({"x": bad_job("Exits", code=0)}))
         outcome = project.main("toy", f"compute={compute}")
         assert outcome.code == 1 and "x" in outcome.err, (compute, outcome)
+
+
+@pytest.mark.parametrize("scale", [math.nan, math.inf])
+def test_seeds_with_a_score_that_is_no_number(project: Project, scale: float) -> None:
+    node = {"eval_obj": None, "evaluator": {"_target_": "toys.Noise", "scale": scale}, "seeds": 2}
+    project.write("toy", experiment({"x": ("evaluate_model", node)}))
+    project.run("toy")
+    assert math.isnan(project.info("x")["score_std"]) and not math.isfinite(project.info("x")["score"])
