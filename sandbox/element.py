@@ -128,6 +128,7 @@ def execute(element: Element) -> None:
         started = time.time()
         try:
             outputs = attempt.run()
+            store.hashes.look_again()
             record = _record(element, store, outputs, attempt.metrics(), started)
         except (Exception, SystemExit) as error:  # some libraries end the process, even with status 0
             attempt.fail(error, started)

@@ -93,3 +93,13 @@ def test_seeds_with_a_score_that_is_no_number(project: Project, scale: float) ->
     project.write("toy", experiment({"x": ("evaluate_model", node)}))
     project.run("toy")
     assert math.isnan(project.info("x")["score_std"]) and not math.isfinite(project.info("x")["score"])
+
+
+def test_pictures_that_a_forced_job_draws_anew_are_recorded(project: Project) -> None:
+    project.write("toy", experiment({"x": bad_job("Pictures")}))
+    project.run("toy")
+    project.ran()
+    project.run("toy", "force=[x]")
+    record = project.records("x")[0].read_text()
+    project.run("toy")
+    assert project.records("x")[0].read_text() == record, "it is as it was recorded"
