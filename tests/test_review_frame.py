@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_project import Project, experiment
+from toy_project import Project, experiment, finish
 
 from sandbox.executors import BaseModelExecutor
 from sandbox.job import Outputs
@@ -103,3 +103,10 @@ def test_pictures_that_a_forced_job_draws_anew_are_recorded(project: Project) ->
     record = project.records("x")[0].read_text()
     project.run("toy")
     assert project.records("x")[0].read_text() == record, "it is as it was recorded"
+
+
+def test_a_job_whose_program_left_a_daemon_can_be_tried_again(project: Project) -> None:
+    project.write("toy", experiment({"x": bad_job("Daemon")}))
+    assert project.main("toy").code == 1
+    again = project.start("toy")
+    assert finish(again, 20).code == 1
