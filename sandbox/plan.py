@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -111,6 +112,11 @@ def _order(cfg: DictConfig) -> tuple[list[tuple[str, str, str]], list[str]]:
                 problems.append(f"{where}: expected a list of job names, given {names!r}")
                 continue
             for name in names:
+                if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
+                    problems.append(
+                        f"{where}: a job's name is one word of letters, digits and _, given {name!r}"
+                    )
+                    continue
                 if name not in cfg.jobs:
                     problems.append(f"{where}: no job named {name!r}{near(name, cfg.jobs)}")
                 elif name in seen:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_project import Project, experiment, finish
+from toy_project import Project, data_job, experiment, finish
 
 from sandbox.executors import BaseModelExecutor
 from sandbox.job import Outputs
@@ -110,3 +110,17 @@ def test_a_job_whose_program_left_a_daemon_can_be_tried_again(project: Project) 
     assert project.main("toy").code == 1
     again = project.start("toy")
     assert finish(again, 20).code == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "/tmp/absolute", "a/b", "a.b", "a[0]", ".", "", 1, ["x"], {"x": 1}], ids=str
+)
+def test_a_job_name_is_one_word(project: Project, name: Any) -> None:
+    """It names a folder of the store, and the first part of a reference."""
+    body = experiment({"x": data_job("Add")})
+    if isinstance(name, (str, int)):
+        body["jobs"][name] = body["jobs"]["x"]
+    body["pipelines"]["main"]["execution_jobs"] = [name]
+    project.write("toy", body)
+    (problem,) = project.problems("toy")
+    assert "pipelines.main.execution_jobs: a job's name is one word" in problem
