@@ -26,8 +26,11 @@ class PlanError(ValueError):
     """The experiment cannot run as written; the message lists every problem, one a line."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
+        super().__init__(list(problems))  # as given: an error is built again from it in another process
         self.problems = list(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 @dataclass(frozen=True)

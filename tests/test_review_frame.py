@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import signal
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,10 @@ def test_a_job_name_is_one_word(project: Project, name: Any) -> None:
     project.write("toy", body)
     (problem,) = project.problems("toy")
     assert "pipelines.main.execution_jobs: a job's name is one word" in problem
+
+
+def test_problems_survive_the_way_from_another_process() -> None:
+    from sandbox.plan import PlanError
+
+    error = pickle.loads(pickle.dumps(PlanError(["one", "two"])))
+    assert str(error) == "one\ntwo" and error.problems == ["one", "two"]
