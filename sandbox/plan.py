@@ -65,8 +65,9 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         problems.append(
             "no pipelines: choose an experiment with +experiment=NAME; `python -m sandbox` lists them"
         )
-    for name in sorted(set(cfg.jobs) - {name for _, _, name in order}):
-        log.warning("jobs.%s is in no job list and will not run", name)
+    for name in cfg.jobs:
+        if name not in {name for _, _, name in order}:
+            log.warning("jobs.%s is in no job list and will not run", name)
     specs: list[JobSpec] = []
     for pipeline, job_list, name in order:
         spec, found = job_spec(cfg, (pipeline, job_list), name, allowed)
