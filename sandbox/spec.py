@@ -71,7 +71,7 @@ def frame_problems(node: Any, where: str, allowed: Sequence[str]) -> list[str]:
     return found or components.construction_problems(node, where, allowed)
 
 
-def resolved(parent: DictConfig, key: str, allowed: Sequence[str]) -> Any:
+def resolved(parent: DictConfig, key: Any, allowed: Sequence[str]) -> Any:
     """A node as plain data: all interpolations resolved but references and declared secrets."""
     if OmegaConf.is_missing(parent, key):
         return "???"
@@ -83,9 +83,7 @@ def resolved(parent: DictConfig, key: str, allowed: Sequence[str]) -> Any:
     except components.TargetError:  # not a component, or one whose target is reported later
         secrets = set()
     raw: Any = OmegaConf.to_container(value, resolve=False)
-    return {
-        str(name): raw[name] if name in secrets else resolved(value, str(name), allowed) for name in value
-    }
+    return {name: raw[name] if name in secrets else resolved(value, name, allowed) for name in value}
 
 
 def capped(node: Any, cap: Any) -> Any:

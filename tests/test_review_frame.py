@@ -132,3 +132,25 @@ def test_problems_survive_the_way_from_another_process() -> None:
 
     error = pickle.loads(pickle.dumps(PlanError(["one", "two"])))
     assert str(error) == "one\ntwo" and error.problems == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a.b": 1}, {"a": {"b": 1}}),
+        (["p", "q"], {"0": "p", "1": "q"}),
+        ({"0": "p"}, {0: "p"}),
+        (["p"], {0: "p"}),
+        ([], {}),
+        (1, 1.0),
+        (1, True),
+        ("1", 1),
+        (None, "null"),
+    ],
+    ids=str,
+)
+def test_arguments_that_look_alike_are_told_apart(project: Project, one: Any, other: Any) -> None:
+    for value in (one, other):
+        project.write("toy", experiment({"x": data_job("Value", value=value)}))
+        project.run("toy")
+    assert len(project.records("x")) == 2
