@@ -62,7 +62,7 @@ class ContentHashes:
         """
         path = path.absolute()
         if path.is_dir():
-            lines = [f"{name}\n{self.of(path / name)}" for name in sorted(_files(path))]
+            lines = [f"{name.relative_to(path)}\n{self.of(name)}" for name in sorted(_files(path))]
             return digest("\n".join(lines))
         if path.suffix == ".jsonl":
             return self._of_samples(path)
@@ -113,10 +113,14 @@ def _identity(path: Path) -> tuple[str, int, int, int]:
     return str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
-def _files(folder: Path) -> Iterator[str]:
-    for root, _, names in os.walk(folder):
-        for name in names:
-            yield str((Path(root) / name).relative_to(folder))
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Files at any depth, those behind links to folders too; links that lead nowhere or back up are not."""
+    real = folder.resolve()
+    for entry in os.scandir(folder) if real not in above else ():
+        if entry.is_dir():
+            yield from _files(Path(entry.path), (*above, real))
+        elif entry.is_file():
+            yield Path(entry.path)
 
 
 def _media(path: Path) -> set[str]:

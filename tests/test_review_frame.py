@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import signal
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from toy_project import Project, data_job, experiment, finish
 
 from sandbox.executors import BaseModelExecutor
+from sandbox.hashing import ContentHashes
 from sandbox.job import Outputs
 
 
@@ -154,3 +156,17 @@ def test_arguments_that_look_alike_are_told_apart(project: Project, one: Any, ot
         project.write("toy", experiment({"x": data_job("Value", value=value)}))
         project.run("toy")
     assert len(project.records("x")) == 2
+
+
+def test_files_behind_a_link_to_a_folder_count(project: Project) -> None:
+    real, top = Path("real").absolute(), Path("top")
+    real.mkdir()
+    top.mkdir()
+    (real / "x").write_text("1")
+    (top / "link").symlink_to(real)
+    (top / "nowhere").symlink_to("nothing")
+    (real / "back").symlink_to(top.absolute())
+    os.mkfifo(top / "pipe")
+    before = ContentHashes(Path("store")).of(top)
+    (real / "x").write_text("22")
+    assert ContentHashes(Path("store")).of(top) != before
