@@ -40,7 +40,8 @@ class ContentHashes:
     """
 
     def __init__(self, store_dir: Path) -> None:
-        self._store_dir = store_dir.resolve()
+        self._store_dir = store_dir.absolute()
+        self._inside = (f"{self._store_dir}{os.sep}", f"{self._store_dir.resolve()}{os.sep}")
         self._memory_path = self._store_dir / "hashes.jsonl"
         self._memory: dict[tuple[str, int, int, int], str] = {}
         self._whole: dict[tuple[str, int, int, int], str] = {}
@@ -95,7 +96,7 @@ class ContentHashes:
             path = Path(name)
             if not path.exists():
                 self._media[name] = f"{name} missing"
-            elif path.is_relative_to(self._store_dir):
+            elif name.startswith(self._inside):
                 self._media[name] = self._of_file(path)
             else:
                 self._media[name] = " ".join(map(str, _identity(path)[:3]))

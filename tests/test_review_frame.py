@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import pickle
@@ -170,3 +171,15 @@ def test_files_behind_a_link_to_a_folder_count(project: Project) -> None:
     before = ContentHashes(Path("store")).of(top)
     (real / "x").write_text("22")
     assert ContentHashes(Path("store")).of(top) != before
+
+
+def test_a_store_behind_a_link_knows_its_pictures_by_content(project: Project) -> None:
+    Path("elsewhere").mkdir()
+    Path("outputs").symlink_to("elsewhere")
+    picture = Path("outputs/store/x/1.png").absolute()
+    picture.parent.mkdir(parents=True)
+    picture.write_text("red")
+    Path("pool.jsonl").write_text(json.dumps({"images": [str(picture)]}))
+    before = ContentHashes(Path("outputs/store")).of(Path("pool.jsonl"))
+    os.utime(picture, (1, 1))
+    assert ContentHashes(Path("outputs/store")).of(Path("pool.jsonl")) == before
