@@ -183,3 +183,14 @@ def test_a_store_behind_a_link_knows_its_pictures_by_content(project: Project) -
     before = ContentHashes(Path("outputs/store")).of(Path("pool.jsonl"))
     os.utime(picture, (1, 1))
     assert ContentHashes(Path("outputs/store")).of(Path("pool.jsonl")) == before
+
+
+def test_dry_run_that_cannot_expand(project: Project) -> None:
+    jobs = {
+        "one": data_job("Add"),
+        "sum": data_job("Add", also={"map": {"executor": {"start": "${output:one.value}"}}}),
+    }
+    project.write("toy", experiment(jobs))
+    project.main("toy")
+    outcome = project.main("toy", "dry_run=true")
+    assert outcome.code == 1 and "Traceback" not in outcome.text
