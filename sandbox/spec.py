@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sandbox import components
-from sandbox.context import references
+from sandbox.context import references, unreadable
 from sandbox.job import JobSpec
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,9 @@ def job_spec(
     leaves, product, problems = _map(reserved["map"], where)
     seeds, seed_argument, found = _seeds(reserved["seeds"], first_element(node, leaves), where, allowed)
     problems += found
+    problems += [
+        f"{where}: cannot read {text!r}: ${{previous:…}} must be the whole value" for text in unreadable(node)
+    ]
     problems += _component_problems(node, [*leaves, seed_argument], where, allowed)
     problems += _map_problems(node, leaves, where, allowed)
     if reserved["compute"] is not None:

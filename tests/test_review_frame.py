@@ -194,3 +194,13 @@ def test_dry_run_that_cannot_expand(project: Project) -> None:
     project.main("toy")
     outcome = project.main("toy", "dry_run=true")
     assert outcome.code == 1 and "Traceback" not in outcome.text
+
+
+@pytest.mark.parametrize(
+    "text", ["${previous:one.value, 1}/x", "${previous:one.value, 1} ${previous:one.value, 2}"]
+)
+def test_a_reference_to_the_last_iteration_inside_a_text_is_refused(project: Project, text: str) -> None:
+    score = ("evaluate_model", {"eval_obj": text, "evaluator": {"_target_": "toys.Noise"}})
+    project.write("toy", experiment({"one": data_job("Add"), "score": score}))
+    (problem,) = project.problems("toy")
+    assert "jobs.score" in problem and "whole value" in problem
