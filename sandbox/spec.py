@@ -181,10 +181,20 @@ def _map_problems(node: Any, leaves: Mapping[str, Any], where: str, allowed: Seq
         if argument not in known:
             yield f"{spot}: {parent['_target_']} takes no argument {argument!r}{near(argument, known)}"
             continue
+        kinds = _kinds(leaf, allowed)
+        if len(kinds) > 1:
+            yield f"{spot}: mapped components must declare the same outputs, they declare: {'; '.join(kinds)}"
         for index, item in enumerate(leaf if isinstance(leaf, list) else []):
             yield from components.value_problems(item, known[argument], f"{spot}.{index}")
             for inner_spot, inner in components.nodes(item, f"{spot}.{index}"):
                 yield from components.problems(inner, inner_spot, allowed)
+
+
+def _kinds(leaf: Any, allowed: Sequence[str]) -> list[str]:
+    """The different sets of outputs that the items of a mapped list declare."""
+    if not isinstance(leaf, list) or not components.all_found(leaf, allowed):
+        return []
+    return sorted({", ".join(sorted(components.declared_outputs(item, allowed))) for item in leaf})
 
 
 def _seeds(

@@ -204,3 +204,11 @@ def test_a_reference_to_the_last_iteration_inside_a_text_is_refused(project: Pro
     project.write("toy", experiment({"one": data_job("Add"), "score": score}))
     (problem,) = project.problems("toy")
     assert "jobs.score" in problem and "whole value" in problem
+
+
+def test_mapped_components_must_declare_the_same_outputs(project: Project) -> None:
+    parts = [{"_target_": "toys.Noise"}, {"_target_": "toys.Reader", "dataset_path": "conf"}]
+    node = {"eval_obj": None, "evaluator": "???", "map": {"evaluator": parts}}
+    project.write("toy", experiment({"x": ("evaluate_model", node)}))
+    (problem,) = project.problems("toy")
+    assert "jobs.x.map.evaluator" in problem and "label, score; num_samples" in problem
