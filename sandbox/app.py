@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from sandbox import components
 from sandbox.context import Context
 from sandbox.job import JobFailed, numbers
-from sandbox.plan import Plan, plan
+from sandbox.plan import Plan, PlanError, plan
 from sandbox.spec import resolved
 
 log = logging.getLogger(__name__)
@@ -129,6 +129,10 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     if threading.current_thread() is threading.main_thread():  # a launcher may run trials in threads
         signal.signal(signal.SIGTERM, _interrupt)
     hydra_cfg = HydraConfig.get()
+    if hydra_cfg.job.chdir:
+        raise PlanError(
+            ["hydra.job.chdir: must be false; paths and the store are found from where you start"]
+        )
     run_dir = Path(hydra_cfg.runtime.output_dir)
     STARTED.append(run_dir)
     return run(cfg, run_dir, ALLOWED)

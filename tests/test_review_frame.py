@@ -212,3 +212,10 @@ def test_mapped_components_must_declare_the_same_outputs(project: Project) -> No
     project.write("toy", experiment({"x": ("evaluate_model", node)}))
     (problem,) = project.problems("toy")
     assert "jobs.x.map.evaluator" in problem and "label, score; num_samples" in problem
+
+
+def test_a_run_stays_in_the_working_directory(project: Project) -> None:
+    """Elsewhere neither its inputs nor the store would be found again."""
+    project.write("toy", experiment({"x": data_job("Add")}))
+    outcome = project.main("toy", "hydra.job.chdir=true")
+    assert outcome.code == 2 and "hydra.job.chdir" in outcome.err
