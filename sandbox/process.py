@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -107,16 +108,20 @@ def _start(
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of the program's process group: TERM, then KILL."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            break
-        deadline = time.monotonic() + (_GRACE_S if process.returncode is None else 0.2)
+    """End whatever is left of the program's process group: TERM, then KILL, at once if interrupted again."""
+    try:
+        _signal_group(process, signal.SIGTERM)
+        deadline = time.monotonic() + _GRACE_S
         while process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)
-    process.wait()
+    finally:
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def _failure(command: list[str], returncode: int, log_path: Path) -> str:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import sys
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import toys
 
 from sandbox import process
-from sandbox.executors import BaseDataExecutor
+from sandbox.executors import BaseDataExecutor, BaseModelExecutor
 from sandbox.job import Outputs
 
 
@@ -47,3 +50,38 @@ class Daemon(BaseDataExecutor):
         program = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)"
         process.run([sys.executable, "-c", program], log_path=log_path)
         raise RuntimeError("and now fail")
+
+
+class Diverging(BaseModelExecutor):
+    """Report a loss that is no number, then wait."""
+
+    def __init__(self, gate: str) -> None:
+        self.gate = gate
+
+    async def _run(self, data: Any, *, output_dir: Path, log_path: Path) -> None:
+        log_path.write_text('{"metrics": {"loss": NaN}, "step": 1}\n')
+        await asyncio.to_thread(toys.wait_at_gate, self.gate)
+
+    def outputs(self, output_dir: Path) -> Outputs:
+        return {}
+
+
+class Big(BaseDataExecutor):
+    """Write a file of 200 kB."""
+
+    OUTPUTS: ClassVar[tuple[str, ...]] = ("path",)
+
+    def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
+        path = output_dir / "big"
+        path.write_bytes(bytes(200_000))
+        return {"path": path}
+
+
+class Folder(BaseDataExecutor):
+    """Write a folder with a file, which holds something else at every run."""
+
+    OUTPUTS: ClassVar[tuple[str, ...]] = ("path",)
+
+    def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
+        (output_dir / "x.txt").write_text(str(random.SystemRandom().random()))
+        return {"path": output_dir}

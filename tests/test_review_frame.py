@@ -7,11 +7,14 @@ import math
 import os
 import pickle
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_project import Project, data_job, experiment, finish
+from toy_project import ROOT, Project, alive, data_job, experiment, finish, until
 
 from sandbox.executors import BaseModelExecutor
 from sandbox.hashing import ContentHashes
@@ -219,3 +222,19 @@ def test_a_run_stays_in_the_working_directory(project: Project) -> None:
     project.write("toy", experiment({"x": data_job("Add")}))
     outcome = project.main("toy", "hydra.job.chdir=true")
     assert outcome.code == 2 and "hydra.job.chdir" in outcome.err
+
+
+def test_a_second_interrupt_leaves_no_program_behind(tmp_path: Path) -> None:
+    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True)"
+    program = [sys.executable, "-c", f"{stubborn}; time.sleep(60)"]
+    log_path = tmp_path / "log"
+    arguments = f"{program!r}, log_path=pathlib.Path({str(log_path)!r})"
+    code = f"import pathlib; from sandbox import process; process.run({arguments})"
+    started = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE)
+    until(lambda: log_path.exists() and "here" in log_path.read_text(), "it did not start")
+    child = int(Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text())
+    os.kill(started.pid, signal.SIGINT)
+    time.sleep(1)  # it is waiting for the program, and nothing shows that
+    os.kill(started.pid, signal.SIGINT)
+    started.communicate(timeout=20)
+    assert not alive(child)
