@@ -128,6 +128,8 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     """The task that Hydra runs, once or once a trial."""
     if threading.current_thread() is threading.main_thread():  # a launcher may run trials in threads
         signal.signal(signal.SIGTERM, _interrupt)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # which nohup ignores
+            signal.signal(signal.SIGHUP, _interrupt)
     hydra_cfg = HydraConfig.get()
     if hydra_cfg.job.chdir:
         raise PlanError(

@@ -238,3 +238,13 @@ def test_a_second_interrupt_leaves_no_program_behind(tmp_path: Path) -> None:
     os.kill(started.pid, signal.SIGINT)
     started.communicate(timeout=20)
     assert not alive(child)
+
+
+@pytest.mark.parametrize("compute", ["inline", "local"])
+def test_a_lost_terminal_interrupts_the_run_and_its_programs(chain: Project, compute: str) -> None:
+    running = chain.start("chain", "+jobs.train.executor.gate=training", f"compute={compute}")
+    (pid,) = chain.wait_for("training")
+    os.killpg(running.pid, signal.SIGHUP)
+    outcome = finish(running)
+    assert outcome.code == 1 and "interrupted" in outcome.err
+    assert not alive(pid)

@@ -138,8 +138,9 @@ def _enter_slot(num_threads: int, gpus: Sequence[str] | None, level: int) -> Non
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    # Ctrl-C reaches every process of a terminal; the launcher alone hears it, and passes it on as TERM.
+    # Ctrl-C and a lost terminal reach every process; the launcher alone hears them, and passes TERM on.
     signal.signal(signal.SIGINT, lambda number, frame: None)
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
     signal.signal(signal.SIGTERM, _interrupted)
     logging.basicConfig(level=level, format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
     threading.Thread(target=_end_with_parent, daemon=True).start()
