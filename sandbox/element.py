@@ -174,7 +174,8 @@ class _Attempt:
         """What was watched, in order; of a step that a resumed program repeated, the last."""
         if not self.metrics_path.exists():
             return []
-        lines = map(json.loads, self.metrics_path.read_text().splitlines())
+        events = map(metrics_event, self.metrics_path.read_bytes().splitlines())
+        lines = [event for event in events if event]
         kept = {
             (str(i) if line["step"] is None else line["step"], *line["metrics"]): line
             for i, line in enumerate(lines)
@@ -217,6 +218,15 @@ class _Attempt:
     def _watch(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         with self.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"metrics": numbers(metrics), "step": step}) + "\n")
+
+
+def metrics_event(line: bytes) -> Mapping[str, Any] | None:
+    """One line of an attempt's metrics; ``None`` for what a full disk or a lost machine cut short."""
+    try:
+        event: Mapping[str, Any] = json.loads(line)
+    except ValueError:
+        return None
+    return event
 
 
 def _resumable(element: Element) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -10,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox.element import Element
+from sandbox.element import Element, metrics_event
 from sandbox.store import JobRecord
 from sandbox.watchers import SandboxWatcher
 
@@ -71,7 +70,9 @@ class Follower:
                 if not line.endswith(b"\n"):
                     break
                 self._offsets[index] += len(line)
-                event = json.loads(line)
+                event = metrics_event(line)
+                if event is None:
+                    continue
                 self._sent[index].append(event)
                 self._send(index, event)
                 self._tell(index, event)

@@ -248,3 +248,14 @@ def test_a_lost_terminal_interrupts_the_run_and_its_programs(chain: Project, com
     outcome = finish(running)
     assert outcome.code == 1 and "interrupted" in outcome.err
     assert not alive(pid)
+
+
+def test_a_metrics_line_that_was_cut_short_fails_no_later_attempt(project: Project) -> None:
+    job = ("train_model", {"executor": {"_target_": "toys.ResumableTraining", "num_steps": 4}})
+    project.write("toy", experiment({"train": job}))
+    with pytest.raises(RuntimeError, match="the machine went away"):
+        project.run("toy")
+    (path,) = (project.root / "outputs/store/train").glob("*/metrics.jsonl")
+    path.write_text(path.read_text() + '{"metrics": {"lo')
+    project.run("toy")
+    assert project.ran() == ["resumed at 0", "resumed at 2"]
