@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.element import Element, metrics_event
+from sandbox.hashing import canonical
 from sandbox.store import JobRecord
 from sandbox.watchers import SandboxWatcher
 
@@ -26,7 +27,7 @@ class Follower:
         self._elements = elements
         self._watcher = watcher
         self._offsets = dict.fromkeys(range(len(elements)), 0)
-        self._sent: dict[int, list[Mapping[str, Any]]] = {index: [] for index in range(len(elements))}
+        self._sent: dict[int, set[str]] = {index: set() for index in range(len(elements))}
         self._finished: set[int] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -49,7 +50,7 @@ class Follower:
         with self._lock:
             self._finished.add(index)
             for line in record.metrics:
-                if line not in self._sent[index]:
+                if canonical(line) not in self._sent[index]:
                     self._send(index, line)
 
     def _follow(self) -> None:
@@ -73,7 +74,7 @@ class Follower:
                 event = metrics_event(line)
                 if event is None:
                     continue
-                self._sent[index].append(event)
+                self._sent[index].add(canonical(event))
                 self._send(index, event)
                 self._tell(index, event)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import random
 import sys
 from pathlib import Path
-from typing import Any, ClassVar
-
-import toys
+from typing import ClassVar
 
 from sandbox import process
-from sandbox.executors import BaseDataExecutor, BaseModelExecutor
+from sandbox.executors import BaseDataExecutor
 from sandbox.job import Outputs
 
 
@@ -50,20 +47,6 @@ class Daemon(BaseDataExecutor):
         program = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)"
         process.run([sys.executable, "-c", program], log_path=log_path)
         raise RuntimeError("and now fail")
-
-
-class Diverging(BaseModelExecutor):
-    """Report a loss that is no number, then wait."""
-
-    def __init__(self, gate: str) -> None:
-        self.gate = gate
-
-    async def _run(self, data: Any, *, output_dir: Path, log_path: Path) -> None:
-        log_path.write_text('{"metrics": {"loss": NaN}, "step": 1}\n')
-        await asyncio.to_thread(toys.wait_at_gate, self.gate)
-
-    def outputs(self, output_dir: Path) -> Outputs:
-        return {}
 
 
 class Big(BaseDataExecutor):
