@@ -81,8 +81,8 @@ def parts_of(
     for where, value in _leaves(components.convert(config, allowed), ""):
         if isinstance(value, Path):
             parts[where] = _content(value, hashes.of(value))
-        elif isinstance(value, str) and value in outputs:
-            parts[where] = _content(Path(value), outputs[value])
+        elif isinstance(value, str) and (output := _output_of(value, outputs)):
+            parts[where] = f"{os.path.relpath(value, Path(output).parent)}: {outputs[output]}"
         else:
             canonical(value)
             parts[where] = value
@@ -91,6 +91,12 @@ def parts_of(
         if declared is not None:
             parts[f"{where}._version_".lstrip(".")] = declared
     return parts
+
+
+def _output_of(text: str, outputs: Mapping[str, str]) -> str | None:
+    """The recorded output that ``text`` is the path of, or the path of a part of."""
+    paths = [text, *map(str, Path(text).parents)] if text.startswith(os.sep) else []
+    return next((path for path in paths if path in outputs), None)
 
 
 def _content(path: Path, content_hash: str) -> str:

@@ -259,3 +259,12 @@ def test_a_metrics_line_that_was_cut_short_fails_no_later_attempt(project: Proje
     path.write_text(path.read_text() + '{"metrics": {"lo')
     project.run("toy")
     assert project.ran() == ["resumed at 0", "resumed at 2"]
+
+
+def test_a_part_of_an_output_counts_by_content_where_no_path_is_asked_for(project: Project) -> None:
+    jobs = {"make": bad_job("Folder"), "read": data_job("Value", value="${output:make.path}/x.txt")}
+    project.write("toy", experiment(jobs))
+    project.run("toy")
+    project.ran()
+    project.run("toy", "force=[make]")
+    assert len(project.ran()) == 1
