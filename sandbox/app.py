@@ -137,15 +137,20 @@ def main(cfg: DictConfig) -> float | list[float] | None:
         )
     run_dir = Path(hydra_cfg.runtime.output_dir)
     STARTED.append(run_dir)
-    return run(cfg, run_dir, ALLOWED)
+    try:
+        return run(cfg, run_dir, ALLOWED)
+    except PlanError as error:
+        if components.SECRET_RULE in str(error):
+            _scrub(run_dir)
+        raise
 
 
 STARTED: list[Path] = []
 """Folders of the runs that this process has started: tells a mistake in the command from a failed run."""
 
 
-def scrub_secrets(run_dir: Path) -> None:
-    """Remove what Hydra wrote of a config that gave a secret as a literal."""
+def _scrub(run_dir: Path) -> None:
+    """Remove what Hydra wrote, before we were asked, of a config that gives a secret as a literal."""
     shutil.rmtree(run_dir / ".hydra", ignore_errors=True)
     for path in (run_dir / "multirun.yaml", run_dir.parent / "multirun.yaml"):
         path.unlink(missing_ok=True)

@@ -268,3 +268,13 @@ def test_a_part_of_an_output_counts_by_content_where_no_path_is_asked_for(projec
     project.ran()
     project.run("toy", "force=[make]")
     assert len(project.ran()) == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--multirun"]], ids=["run", "sweep"])
+@pytest.mark.parametrize("given", ["sesame", "${oc.env:NONE,sesame}"])
+def test_a_literal_secret_is_refused_and_left_nowhere(project: Project, given: str, more: list[str]) -> None:
+    project.write("toy", experiment({"x": data_job("Login", token=given)}))
+    outcome = project.main("toy", *more)
+    assert outcome.code == 2 and "never as a literal" in outcome.err and "sesame" not in outcome.text
+    files = [path for path in (project.root / "outputs").rglob("*") if path.is_file()]
+    assert not [path for path in files if "sesame" in path.read_text()]
