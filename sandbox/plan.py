@@ -27,6 +27,7 @@ class PlanError(ValueError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = list(problems)
+        self.has_literal_secret = any(components.SECRET_RULE in problem for problem in problems)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         )
     for name in sorted(set(cfg.jobs) - {name for _, _, name in order}):
         log.warning("jobs.%s is in no job list and will not run", name)
+        node = OmegaConf.to_container(cfg.jobs, resolve=False)[name]
+        problems += components.literal_secrets(node, f"jobs.{name}", allowed)
     specs: list[JobSpec] = []
     for pipeline, job_list, name in order:
         spec, found = job_spec(cfg, (pipeline, job_list), name, allowed)
