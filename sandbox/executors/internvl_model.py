@@ -98,7 +98,6 @@ class InternVLTiny(BaseModelExecutor):
     """
 
     OUTPUTS: ClassVar[tuple[str, ...]] = ("checkpoint_path",)
-    RESUMABLE: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ Request: ``model_path``, ``annotation_path``, ``image_dir``, ``captions_path`` (
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,11 +30,14 @@ def main(request: dict[str, Any]) -> None:
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     reader = PictureReader(processor, request["max_tiles"])
 
+    @functools.cache
+    def question(num_tiles: int) -> list[int]:
+        return list(processor.tokenizer(chat(processor, request["prompt"], num_tiles))["input_ids"])
+
     def encode(picture: Mapping[str, Any]) -> dict[str, Any]:
         path = str(Path(request["image_dir"]) / picture["file_name"])
         pixels = reader.read(path, f"{annotation_path}: image {picture['id']}")
-        text = chat(processor, request["prompt"], len(pixels))
-        return {"input_ids": processor.tokenizer(text)["input_ids"], "pixel_values": pixels.to(dtype)}
+        return {"input_ids": question(len(pixels)), "pixel_values": pixels.to(dtype)}
 
     captions: list[dict[str, Any]] = []
     size = request["batch_size"]

@@ -77,7 +77,11 @@ def add_lora(model: Any, request: Mapping[str, Any]) -> Any:
         modules_to_save=[module for argument, module in whole.items() if not request[argument]] or None,
         task_type="CAUSAL_LM",
     )
-    return get_peft_model(model, config)
+    adapted = get_peft_model(model, config)
+    for weight in adapted.parameters():
+        if weight.requires_grad:
+            weight.data = weight.data.float()  # small updates are lost in bfloat16
+    return adapted
 
 
 if __name__ == "__main__":
