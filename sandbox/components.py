@@ -305,9 +305,11 @@ def _paths(value: Any) -> Iterator[Path]:
 
 
 def _leaf_types(annotation: Any) -> Iterator[Any]:
-    inner = get_args(annotation)
-    if not inner or get_origin(annotation) is Literal:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if not inner or origin is Literal:
         yield annotation
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
+        inner = inner[1:]  # keys are no values
     for child in inner:
         yield from _leaf_types(child)
 
