@@ -34,7 +34,7 @@ def name(path: Path) -> str:
 
 
 def imports(path: Path, at_top: bool = False) -> Iterator[str]:
-    """Modules that a file imports, dotted; ``at_top`` leaves out those of functions and of the type checker."""
+    """Modules that a file imports, dotted; ``at_top`` leaves out those of functions and type checking."""
     tree = ast.parse(path.read_text())
     inside = {inner for node in ast.walk(tree) if _is_later(node) for inner in ast.walk(node)}
     for node in ast.walk(tree):
