@@ -35,6 +35,7 @@ def test_a_literal_secret_is_refused_and_left_in_no_file(
     assert files_with(project.root / "outputs", SECRET) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("command", "compute"), [([], "inline"), (["-m"], "local")], ids=["run", "multirun"])
 def test_a_secret_from_the_environment_is_used_and_left_in_no_file(
     project: Project, command: list[str], compute: str
