@@ -19,6 +19,7 @@ def main() -> int:
         return 0
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from sandbox.job import JobFailed
     from sandbox.plan import PlanError
@@ -35,7 +36,7 @@ def main() -> int:
             "what finished is recorded; the same command goes on from there",
             1 if app.STARTED else 2,
         )
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         if app.STARTED:
             raise
         return _say("wrong command or config", f"{error}\n{error.__cause__ or ''}".rstrip(), 2)

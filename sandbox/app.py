@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from sandbox import components
 from sandbox.context import Context
 from sandbox.job import JobFailed, numbers
-from sandbox.plan import Plan, plan
+from sandbox.plan import Plan, PlanError, plan
 from sandbox.spec import resolved
 
 log = logging.getLogger(__name__)
@@ -121,15 +121,20 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     hydra_cfg = HydraConfig.get()
     run_dir = Path(hydra_cfg.runtime.output_dir)
     STARTED.append(run_dir)
-    return run(cfg, run_dir)
+    try:
+        return run(cfg, run_dir)
+    except PlanError as error:
+        if error.has_literal_secret:
+            _scrub(run_dir)
+        raise
 
 
 STARTED: list[Path] = []
 """Folders of the runs that this process has started: tells a mistake in the command from a failed run."""
 
 
-def scrub_secrets(run_dir: Path) -> None:
-    """Remove what Hydra wrote of a config that gave a secret as a literal."""
+def _scrub(run_dir: Path) -> None:
+    """Remove what Hydra wrote, before it called us, of a config that gives a secret as a literal."""
     shutil.rmtree(run_dir / ".hydra", ignore_errors=True)
     for path in (run_dir / "multirun.yaml", run_dir.parent / "multirun.yaml"):
         path.unlink(missing_ok=True)

@@ -27,6 +27,7 @@ class PlanError(ValueError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = list(problems)
+        self.has_literal_secret = any(components.SECRET_RULE in problem for problem in problems)
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,11 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         )
     for name in sorted(set(cfg.jobs) - {name for _, _, name in order}):
         log.warning("jobs.%s is in no job list and will not run", name)
+        unlisted: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
+        problems += components.literal_secrets(unlisted[name], f"jobs.{name}", allowed)
+    caps = [*_caps(cfg)]
+    if caps:  # no job can be read without them
+        raise PlanError([*problems, *caps])
     specs: list[JobSpec] = []
     for pipeline, job_list, name in order:
         spec, found = job_spec(cfg, (pipeline, job_list), name, allowed)
@@ -81,6 +87,19 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     if problems:
         raise PlanError(list(dict.fromkeys(problems)))
     return Plan(tuple(specs), objective, targets, any_target)
+
+
+def _caps(cfg: DictConfig) -> Iterator[str]:
+    """What is wrong with ``cap``."""
+    caps = OmegaConf.to_container(cfg.cap, resolve=True) if cfg.cap else cfg.cap
+    if not isinstance(caps, dict) or set(caps) != {"numbers", "lists"}:
+        kinds = [f"cap.{kind}" for kind in caps] if isinstance(caps, dict) else caps
+        yield f"cap: expected cap.numbers and cap.lists, given {kinds!r}"
+        return
+    for kind, expected in (("numbers", (int, float)), ("lists", (int,))):
+        for name, limit in (caps[kind] or {}).items():
+            if isinstance(limit, bool) or not isinstance(limit, expected):
+                yield f"cap.{kind}.{name}: expected a number, given {limit!r}"
 
 
 def _frame(cfg: DictConfig, name: str, allowed: Sequence[str]) -> list[str]:
