@@ -93,8 +93,8 @@ def _caps(cfg: DictConfig) -> Iterator[str]:
     """What is wrong with ``cap``."""
     caps = OmegaConf.to_container(cfg.cap, resolve=True) if cfg.cap else cfg.cap
     if not isinstance(caps, dict) or set(caps) != {"numbers", "lists"}:
-        kinds = [f"cap.{kind}" for kind in caps] if isinstance(caps, dict) else caps
-        yield f"cap: expected cap.numbers and cap.lists, given {kinds!r}"
+        given = ", ".join(f"cap.{kind!s}" for kind in caps) if isinstance(caps, dict) else repr(caps)
+        yield f"cap: expected cap.numbers and cap.lists, given {given}"
         return
     for kind, expected in (("numbers", (int, float)), ("lists", (int,))):
         for name, limit in (caps[kind] or {}).items():
