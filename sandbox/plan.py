@@ -91,13 +91,13 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
 
 def _caps(cfg: DictConfig) -> Iterator[str]:
     """What is wrong with ``cap``."""
-    caps = OmegaConf.to_container(cfg.cap, resolve=True) if cfg.cap else cfg.cap
-    if not isinstance(caps, dict) or set(caps) != {"numbers", "lists"}:
-        kinds = [f"cap.{kind}" for kind in caps] if isinstance(caps, dict) else caps
-        yield f"cap: expected cap.numbers and cap.lists, given {kinds!r}"
+    caps: Any = OmegaConf.to_container(cfg.cap, resolve=True) if OmegaConf.is_config(cfg.cap) else cfg.cap
+    kinds = [f"cap.{kind}" for kind in caps] if isinstance(caps, dict) else []
+    if set(kinds) != {"cap.numbers", "cap.lists"} or not all(isinstance(c, dict) for c in caps.values()):
+        yield f"cap: expected mappings cap.numbers and cap.lists, given {', '.join(kinds) or caps!r}"
         return
     for kind, expected in (("numbers", (int, float)), ("lists", (int,))):
-        for name, limit in (caps[kind] or {}).items():
+        for name, limit in caps[kind].items():
             if isinstance(limit, bool) or not isinstance(limit, expected):
                 yield f"cap.{kind}.{name}: expected a number, given {limit!r}"
 
