@@ -23,11 +23,18 @@ from sandbox.spec import resolved
 log = logging.getLogger(__name__)
 
 CONF = Path(__file__).parents[1] / "conf"
+ALLOWED = components.allowed_targets()
+"""Read before any config is: ``hydra.job.env_set`` of an experiment comes later and changes nothing."""
 CONFIG_PATH = str(CONF) if (CONF / "config.yaml").is_file() else "pkg://sandbox.conf"
 
 
-def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
+def run(cfg: DictConfig, run_dir: Path, allowed: tuple[str, ...] | None = None) -> float | list[float] | None:
     """Run the experiment ``cfg`` in ``run_dir``; returns its objective, a list where it names several.
+
+    Args:
+        cfg: The composed config.
+        run_dir: Folder of this run.
+        allowed: Patterns of allowed targets; ``None`` reads what the environment allows now.
 
     Raises:
         PlanError: The config is wrong; nothing was started.
@@ -37,7 +44,7 @@ def run(cfg: DictConfig, run_dir: Path) -> float | list[float] | None:
     from sandbox.pipeline import Pipeline
     from sandbox.store import JobStore
 
-    allowed = components.allowed_targets()
+    allowed = components.allowed_targets() if allowed is None else allowed
     checked = plan(cfg, allowed)
     store = JobStore(Path(cfg.store_dir))
     if cfg.dry_run:
@@ -112,7 +119,7 @@ def _interrupt(number: int, frame: object) -> None:
 @hydra.main(
     config_path=CONFIG_PATH,
     config_name="config",
-    execution_whitelist=[*components.allowed_targets(), "hydra.*", "hydra_plugins.*", "logging.*"],
+    execution_whitelist=[*ALLOWED, "hydra.*", "hydra_plugins.*", "logging.*"],
 )
 def main(cfg: DictConfig) -> float | list[float] | None:
     """The task that Hydra runs, once or once a trial."""
@@ -122,7 +129,7 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     run_dir = Path(hydra_cfg.runtime.output_dir)
     STARTED.append(run_dir)
     try:
-        return run(cfg, run_dir)
+        return run(cfg, run_dir, ALLOWED)
     except PlanError as error:
         if error.has_literal_secret:
             _scrub(run_dir)

@@ -128,8 +128,9 @@ def execute(element: Element) -> None:
         started = time.time()
         try:
             outputs = attempt.run()
+            store.hashes.look_again()
             record = _record(element, store, outputs, attempt.metrics(), started)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # some libraries end the process, even with status 0
             attempt.fail(error, started)
             lines = str(error).strip() or type(error).__name__
             prefix = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -85,12 +86,18 @@ def _over_seeds(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         values = [one[key] for one in outputs]
         if all(isinstance(value, (int, float)) for value in values):
             merged[key] = statistics.fmean(values)
-            merged[f"{key}_std"] = statistics.stdev(values) if len(values) > 1 else 0.0
+            merged[f"{key}_std"] = _deviation(values)
         else:
             merged[key] = values
             merged[f"{key}_std"] = None
         merged[f"{key}_values"] = values
     return merged
+
+
+def _deviation(values: Sequence[float]) -> float:
+    if not all(map(math.isfinite, values)):  # which statistics.stdev cannot take
+        return math.nan
+    return statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def _without_seed(spec: JobSpec, config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -68,6 +68,11 @@ class ContentHashes:
             return self._of_samples(path)
         return self._of_file(path)
 
+    def look_again(self) -> None:
+        """A job has run: media that this run has looked at may be others now."""
+        self._whole.clear()
+        self._media.clear()
+
     def _of_file(self, path: Path) -> str:
         key = _identity(path)
         if key not in self._memory:
@@ -85,7 +90,7 @@ class ContentHashes:
         return self._whole[key]
 
     def _of_media(self, name: str) -> str:
-        """Looked at once a run: pools share their media."""
+        """Looked at once between two jobs: pools share their media."""
         if name not in self._media:
             path = Path(name)
             if not path.exists():

@@ -86,7 +86,10 @@ class BaseModelExecutor(ABC):
         """
         if not line.startswith('{"metrics"'):
             return
-        event = json.loads(line)
+        try:
+            event, _ = json.JSONDecoder().raw_decode(line)
+        except ValueError:  # several programs write to one log and may mix a line up
+            return
         watch(event["metrics"], event.get("step"))
 
     async def _run_and_watch(self, data: Any, output_dir: Path, log_path: Path, watch: Watch) -> None:
@@ -98,5 +101,5 @@ class BaseModelExecutor(ABC):
             watching.cancel()
             raise
         with log_path.open("a", encoding="utf-8") as log:
-            log.write(COMPLETED + "\n")
+            log.write(f"\n{COMPLETED}\n")  # on a line of its own, however the program ended
         await watching

@@ -1,0 +1,49 @@
+"""Toy components that behave badly."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+from sandbox import process
+from sandbox.executors import BaseDataExecutor
+from sandbox.job import Outputs
+
+
+class Exits(BaseDataExecutor):
+    """End the process, as some libraries do."""
+
+    OUTPUTS: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, code: int = 0) -> None:
+        self.code = code
+
+    def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
+        sys.exit(self.code)
+
+
+class Pictures(BaseDataExecutor):
+    """Make a pool of one picture, which looks different at every run."""
+
+    OUTPUTS: ClassVar[tuple[str, ...]] = ("path",)
+
+    def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
+        picture = output_dir / "1.png"
+        picture.write_text(str(random.SystemRandom().random()))
+        path = output_dir / "pool.jsonl"
+        path.write_text(json.dumps({"text": "", "images": [str(picture)]}) + "\n")
+        return {"path": path}
+
+
+class Daemon(BaseDataExecutor):
+    """Start a program that leaves another behind, then fail."""
+
+    OUTPUTS: ClassVar[tuple[str, ...]] = ()
+
+    def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
+        program = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    time.sleep(60)"
+        process.run([sys.executable, "-c", program], log_path=log_path)
+        raise RuntimeError("and now fail")
