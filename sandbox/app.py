@@ -12,6 +12,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sandbox import components
@@ -130,10 +131,13 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     STARTED.append(run_dir)
     try:
         return run(cfg, run_dir, ALLOWED)
-    except PlanError as error:
-        if error.has_literal_secret:
+    except (PlanError, JobFailed) as error:
+        if isinstance(error, PlanError) and error.has_literal_secret:
             _scrub(run_dir)
-        raise
+        if hydra_cfg.mode == RunMode.MULTIRUN:
+            raise  # the sweep's to judge
+        # Hydra would repeat the whole command, secrets included, before it passed the error on.
+        raise SystemExit(error) from error
 
 
 STARTED: list[Path] = []
