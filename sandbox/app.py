@@ -49,7 +49,10 @@ def run(cfg: DictConfig, run_dir: Path, allowed: tuple[str, ...] | None = None) 
     checked = plan(cfg, allowed)
     store = JobStore(Path(cfg.store_dir))
     if cfg.dry_run:
-        show(checked, store, allowed, _names(cfg.force))
+        try:
+            show(checked, store, allowed, _names(cfg.force))
+        except (ValueError, LookupError, OSError) as error:  # a recorded output is not what its reader takes
+            raise JobFailed(str(error)) from error
         return None
     watcher = components.build(resolved(cfg, "watcher", allowed), allowed)
     with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):

@@ -263,8 +263,8 @@ def build(node: Mapping[str, Any], allowed: Sequence[str]) -> Any:
     return instantiate(convert(node, allowed), _convert_="all", _execution_whitelist_=list(allowed))
 
 
-def declared_outputs(config: Mapping[str, Any], allowed: Sequence[str]) -> tuple[str, ...]:
-    """Outputs that a hook's class and its components' classes declare."""
+def declared_outputs(config: Any, allowed: Sequence[str]) -> tuple[str, ...]:
+    """Outputs that a hook's class and its components' classes declare; a plain value declares none."""
     classes = [locate(node["_target_"], allowed) for _, node in nodes(config, "")]
     return tuple(dict.fromkeys(name for cls in classes for name in getattr(cls, "OUTPUTS", ())))
 

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 _REFERENCE = re.compile(r"\$\{(output|previous):([^,}\s]+)(?:,(.*))?\}", re.DOTALL)
 _INSIDE = re.compile(r"\$\{output:([^,}\s]+)\}")
+_ANY = re.compile(r"\$\{(output|previous):")
 _MISSING: Any = object()
 
 
@@ -60,8 +61,12 @@ def parse(text: str) -> Reference | None:
     match = _REFERENCE.fullmatch(text)
     if match is None or (match[1] == "output" and match[3]):
         return None
+    try:
+        initial = json.loads(match[3]) if match[3] else None
+    except ValueError:  # several references in one text
+        return None
     job, *keys = match[2].split(".")
-    return Reference(job, tuple(keys), match[1] == "previous", json.loads(match[3]) if match[3] else None)
+    return Reference(job, tuple(keys), match[1] == "previous", initial)
 
 
 def references(value: Any) -> Iterator[Reference]:
@@ -81,6 +86,18 @@ def references(value: Any) -> Iterator[Reference]:
             for name in _INSIDE.findall(value):
                 job, *keys = name.split(".")
                 yield Reference(job, tuple(keys))
+
+
+def unreadable(value: Any) -> Iterator[str]:
+    """Texts inside ``value`` with a reference that nothing would replace."""
+    if isinstance(value, Mapping):
+        for child in value.values():
+            yield from unreadable(child)
+    elif isinstance(value, list):
+        for child in value:
+            yield from unreadable(child)
+    elif isinstance(value, str) and parse(value) is None and _ANY.search(_INSIDE.sub("", value)):
+        yield value
 
 
 @dataclass

@@ -104,12 +104,14 @@ def is_content(part: str) -> bool:
 
 
 def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """Values by place; no two places have one name: ``a.b.c``, ``a.'b.c'``, ``a[0]``, ``a.'0'``."""
     if isinstance(value, Mapping) and value:
         for key, child in value.items():
-            yield from _leaves(child, f"{where}.{key}".lstrip("."))
+            name = key if isinstance(key, str) and key.isidentifier() else repr(key)
+            yield from _leaves(child, f"{where}.{name}".lstrip("."))
     elif isinstance(value, list) and any(isinstance(child, (Path, Mapping, list, str)) for child in value):
         for index, child in enumerate(value):
-            yield from _leaves(child, f"{where}.{index}")
+            yield from _leaves(child, f"{where}[{index}]")
     else:
         yield where, value
 

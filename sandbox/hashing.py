@@ -40,7 +40,8 @@ class ContentHashes:
     """
 
     def __init__(self, store_dir: Path) -> None:
-        self._store_dir = store_dir.resolve()
+        self._store_dir = store_dir.absolute()
+        self._inside = (f"{self._store_dir}{os.sep}", f"{self._store_dir.resolve()}{os.sep}")
         self._memory_path = self._store_dir / "hashes.jsonl"
         self._memory: dict[tuple[str, int, int, int], str] = {}
         self._whole: dict[tuple[str, int, int, int], str] = {}
@@ -62,7 +63,7 @@ class ContentHashes:
         """
         path = path.absolute()
         if path.is_dir():
-            lines = [f"{name}\n{self.of(path / name)}" for name in sorted(_files(path))]
+            lines = [f"{name.relative_to(path)}\n{self.of(name)}" for name in sorted(_files(path))]
             return digest("\n".join(lines))
         if path.suffix == ".jsonl":
             return self._of_samples(path)
@@ -95,7 +96,7 @@ class ContentHashes:
             path = Path(name)
             if not path.exists():
                 self._media[name] = f"{name} missing"
-            elif path.is_relative_to(self._store_dir):
+            elif name.startswith(self._inside):
                 self._media[name] = self._of_file(path)
             else:
                 self._media[name] = " ".join(map(str, _identity(path)[:3]))
@@ -113,10 +114,14 @@ def _identity(path: Path) -> tuple[str, int, int, int]:
     return str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
-def _files(folder: Path) -> Iterator[str]:
-    for root, _, names in os.walk(folder):
-        for name in names:
-            yield str((Path(root) / name).relative_to(folder))
+def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+    """Files at any depth, those behind links to folders too; links that lead nowhere or back up are not."""
+    real = folder.resolve()
+    for entry in os.scandir(folder) if real not in above else ():
+        if entry.is_dir():
+            yield from _files(Path(entry.path), (*above, real))
+        elif entry.is_file():
+            yield Path(entry.path)
 
 
 def _media(path: Path) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,9 +26,12 @@ class PlanError(ValueError):
     """The experiment cannot run as written; the message lists every problem, one a line."""
 
     def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__("\n".join(problems))
+        super().__init__(list(problems))  # as given: an error is built again from it in another process
         self.problems = list(problems)
         self.has_literal_secret = any(components.SECRET_RULE in problem for problem in problems)
+
+    def __str__(self) -> str:
+        return "\n".join(self.problems)
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,12 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         problems.append(
             "no pipelines: choose an experiment with +experiment=NAME; `python -m sandbox` lists them"
         )
-    for name in sorted(set(cfg.jobs) - {name for _, _, name in order}):
-        log.warning("jobs.%s is in no job list and will not run", name)
-        unlisted: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
-        problems += components.literal_secrets(unlisted[name], f"jobs.{name}", allowed)
+    listed = {name for _, _, name in order}
+    unlisted: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
+    for name in unlisted:
+        if name not in listed:
+            log.warning("jobs.%s is in no job list and will not run", name)
+            problems += components.literal_secrets(unlisted[name], f"jobs.{name}", allowed)
     caps = [*_caps(cfg)]
     if caps:  # no job can be read without them
         raise PlanError([*problems, *caps])
@@ -130,6 +136,11 @@ def _order(cfg: DictConfig) -> tuple[list[tuple[str, str, str]], list[str]]:
                 problems.append(f"{where}: expected a list of job names, given {names!r}")
                 continue
             for name in names:
+                if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
+                    problems.append(
+                        f"{where}: a job's name is one word of letters, digits and _, given {name!r}"
+                    )
+                    continue
                 if name not in cfg.jobs:
                     problems.append(f"{where}: no job named {name!r}{near(name, cfg.jobs)}")
                 elif name in seen:

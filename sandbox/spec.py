@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sandbox import components
-from sandbox.context import references
+from sandbox.context import references, unreadable
 from sandbox.job import JobSpec
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,9 @@ def job_spec(
     leaves, product, problems = _map(reserved["map"], where)
     seeds, seed_argument, found = _seeds(reserved["seeds"], first_element(node, leaves), where, allowed)
     problems += found
+    problems += [
+        f"{where}: cannot read {text!r}: ${{previous:…}} must be the whole value" for text in unreadable(node)
+    ]
     problems += _component_problems(node, [*leaves, seed_argument], where, allowed)
     problems += _map_problems(node, leaves, where, allowed)
     if reserved["compute"] is not None:
@@ -71,7 +74,7 @@ def frame_problems(node: Any, where: str, allowed: Sequence[str]) -> list[str]:
     return found or components.construction_problems(node, where, allowed)
 
 
-def resolved(parent: DictConfig, key: str, allowed: Sequence[str]) -> Any:
+def resolved(parent: DictConfig, key: Any, allowed: Sequence[str]) -> Any:
     """A node as plain data: all interpolations resolved but references and declared secrets."""
     if OmegaConf.is_missing(parent, key):
         return "???"
@@ -83,9 +86,7 @@ def resolved(parent: DictConfig, key: str, allowed: Sequence[str]) -> Any:
     except components.TargetError:  # not a component, or one whose target is reported later
         secrets = set()
     raw: Any = OmegaConf.to_container(value, resolve=False)
-    return {
-        str(name): raw[name] if name in secrets else resolved(value, str(name), allowed) for name in value
-    }
+    return {name: raw[name] if name in secrets else resolved(value, name, allowed) for name in value}
 
 
 def capped(node: Any, cap: Any) -> Any:
@@ -180,10 +181,20 @@ def _map_problems(node: Any, leaves: Mapping[str, Any], where: str, allowed: Seq
         if argument not in known:
             yield f"{spot}: {parent['_target_']} takes no argument {argument!r}{near(argument, known)}"
             continue
+        kinds = _kinds(leaf, allowed)
+        if len(kinds) > 1:
+            yield f"{spot}: mapped components must declare the same outputs, they declare: {'; '.join(kinds)}"
         for index, item in enumerate(leaf if isinstance(leaf, list) else []):
             yield from components.value_problems(item, known[argument], f"{spot}.{index}")
             for inner_spot, inner in components.nodes(item, f"{spot}.{index}"):
                 yield from components.problems(inner, inner_spot, allowed)
+
+
+def _kinds(leaf: Any, allowed: Sequence[str]) -> list[str]:
+    """The different sets of outputs that the items of a mapped list declare."""
+    if not isinstance(leaf, list) or not components.all_found(leaf, allowed):
+        return []
+    return sorted({", ".join(sorted(components.declared_outputs(item, allowed))) for item in leaf})
 
 
 def _seeds(

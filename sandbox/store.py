@@ -93,7 +93,8 @@ class JobStore:
 
         The claim is a lock of the kernel on ``claim``: it goes with its owner, however that ends.
         Programs that the owner starts inherit it, so that one which outlives a killed owner still
-        holds the job. Holds between processes of one host.
+        holds the job; an owner that comes to its end releases it for all. Holds between processes of
+        one host.
         """
         folder = self.folder(job, fingerprint)
         folder.mkdir(parents=True, exist_ok=True)
@@ -105,6 +106,7 @@ class JobStore:
             os.set_inheritable(handle, True)
             yield folder
         finally:
+            fcntl.flock(handle, fcntl.LOCK_UN)  # also for what a program left behind and still inherits it
             os.close(handle)
 
     def _read(self, folder: Path) -> JobRecord | None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import pickle
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_project import Project, experiment
+from toy_project import Project, data_job, experiment, finish
 
 from sandbox.executors import BaseModelExecutor
+from sandbox.hashing import ContentHashes
 from sandbox.job import Outputs
 
 
@@ -103,3 +107,108 @@ def test_pictures_that_a_forced_job_draws_anew_are_recorded(project: Project) ->
     record = project.records("x")[0].read_text()
     project.run("toy")
     assert project.records("x")[0].read_text() == record, "it is as it was recorded"
+
+
+def test_a_job_whose_program_left_a_daemon_can_be_tried_again(project: Project) -> None:
+    project.write("toy", experiment({"x": bad_job("Daemon")}))
+    assert project.main("toy").code == 1
+    again = project.start("toy")
+    assert finish(again, 20).code == 1
+
+
+@pytest.mark.parametrize(
+    "name", ["../up", "/tmp/absolute", "a/b", "a.b", "a[0]", ".", "", 1, ["x"], {"x": 1}], ids=str
+)
+def test_a_job_name_is_one_word(project: Project, name: Any) -> None:
+    """It names a folder of the store, and the first part of a reference."""
+    body = experiment({"x": data_job("Add")})
+    if isinstance(name, (str, int)):
+        body["jobs"][name] = body["jobs"]["x"]
+    body["pipelines"]["main"]["execution_jobs"] = [name]
+    project.write("toy", body)
+    (problem,) = project.problems("toy")
+    assert "pipelines.main.execution_jobs: a job's name is one word" in problem
+
+
+def test_problems_survive_the_way_from_another_process() -> None:
+    from sandbox.plan import PlanError
+
+    error = pickle.loads(pickle.dumps(PlanError(["one", "two"])))
+    assert str(error) == "one\ntwo" and error.problems == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"a.b": 1}, {"a": {"b": 1}}),
+        (["p", "q"], {"0": "p", "1": "q"}),
+        ({"0": "p"}, {0: "p"}),
+        (["p"], {0: "p"}),
+        ([], {}),
+        (1, 1.0),
+        (1, True),
+        ("1", 1),
+        (None, "null"),
+    ],
+    ids=str,
+)
+def test_arguments_that_look_alike_are_told_apart(project: Project, one: Any, other: Any) -> None:
+    for value in (one, other):
+        project.write("toy", experiment({"x": data_job("Value", value=value)}))
+        project.run("toy")
+    assert len(project.records("x")) == 2
+
+
+def test_files_behind_a_link_to_a_folder_count(project: Project) -> None:
+    real, top = Path("real").absolute(), Path("top")
+    real.mkdir()
+    top.mkdir()
+    (real / "x").write_text("1")
+    (top / "link").symlink_to(real)
+    (top / "nowhere").symlink_to("nothing")
+    (real / "back").symlink_to(top.absolute())
+    os.mkfifo(top / "pipe")
+    before = ContentHashes(Path("store")).of(top)
+    (real / "x").write_text("22")
+    assert ContentHashes(Path("store")).of(top) != before
+
+
+def test_a_store_behind_a_link_knows_its_pictures_by_content(project: Project) -> None:
+    Path("elsewhere").mkdir()
+    Path("outputs").symlink_to("elsewhere")
+    picture = Path("outputs/store/x/1.png").absolute()
+    picture.parent.mkdir(parents=True)
+    picture.write_text("red")
+    Path("pool.jsonl").write_text(json.dumps({"images": [str(picture)]}))
+    before = ContentHashes(Path("outputs/store")).of(Path("pool.jsonl"))
+    os.utime(picture, (1, 1))
+    assert ContentHashes(Path("outputs/store")).of(Path("pool.jsonl")) == before
+
+
+def test_dry_run_that_cannot_expand(project: Project) -> None:
+    jobs = {
+        "one": data_job("Add"),
+        "sum": data_job("Add", also={"map": {"executor": {"start": "${output:one.value}"}}}),
+    }
+    project.write("toy", experiment(jobs))
+    project.main("toy")
+    outcome = project.main("toy", "dry_run=true")
+    assert outcome.code == 1 and "Traceback" not in outcome.text
+
+
+@pytest.mark.parametrize(
+    "text", ["${previous:one.value, 1}/x", "${previous:one.value, 1} ${previous:one.value, 2}"]
+)
+def test_a_reference_to_the_last_iteration_inside_a_text_is_refused(project: Project, text: str) -> None:
+    score = ("evaluate_model", {"eval_obj": text, "evaluator": {"_target_": "toys.Noise"}})
+    project.write("toy", experiment({"one": data_job("Add"), "score": score}))
+    (problem,) = project.problems("toy")
+    assert "jobs.score" in problem and "whole value" in problem
+
+
+def test_mapped_components_must_declare_the_same_outputs(project: Project) -> None:
+    parts = [{"_target_": "toys.Noise"}, {"_target_": "toys.Reader", "dataset_path": "conf"}]
+    node = {"eval_obj": None, "evaluator": "???", "map": {"evaluator": parts}}
+    project.write("toy", experiment({"x": ("evaluate_model", node)}))
+    (problem,) = project.problems("toy")
+    assert "jobs.x.map.evaluator" in problem and "label, score; num_samples" in problem
