@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import sys
 
+_GOES_ON = "what finished is recorded; the same command goes on from there"
+
 
 def main() -> int:
     """Run the command line; returns the exit code. Hydra itself returns 1 for everything."""
@@ -19,6 +21,7 @@ def main() -> int:
         return 0
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from sandbox.job import JobFailed
     from sandbox.plan import PlanError
@@ -27,21 +30,27 @@ def main() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us
     try:
         app.main()
-    except PlanError as error:
-        return _say("cannot run as written", str(error), 2)
+    except SystemExit as end:  # a run's own failure, or Hydra's end
+        if not isinstance(end.code, Exception):
+            raise
+        return _report(end.code)
+    except (PlanError, JobFailed) as error:
+        return _report(error)
     except KeyboardInterrupt:
-        return _say(
-            "interrupted",
-            "what finished is recorded; the same command goes on from there",
-            1 if app.STARTED else 2,
-        )
-    except (HydraException, OmegaConfBaseException) as error:
+        return _say("interrupted", _GOES_ON, 1 if app.STARTED else 2)
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         if app.STARTED:
             raise
         return _say("wrong command or config", f"{error}\n{error.__cause__ or ''}".rstrip(), 2)
-    except JobFailed as error:
-        return _say("failed", f"{error}\nwhat finished is recorded; the same command goes on from there", 1)
     return 0
+
+
+def _report(error: Exception) -> int:
+    from sandbox.job import JobFailed
+
+    if isinstance(error, JobFailed):
+        return _say("failed", f"{error}\n{_GOES_ON}", 1)
+    return _say("cannot run as written", str(error), 2)
 
 
 def _say(what: str, details: str, code: int) -> int:

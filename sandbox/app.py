@@ -12,6 +12,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sandbox import components
@@ -139,10 +140,13 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     STARTED.append(run_dir)
     try:
         return run(cfg, run_dir, ALLOWED)
-    except PlanError as error:
-        if components.SECRET_RULE in str(error):
+    except (PlanError, JobFailed) as error:
+        if isinstance(error, PlanError) and error.has_literal_secret:
             _scrub(run_dir)
-        raise
+        if hydra_cfg.mode == RunMode.MULTIRUN:
+            raise  # the sweep's to judge
+        # Hydra would repeat the whole command, secrets included, before it passed the error on.
+        raise SystemExit(error) from error
 
 
 STARTED: list[Path] = []
@@ -150,7 +154,7 @@ STARTED: list[Path] = []
 
 
 def _scrub(run_dir: Path) -> None:
-    """Remove what Hydra wrote, before we were asked, of a config that gives a secret as a literal."""
+    """Remove what Hydra wrote, before it called us, of a config that gives a secret as a literal."""
     shutil.rmtree(run_dir / ".hydra", ignore_errors=True)
     for path in (run_dir / "multirun.yaml", run_dir.parent / "multirun.yaml"):
         path.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from sandbox.job import Secret
 FAMILIES = ("hooks", "executors", "evaluators", "pools", "recipes", "envs", "compute", "watchers", "datasets")
 """Packages of ``sandbox`` whose classes an experiment may name."""
 
-_ENV_REFERENCE = re.compile(r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*(,\s*(?:null|''|\"\")?\s*)?\}")
+_ENV_REFERENCE = re.compile(r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*(,\s*null\s*)?\}")
 SECRET_RULE = "a secret may only be given as ${oc.env:NAME}, never as a literal"
 _ANY_REFERENCE = re.compile(r"\$\{(output|previous):")
 
@@ -154,6 +154,17 @@ def _secret_problems(value: Any, where: str) -> list[str]:
     if match[1] not in os.environ and not match[2]:
         return [f"{where}: the environment variable {match[1]} is not set"]
     return []
+
+
+def literal_secrets(config: Any, where: str, allowed: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the secrets of all components inside ``config``, and with nothing else."""
+    for place, node in nodes(config, where):
+        try:
+            names = secret_arguments(locate(node["_target_"], allowed))
+        except TargetError:
+            continue
+        for name in sorted(names & set(node)):
+            yield from _secret_problems(node[name], f"{place}.{name}")
 
 
 def secret_arguments(cls: type) -> set[str]:
@@ -294,9 +305,11 @@ def _paths(value: Any) -> Iterator[Path]:
 
 
 def _leaf_types(annotation: Any) -> Iterator[Any]:
-    inner = get_args(annotation)
-    if not inner or get_origin(annotation) is Literal:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if not inner or origin is Literal:
         yield annotation
+    if inspect.isclass(origin) and issubclass(origin, Mapping):
+        inner = inner[1:]  # keys are no values
     for child in inner:
         yield from _leaf_types(child)
 

@@ -28,6 +28,7 @@ class PlanError(ValueError):
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__(list(problems))  # as given: an error is built again from it in another process
         self.problems = list(problems)
+        self.has_literal_secret = any(components.SECRET_RULE in problem for problem in problems)
 
     def __str__(self) -> str:
         return "\n".join(self.problems)
@@ -65,9 +66,15 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         problems.append(
             "no pipelines: choose an experiment with +experiment=NAME; `python -m sandbox` lists them"
         )
-    for name in cfg.jobs:
-        if name not in {name for _, _, name in order}:
+    listed = {name for _, _, name in order}
+    unlisted: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
+    for name in unlisted:
+        if name not in listed:
             log.warning("jobs.%s is in no job list and will not run", name)
+            problems += components.literal_secrets(unlisted[name], f"jobs.{name}", allowed)
+    caps = [*_caps(cfg)]
+    if caps:  # no job can be read without them
+        raise PlanError([*problems, *caps])
     specs: list[JobSpec] = []
     for pipeline, job_list, name in order:
         spec, found = job_spec(cfg, (pipeline, job_list), name, allowed)
@@ -86,6 +93,19 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     if problems:
         raise PlanError(list(dict.fromkeys(problems)))
     return Plan(tuple(specs), objective, targets, any_target)
+
+
+def _caps(cfg: DictConfig) -> Iterator[str]:
+    """What is wrong with ``cap``."""
+    caps = OmegaConf.to_container(cfg.cap, resolve=True) if cfg.cap else cfg.cap
+    if not isinstance(caps, dict) or set(caps) != {"numbers", "lists"}:
+        given = ", ".join(f"cap.{kind!s}" for kind in caps) if isinstance(caps, dict) else repr(caps)
+        yield f"cap: expected cap.numbers and cap.lists, given {given}"
+        return
+    for kind, expected in (("numbers", (int, float)), ("lists", (int,))):
+        for name, limit in (caps[kind] or {}).items():
+            if isinstance(limit, bool) or not isinstance(limit, expected):
+                yield f"cap.{kind}.{name}: expected a number, given {limit!r}"
 
 
 def _frame(cfg: DictConfig, name: str, allowed: Sequence[str]) -> list[str]:

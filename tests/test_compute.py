@@ -52,6 +52,7 @@ def test_inline_runs_in_the_launcher_one_after_another(project: Project) -> None
     assert project.ran() == ["x 1", "x 2"]
 
 
+@pytest.mark.slow
 def test_local_runs_two_at_a_time_in_processes_that_last(project: Project) -> None:
     """The first two stand at a gate until both are there: one by one they would never end."""
     many(project, value=[1, 2, 3, 4], gate=["a", "b", None, None])
@@ -75,6 +76,7 @@ def test_one_worker_gets_all_threads_and_values_keep_their_order(project: Projec
     assert len(set(seen(project, "pid"))) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "shares"),
     [
@@ -93,6 +95,7 @@ def test_gpus_are_dealt_out(project: Project, options: list[str], shares: set[st
     assert set(seen(project, "gpus")) == shares
 
 
+@pytest.mark.slow
 def test_visible_gpus_are_kept_to(project: Project) -> None:
     many(project, value=[1, 2, 3])
     assert (
@@ -117,6 +120,7 @@ def test_wrong_numbers_are_refused(arguments: dict[str, int]) -> None:
         Local(**{"gpus_per_worker": 1, **arguments})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told to end"])
 def test_a_process_that_is_ended_takes_no_other_element_with_it(project: Project, number: int) -> None:
     many(project, value=[1, 2, 3, 4, 5], gate=["a", "b", None, None, None])
@@ -145,6 +149,16 @@ def test_a_program_that_dies_is_an_element_that_failed(project: Project) -> None
     with pytest.raises(RuntimeError, match=r"(?s)train: 1 of 2 failed.*train\[1\].*SIGKILL"):
         project.run("toy", "compute=local")
     assert len(project.records("train")) == 1
+
+
+@pytest.mark.parametrize("compute", ["inline", "local"])
+def test_equal_elements_are_done_once(project: Project, compute: str) -> None:
+    many(project, value=[1, 2, 1, 1])
+    project.run("toy", f"compute={compute}")
+    assert sorted(project.ran()) == ["x 1", "x 2"]
+    assert project.info("many")["value"] == [1, 2, 1, 1]
+    project.run("toy", f"compute={compute}", "force=many")
+    assert sorted(project.ran()) == ["x 1", "x 2"]
 
 
 def test_a_job_can_have_a_compute_of_its_own(project: Project) -> None:

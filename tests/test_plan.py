@@ -135,6 +135,9 @@ CHAIN_PROBLEMS = {
     "no iterations": (["max_iterations=0"], ["max_iterations", "0"]),
     "iterations that are no number": (["max_iterations=many"], ["max_iterations", "many"]),
     "forcing no job": (["force=[trian]"], ["force", "trian", "train"]),
+    "cap that is no number": (["+cap.numbers.num_rows=few"], ["cap.numbers.num_rows", "few"]),
+    "cap of a list that is no number": (["+cap.lists.num_rows=few"], ["cap.lists.num_rows", "few"]),
+    "cap of an unknown kind": (["+cap.nombers.num_rows=2"], ["cap.nombers"]),
     "wrong compute": (["+compute.num_workers=2"], ["compute.num_workers"]),
     "wrong value of a job's compute": (
         ["+jobs.train.compute={_target_: sandbox.compute.local.Local, num_workers: 0}"],

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from toy_project import Project, alive, data_job, experiment, finish, until
 
+pytestmark = pytest.mark.slow
+
 COMPUTES = pytest.mark.parametrize("compute", ["inline", "local"])
 
 

@@ -303,3 +303,20 @@ def test_pictures_are_cut_into_tiles_by_their_shape(base: Path, data_dir: Path, 
     second, _ = run(alone, tmp_path / "alone")
 
     assert json.loads(first.read_text()) == json.loads(second.read_text())
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("lora_rank", [0, 4])
+def test_training_and_captions_on_a_gpu_compute_in_bf16(
+    training: Callable[..., InternVLTraining], data_dir: Path, tmp_path: Path, lora_rank: int
+) -> None:
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    checkpoint, metrics = run(training(lora_rank=lora_rank, precision="bf16"), tmp_path / "training")
+    losses = [event["loss"] for _, event in metrics if "loss" in event]
+    assert losses[-1] < losses[0]
+    captions = InternVLCaptioning(checkpoint, data_dir / "captions.json", data_dir, precision="bf16")
+    captions_path, _ = run(captions, tmp_path / "captions")
+    assert len(json.loads(captions_path.read_text())) == 8

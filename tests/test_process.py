@@ -1,0 +1,119 @@
+"""Programs: what they get, what their end means, and that nothing of them is left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from toy_project import alive, until
+
+from sandbox import process
+from sandbox.process import ProcessError
+
+
+def python(code: str, *arguments: str) -> list[str]:
+    """A command that runs Python code."""
+    return [sys.executable, "-c", code, *arguments]
+
+
+def test_arguments_environment_folder_and_input_reach_the_program_as_they_are(tmp_path: Path) -> None:
+    code = "import os, sys; print(sys.argv[1:], os.environ['TOY'], os.getcwd(), sys.stdin.read())"
+    arguments = ["$HOME", "a b", "'\"", ";rm", "*", "ü\n", ""]
+    log = tmp_path / "deep" / "log.txt"
+    process.run(
+        python(code, *arguments), log_path=log, variables={"TOY": "$x y"}, cwd=tmp_path, stdin_text="in ü"
+    )
+    assert log.read_text() == f"{arguments} $x y {tmp_path} in ü\n"
+
+
+def test_output_and_errors_are_appended_to_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("before\n")
+    process.run(python("import sys; print('out', flush=True); print('err', file=sys.stderr)"), log_path=log)
+    assert log.read_text() == "before\nout\nerr\n"
+
+
+def test_without_input_standard_input_is_empty(tmp_path: Path) -> None:
+    process.run(python("import sys; assert sys.stdin.read() == ''"), log_path=tmp_path / "log")
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "said"),
+    [
+        ("print('last words'); raise SystemExit(3)", 3, ["exit status 3", "last words"]),
+        ("import os; os.kill(os.getpid(), 9)", -9, ["SIGKILL", "out of memory"]),
+        ("import os; os.abort()", -6, ["SIGABRT"]),
+        ("print('x\\n' * 100 + 'the end'); 1/0", 1, ["the end", "ZeroDivisionError"]),
+    ],
+    ids=["status", "killed", "aborted", "traceback"],
+)
+def test_a_failure_names_the_command_the_status_the_log_and_its_end(
+    tmp_path: Path, code: str, status: int, said: list[str]
+) -> None:
+    log = tmp_path / "log.txt"
+    with pytest.raises(ProcessError) as caught:
+        process.run(python(code), log_path=log)
+    assert caught.value.returncode == status
+    for part in [*said, str(log), sys.executable]:
+        assert part in str(caught.value)
+    assert len(str(caught.value).splitlines()) < 30
+
+
+def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ProcessError, match="no-such-program") as caught:
+        process.run(["no-such-program"], log_path=tmp_path / "log.txt")
+    assert caught.value.returncode is None
+    with pytest.raises(ProcessError, match="no-such-folder"):
+        process.run(python(""), log_path=tmp_path / "log.txt", cwd=tmp_path / "no-such-folder")
+
+
+def test_what_a_program_started_ends_with_it(tmp_path: Path) -> None:
+    code = (
+        "import subprocess, sys\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(child.pid)\n"
+    )
+    log = tmp_path / "log.txt"
+    process.run(python(code), log_path=log)
+    pid = int(log.read_text())
+    until(lambda: not alive(pid), "the grandchild lives on", 10)
+
+
+def test_a_cancelled_program_is_ended_also_if_it_does_not_listen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_GRACE_S", 0.5)
+    code = (
+        "import os, signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "print(os.getpid(), flush=True)\ntime.sleep(60)"
+    )
+    log = tmp_path / "log.txt"
+
+    async def cancel() -> None:
+        running = asyncio.create_task(process.run_async(python(code), log_path=log))
+        while not (log.exists() and log.read_text().endswith("\n")):
+            await asyncio.sleep(0.02)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    asyncio.run(cancel())
+    assert not alive(int(log.read_text()))
+
+
+def test_a_program_is_in_a_session_of_its_own(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    process.run(python("import os; print(os.getsid(0) == os.getpid())"), log_path=log)
+    assert log.read_text() == "True\n"
+    assert os.getsid(0) != 0
+
+
+def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_bytes(b"\xff broken\n" + b"".join(b"%d\n" % i for i in range(100_000)))
+    assert process.tail(log, 2) == "99998\n99999"
+    log.write_text("")
+    assert process.tail(log) == ""

@@ -1,0 +1,87 @@
+"""Secrets: only by name, and in no file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from toy_project import Project, data_job, experiment
+
+SECRET = "hunter2hunter2"
+COMMANDS = pytest.mark.parametrize("command", [[], ["-m"]], ids=["run", "multirun"])
+
+
+def files_with(folder: Path, text: str) -> list[Path]:
+    """Files below ``folder`` that hold ``text``."""
+    return [path for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+
+@COMMANDS
+@pytest.mark.parametrize(
+    "override",
+    [f"jobs.login.executor.token={SECRET}", f"watcher.api_key={SECRET}"],
+    ids=["component", "watcher"],
+)
+def test_a_literal_secret_is_refused_and_left_in_no_file(
+    project: Project, command: list[str], override: str
+) -> None:
+    project.write("toy", experiment({"login": data_job("Login", token=None)}))
+    refused = project.command(*command, "+experiment=toy", override)
+    assert refused.code == 2
+    said = refused.err.partition("sandbox: ")[2]  # Hydra before it repeats the command as it was typed
+    assert "never as a literal" in said and SECRET not in said
+    assert project.ran() == []
+    assert project.runs("toy"), "Hydra wrote the config before the plan saw it"
+    assert files_with(project.root / "outputs", SECRET) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "compute"), [([], "inline"), (["-m"], "local")], ids=["run", "multirun"])
+def test_a_secret_from_the_environment_is_used_and_left_in_no_file(
+    project: Project, command: list[str], compute: str
+) -> None:
+    token = "${oc.env:TOYS_TOKEN}"
+    project.write("toy", experiment({"login": data_job("Login", token=token)}, objective="login.length"))
+    done = project.command(
+        *command,
+        "+experiment=toy",
+        f"compute={compute}",
+        "watcher.api_key=${oc.env:TOYS_TOKEN}",
+        "+tokens=[1]",
+        TOYS_TOKEN=SECRET,
+    )
+    assert done.code == 0, done.text
+    assert f"objective login.length = {len(SECRET)}" in done.text and SECRET not in done.text
+    assert project.ran() == ["login"]
+    assert list((project.root / "outputs").rglob("*.wandb")), "wandb wrote its files too"
+    assert files_with(project.root, SECRET) == []
+    again = project.command(*command, "+experiment=toy", TOYS_TOKEN="another one")
+    assert again.code == 0 and project.ran() == [], "the value of a secret changes no result"
+
+
+def test_a_secret_does_not_appear_where_the_config_is_shown_or_a_job_fails(project: Project) -> None:
+    jobs = {
+        "login": data_job("Login", token="${oc.env:TOYS_TOKEN}"),
+        "bad": data_job("Value", error="no luck"),
+    }
+    project.write("toy", experiment(jobs))
+    shown = project.command("+experiment=toy", "--cfg", "job", TOYS_TOKEN=SECRET)
+    assert "${oc.env:TOYS_TOKEN}" in shown.out and SECRET not in shown.text
+    failed = project.main("toy", TOYS_TOKEN=SECRET)
+    assert failed.code == 1 and SECRET not in failed.text
+    assert files_with(project.root, SECRET) == []
+
+
+def test_a_literal_secret_of_a_job_that_will_not_run_is_refused_too(project: Project) -> None:
+    project.write("toy", experiment({"add": data_job("Add")}))
+    spare = "{_target_: h.H, executor: {_target_: toys.Login, token: " + SECRET + "}}"
+    refused = project.main("toy", f"+jobs.spare={spare}")
+    assert refused.code == 2 and "jobs.spare.executor.token" in refused.err
+    assert files_with(project.root / "outputs", SECRET) == []
+
+
+def test_a_default_for_a_secret_is_a_literal_too(project: Project) -> None:
+    project.write("toy", experiment({"login": data_job("Login", token="${oc.env:TOYS_NO," + SECRET + "}")}))
+    refused = project.main("toy")
+    assert refused.code == 2 and SECRET not in refused.err
+    assert files_with(project.root / "outputs", SECRET) == []
