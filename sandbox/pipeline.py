@@ -185,9 +185,13 @@ class Pipeline:
             else self.run_dir / f"jobs_{self.context.iteration}"
         )
         link = folder / name
+        mapped = [*link.iterdir()] if link.is_dir() and not link.is_symlink() else []
+        for earlier in (*mapped, link, link.parent):  # of an earlier run in this folder
+            if earlier.is_symlink():
+                earlier.unlink()
+        if mapped:
+            link.rmdir()
         link.parent.mkdir(parents=True, exist_ok=True)
-        if link.is_symlink():
-            link.unlink()
         link.symlink_to(element.folder)
 
 

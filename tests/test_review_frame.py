@@ -278,3 +278,13 @@ def test_a_literal_secret_is_refused_and_left_nowhere(project: Project, given: s
     assert outcome.code == 2 and "never as a literal" in outcome.err and "sesame" not in outcome.text
     files = [path for path in (project.root / "outputs").rglob("*") if path.is_file()]
     assert not [path for path in files if "sesame" in path.read_text()]
+
+
+def test_runs_in_one_folder_replace_each_others_links(project: Project) -> None:
+    project.write("a", experiment({"x": data_job("Add")}))
+    project.write("b", experiment({"x": data_job("Add", also={"map": {"executor": {"by": [1, 2]}}})}))
+    for name in ("a", "b", "a"):
+        outcome = project.main(name, "hydra.run.dir=here")
+        assert outcome.code == 0, outcome.err
+    assert (project.root / "here/jobs/x/record.json").exists()
+    assert not [*(project.root / "outputs/store/x").glob("*/[01]")], "a link in a store's folder"
