@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -137,7 +138,7 @@ def execute(element: Element) -> None:
         try:
             outputs = attempt.run()
             store.hashes.look_again()
-            record = _record(element, store, outputs, attempt.metrics(), started)
+            store.commit(_record(element, store, outputs, attempt.metrics(), started))
         except (Exception, SystemExit) as error:  # some libraries end the process, even with status 0
             attempt.fail(error, started)
             lines = str(error).strip() or type(error).__name__
@@ -148,7 +149,6 @@ def execute(element: Element) -> None:
         except BaseException as error:
             attempt.fail(error, started)
             raise
-        store.commit(record)
 
 
 class _Attempt:
@@ -196,24 +196,29 @@ class _Attempt:
             "ended": time.time(),
             "log": str(self.log_path),
         }
-        write_durably(self.folder / "attempts" / f"{self.log_path.stem}.json", json.dumps(failure, indent=1))
         if (self.aside / "record.json").exists():
             self.output_dir.rename(self.aside / "failed")
             for name in ("out", "metrics.jsonl", "record.json"):
                 if (self.aside / name).exists():
                     (self.aside / name).replace(self.folder / name)
+        with contextlib.suppress(OSError):  # a full disk, say, which must not hide the error itself
+            path = self.folder / "attempts" / f"{self.log_path.stem}.json"
+            write_durably(path, json.dumps(failure, indent=1))
 
     def _prepare(self) -> None:
-        """An empty folder, or for a resumable component what its last attempt left, and the log."""
-        complete = (self.folder / "record.json").exists()
-        if self.output_dir.exists() and (complete or not _resumable(self.element)):
-            self.aside.mkdir(parents=True, exist_ok=True)
-            for name in ("record.json", "metrics.jsonl", "out"):
+        """The log, and an empty folder, or for a resumable component what its last attempt left.
+
+        Whenever this is cut short, the next attempt finds all in order: it has a number of its own, and
+        the record leaves last, after what it vouches for.
+        """
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
+        self.log_path.touch()
+        if (self.folder / "record.json").exists() or not _resumable(self.element):
+            for name in ("metrics.jsonl", "out", "record.json"):
                 if (self.folder / name).exists():
+                    self.aside.mkdir(parents=True, exist_ok=True)
                     (self.folder / name).replace(self.aside / name)
         self.output_dir.mkdir(parents=True, exist_ok=True)
-        self.log_path.parent.mkdir(exist_ok=True)
-        self.log_path.touch()
         import yaml
 
         write_durably(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +20,8 @@ from toy_project import ROOT, Project, alive, data_job, experiment, finish, unti
 
 from sandbox.executors import BaseModelExecutor
 from sandbox.hashing import ContentHashes
-from sandbox.job import Outputs
+from sandbox.job import JobFailed, Outputs
+from sandbox.store import JobStore
 
 
 @pytest.fixture(autouse=True)
@@ -288,3 +291,64 @@ def test_runs_in_one_folder_replace_each_others_links(project: Project) -> None:
         assert outcome.code == 0, outcome.err
     assert (project.root / "here/jobs/x/record.json").exists()
     assert not [*(project.root / "outputs/store/x").glob("*/[01]")], "a link in a store's folder"
+
+
+def test_metrics_come_once_when_a_deleted_output_is_made_again(chain: Project) -> None:
+    chain.run("chain")
+    first = chain.metrics()
+    shutil.rmtree(Path(chain.info("score")["details_path"]).parent)
+    chain.run("chain")
+    assert chain.metrics() == first
+
+
+def test_a_forced_run_that_cannot_write_its_record_puts_the_old_result_back(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.write("toy", experiment({"make": bad_job("Folder")}))
+    project.run("toy")
+    (record,) = project.records("make")
+    before = record.read_text()
+
+    def full(*arguments: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(JobStore, "commit", full)
+    with pytest.raises(JobFailed, match=r"make: .*No space left on device\nlog: "):
+        project.run("toy", "force=[make]")
+    project.run("toy")
+    assert record.read_text() == before
+
+
+@pytest.mark.slow
+def test_an_attempt_killed_before_any_of_its_file_operations_is_tried_again(project: Project) -> None:
+    project.write("toy", experiment({"make": bad_job("Folder")}))
+    project.run("toy")
+    for number in range(100):
+        (path,) = (project.root / "outputs/store/make").glob("*/out/x.txt")
+        path.write_text("harmed")
+        pid = os.fork()
+        if pid == 0:
+            _run_until_operation(project, number)
+        killed = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+        project.run("toy")
+        assert path.read_text() != "harmed"
+        if not killed:
+            return
+    raise AssertionError("it never came to its end")
+
+
+def _run_until_operation(project: Project, number: int) -> None:
+    """Run, and end this process as ``kill -9`` would before it moves or makes that file."""
+    left = iter(range(number))
+
+    def until_then(operation: Any) -> Any:
+        return lambda *given, **more: (
+            operation(*given, **more) if next(left, None) is not None else os._exit(9)
+        )
+
+    for name in ("replace", "rename", "mkdir", "touch", "open"):
+        setattr(Path, name, until_then(getattr(Path, name)))
+    try:
+        project.run("toy")
+    finally:
+        os._exit(0)
