@@ -352,3 +352,21 @@ def _run_until_operation(project: Project, number: int) -> None:
         project.run("toy")
     finally:
         os._exit(0)
+
+
+def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path) -> None:
+    """In a program of its own, as the launcher's signal and a pool's start cannot be timed from inside."""
+    (tmp_path / "items.py").write_text("import time\ndef item(x):\n    time.sleep(60)\n")
+    (tmp_path / "launch.py").write_text(
+        "import _thread, items\n"
+        "from sandbox.compute.local import Local\n"
+        "if __name__ == '__main__':\n"
+        "    compute = Local(num_workers=1)\n"
+        "    try:\n"
+        "        _thread.start_new_thread(_thread.interrupt_main, ())\n"
+        "        list(compute.map(items.item, [1]))\n"
+        "    except KeyboardInterrupt:\n"
+        "        compute.close()\n"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "launch.py"], cwd=tmp_path, env=variables, timeout=20, check=True)
