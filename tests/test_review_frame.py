@@ -370,3 +370,22 @@ def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path) -> N
     )
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "launch.py"], cwd=tmp_path, env=variables, timeout=20, check=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"pipelines": None}, "pipelines: expected a mapping"),
+        ({"jobs": None}, "jobs: expected a mapping"),
+        ({"dry_run": "maybe"}, "dry_run: expected true or false"),
+        ({"store_dir": None}, "store_dir: expected a path"),
+        ({"targets": 3}, "targets: '3' is not of the form"),
+        ({"objective": 3}, "objective: '3' is not job.output"),
+        ({"force": 3}, "force: no job named '3'"),
+    ],
+    ids=str,
+)
+def test_a_frame_that_cannot_be_read_is_a_problem(project: Project, more: dict[str, Any], said: str) -> None:
+    project.write("toy", {**experiment({"x": data_job("Add")}), **more})
+    (problem,) = project.problems("toy")
+    assert problem.startswith(said)
