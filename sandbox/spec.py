@@ -186,6 +186,7 @@ def _map_problems(node: Any, leaves: Mapping[str, Any], where: str, allowed: Seq
             yield f"{spot}: mapped components must declare the same outputs, they declare: {'; '.join(kinds)}"
         for index, item in enumerate(leaf if isinstance(leaf, list) else []):
             yield from components.value_problems(item, known[argument], f"{spot}.{index}")
+            yield from components.kind_problems(item, known[argument], f"{spot}.{index}", allowed)
             for inner_spot, inner in components.nodes(item, f"{spot}.{index}"):
                 yield from components.problems(inner, inner_spot, allowed)
 

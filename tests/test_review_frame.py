@@ -389,3 +389,13 @@ def test_a_frame_that_cannot_be_read_is_a_problem(project: Project, more: dict[s
     project.write("toy", {**experiment({"x": data_job("Add")}), **more})
     (problem,) = project.problems("toy")
     assert problem.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "executor", [None, "rows", [], {"_target_": "sandbox.compute.inline.Inline"}], ids=str
+)
+def test_an_argument_that_takes_a_component_takes_nothing_else(project: Project, executor: Any) -> None:
+    body = experiment({"x": ("general_data_executor", {"executor": executor})})
+    project.write("toy", body)
+    (problem,) = project.problems("toy")
+    assert "jobs.x.executor" in problem and "expected BaseDataExecutor" in problem
