@@ -399,3 +399,10 @@ def test_an_argument_that_takes_a_component_takes_nothing_else(project: Project,
     project.write("toy", body)
     (problem,) = project.problems("toy")
     assert "jobs.x.executor" in problem and "expected BaseDataExecutor" in problem
+
+
+def test_a_seed_is_given_once(project: Project) -> None:
+    job = ("evaluate_model", {"eval_obj": None, "evaluator": {"_target_": "toys.Noise"}, "seeds": [1, 1]})
+    project.write("toy", experiment({"x": job}))
+    (problem,) = project.problems("toy")
+    assert "jobs.x.seeds" in problem and "different" in problem
