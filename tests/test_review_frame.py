@@ -406,3 +406,13 @@ def test_a_seed_is_given_once(project: Project) -> None:
     project.write("toy", experiment({"x": job}))
     (problem,) = project.problems("toy")
     assert "jobs.x.seeds" in problem and "different" in problem
+
+
+def test_a_file_name_may_hold_any_byte(project: Project) -> None:
+    Path("folder").mkdir()
+    (project.root / os.fsdecode(b"folder/\xff.txt")).write_text("1")
+    options = {"_target_": "toys.Reader", "dataset_path": "conf/experiment/toy.yaml", "more": ["folder"]}
+    project.write("toy", experiment({"x": ("evaluate_data", {"eval_obj": None, "evaluator": options})}))
+    project.run("toy")
+    project.run("toy")
+    assert len(project.ran()) == 1
