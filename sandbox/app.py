@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from sandbox import components
 from sandbox.context import Context
 from sandbox.job import JobFailed, numbers
-from sandbox.plan import Plan, PlanError, plan
+from sandbox.plan import Plan, PlanError, plan, texts
 from sandbox.spec import resolved
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def run(cfg: DictConfig, run_dir: Path, allowed: tuple[str, ...] | None = None) 
     store = JobStore(Path(cfg.store_dir))
     if cfg.dry_run:
         try:
-            show(checked, store, allowed, _names(cfg.force))
+            show(checked, store, allowed, texts(cfg.force))
         except (ValueError, LookupError, OSError) as error:  # a recorded output is not what its reader takes
             raise JobFailed(str(error)) from error
         return None
@@ -58,7 +58,7 @@ def run(cfg: DictConfig, run_dir: Path, allowed: tuple[str, ...] | None = None) 
     with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):
         watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
         compute = resolved(cfg, "compute", allowed)
-        pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, _names(cfg.force))
+        pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, texts(cfg.force))
         try:
             _iterate(cfg.max_iterations, checked, pipeline)
             values = _objective(checked, pipeline.context)
@@ -100,10 +100,6 @@ def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
 def _objective(checked: Plan, context: Context) -> list[float]:
     better_low = {spec.name: spec.lower_is_better for spec in checked.jobs}
     return [scalar.value(context, better_low[scalar.reference.job]) for scalar in checked.objective]
-
-
-def _names(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [str(name) for name in value or []]
 
 
 def _summarise(run_dir: Path, checked: Plan, context: Context, objective: list[float]) -> None:

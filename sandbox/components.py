@@ -140,6 +140,7 @@ def problems(
             found.append(f"{where}.{name}: must be given ({_describe(argument_types(cls)[name])})")
         elif name in given and name not in later and not absent:
             found += value_problems(given[name], argument_types(cls)[name], f"{where}.{name}")
+            found += kind_problems(given[name], argument_types(cls)[name], f"{where}.{name}", allowed)
     return found
 
 
@@ -156,6 +157,24 @@ def value_problems(value: Any, annotation: Any, where: str) -> list[str]:
         for path in _paths(as_annotated(value, annotation))
         if not path.exists()
     ]
+
+
+def kind_problems(value: Any, annotation: Any, where: str, allowed: Sequence[str]) -> list[str]:
+    """What is wrong with a component given for an argument of that annotation: it is of another family."""
+    if not isinstance(value, Mapping) or "_target_" not in value:
+        return []
+    try:
+        cls = locate(value["_target_"], allowed)
+    except TargetError:  # reported itself
+        return []
+    if any(_is_open(leaf) or issubclass(cls, leaf) for leaf in _leaf_types(annotation)):
+        return []
+    return [f"{where}: given {value['_target_']}, expected {_describe(annotation)}"]
+
+
+def _is_open(annotation: Any) -> bool:
+    """Whether it cannot be told what an annotation takes."""
+    return annotation is Any or not inspect.isclass(annotation) or getattr(annotation, "_is_protocol", False)
 
 
 def _secret_problems(value: Any, where: str) -> list[str]:
@@ -345,14 +364,14 @@ def _fits(value: Any, annotation: Any) -> bool:
     if annotation in (str, bool):
         return isinstance(value, annotation)
     container = origin or annotation
-    if not inspect.isclass(container):
+    if _is_open(container):
         return True
     if issubclass(container, Mapping):
         return isinstance(value, Mapping) and (not inner or all(_fits(v, inner[1]) for v in value.values()))
     if issubclass(container, (Sequence, tuple)):
         options = [option for option in inner if option is not Ellipsis]
         return isinstance(value, list) and all(any(_fits(v, o) for o in options or [Any]) for v in value)
-    return True
+    return isinstance(value, container)
 
 
 def _describe(annotation: Any) -> str:

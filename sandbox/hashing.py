@@ -26,7 +26,7 @@ def canonical(value: Any) -> str:
 
 def digest(text: str) -> str:
     """SHA-256 of a text, hexadecimal."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()  # names of files
 
 
 class ContentHashes:

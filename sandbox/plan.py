@@ -61,6 +61,9 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     Raises:
         PlanError: With every problem found.
     """
+    shape = [*_shape(cfg)]
+    if shape:  # nothing else can be read without it
+        raise PlanError(shape)
     order, problems = _order(cfg)
     if not cfg.pipelines:
         problems.append(
@@ -72,9 +75,6 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         if name not in listed:
             log.warning("jobs.%s is in no job list and will not run", name)
             problems += components.literal_secrets(unlisted[name], f"jobs.{name}", allowed)
-    caps = [*_caps(cfg)]
-    if caps:  # no job can be read without them
-        raise PlanError([*problems, *caps])
     specs: list[JobSpec] = []
     for pipeline, job_list, name in order:
         spec, found = job_spec(cfg, (pipeline, job_list), name, allowed)
@@ -88,11 +88,23 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     problems += _iterations(cfg, specs)
     objective, targets, any_target, found = _scalars(cfg, specs, broken)
     problems += found
-    unknown = sorted(set(_force(cfg)) - {spec.name for spec in specs} - {name for _, _, name in order})
+    unknown = sorted(set(texts(cfg.force)) - {spec.name for spec in specs} - {name for _, _, name in order})
     problems += [f"force: no job named {name!r}{near(name, cfg.jobs)}" for name in unknown]
     if problems:
         raise PlanError(list(dict.fromkeys(problems)))
     return Plan(tuple(specs), objective, targets, any_target)
+
+
+def _shape(cfg: DictConfig) -> Iterator[str]:
+    """What is wrong with the frame itself, before any job is looked at."""
+    for key in ("pipelines", "jobs"):
+        if not isinstance(cfg[key], DictConfig):
+            yield f"{key}: expected a mapping by name, given {cfg[key]!r}"
+    if not isinstance(cfg.dry_run, bool):
+        yield f"dry_run: expected true or false, given {cfg.dry_run!r}"
+    if not isinstance(cfg.store_dir, str):
+        yield f"store_dir: expected a path, given {cfg.store_dir!r}"
+    yield from _caps(cfg)
 
 
 def _caps(cfg: DictConfig) -> Iterator[str]:
@@ -113,11 +125,6 @@ def _frame(cfg: DictConfig, name: str, allowed: Sequence[str]) -> list[str]:
         return frame_problems(resolved(cfg, name, allowed) if name in cfg else None, name, allowed)
     except OmegaConfBaseException as error:
         return [f"{error.full_key or name}: {str(error).splitlines()[0]}"]
-
-
-def _force(cfg: DictConfig) -> list[str]:
-    force = OmegaConf.to_container(cfg.force) if OmegaConf.is_config(cfg.force) else cfg.force
-    return [force] if isinstance(force, str) else [str(name) for name in force or []]
 
 
 def _order(cfg: DictConfig) -> tuple[list[tuple[str, str, str]], list[str]]:
@@ -194,7 +201,7 @@ def _scalars(
     problems: list[str] = []
     made = {spec.name: spec.outputs for spec in specs}
     objective, targets = [], []
-    for text in _texts(cfg.objective):
+    for text in texts(cfg.objective):
         try:
             objective.append(Scalar.parse(text))
         except ValueError as error:
@@ -206,7 +213,7 @@ def _scalars(
     if isinstance(given, dict) and (len(given) != 1 or not set(given) <= {"all", "any"}):
         problems.append(f"targets: expected a list, or one of `all:` and `any:` with a list, given {given!r}")
         given = []
-    for text in _texts(next(iter(given.values())) if isinstance(given, dict) and given else given):
+    for text in texts(next(iter(given.values())) if isinstance(given, dict) and given else given):
         try:
             targets.append(Target.parse(text))
         except ValueError as error:
@@ -221,7 +228,8 @@ def _scalars(
     return tuple(objective), tuple(targets), any_target, problems
 
 
-def _texts(value: Any) -> list[str]:
+def texts(value: Any) -> list[str]:
+    """Of a value that may be one text or a list of them: the list."""
     if value is None or value == {}:
         return []
-    return [value] if isinstance(value, str) else [str(item) for item in value]
+    return [str(item) for item in (value if isinstance(value, (list, ListConfig)) else [value])]

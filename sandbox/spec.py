@@ -186,6 +186,7 @@ def _map_problems(node: Any, leaves: Mapping[str, Any], where: str, allowed: Seq
             yield f"{spot}: mapped components must declare the same outputs, they declare: {'; '.join(kinds)}"
         for index, item in enumerate(leaf if isinstance(leaf, list) else []):
             yield from components.value_problems(item, known[argument], f"{spot}.{index}")
+            yield from components.kind_problems(item, known[argument], f"{spot}.{index}", allowed)
             for inner_spot, inner in components.nodes(item, f"{spot}.{index}"):
                 yield from components.problems(inner, inner_spot, allowed)
 
@@ -208,8 +209,10 @@ def _seeds(
         return (), "", []
     is_number = isinstance(value, int) and not isinstance(value, bool)
     seeds = list(range(value)) if is_number else value
-    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int for seed in seeds):
-        return (), "", [f"{where}.seeds: expected a positive number or a list of integers, given {value!r}"]
+    are_integers = isinstance(seeds, list) and seeds and all(type(seed) is int for seed in seeds)
+    if not are_integers or len(set(seeds)) < len(seeds):
+        expected = "a positive number or a list of different integers"
+        return (), "", [f"{where}.seeds: expected {expected}, given {value!r}"]
     places = [
         f"{place}.seed".lstrip(".")
         for place, inner in components.nodes(node, "")

@@ -146,8 +146,9 @@ def _lock(handle: int, job: str) -> None:
             return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if not told:
-                owner = os.pread(handle, 32, 0).decode().strip()
-                log.info("%s: process %s is doing this job; waiting to reuse its result", job, owner or "?")
+                owner = os.pread(handle, 32, 0).decode().strip() or "?"
+                who = owner if Path("/proc", owner).exists() else f"{owner}, or what it left behind,"
+                log.info("%s: process %s is doing this job; waiting to reuse its result", job, who)
                 told = True
             time.sleep(0.2)
 

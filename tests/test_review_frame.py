@@ -352,3 +352,67 @@ def _run_until_operation(project: Project, number: int) -> None:
         project.run("toy")
     finally:
         os._exit(0)
+
+
+def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path) -> None:
+    """In a program of its own, as the launcher's signal and a pool's start cannot be timed from inside."""
+    (tmp_path / "items.py").write_text("import time\ndef item(x):\n    time.sleep(60)\n")
+    (tmp_path / "launch.py").write_text(
+        "import _thread, items\n"
+        "from sandbox.compute.local import Local\n"
+        "if __name__ == '__main__':\n"
+        "    compute = Local(num_workers=1)\n"
+        "    try:\n"
+        "        _thread.start_new_thread(_thread.interrupt_main, ())\n"
+        "        list(compute.map(items.item, [1]))\n"
+        "    except KeyboardInterrupt:\n"
+        "        compute.close()\n"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "launch.py"], cwd=tmp_path, env=variables, timeout=20, check=True)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"pipelines": None}, "pipelines: expected a mapping"),
+        ({"jobs": None}, "jobs: expected a mapping"),
+        ({"dry_run": "maybe"}, "dry_run: expected true or false"),
+        ({"store_dir": None}, "store_dir: expected a path"),
+        ({"targets": 3}, "targets: '3' is not of the form"),
+        ({"objective": 3}, "objective: '3' is not job.output"),
+        ({"force": 3}, "force: no job named '3'"),
+    ],
+    ids=str,
+)
+def test_a_frame_that_cannot_be_read_is_a_problem(project: Project, more: dict[str, Any], said: str) -> None:
+    project.write("toy", {**experiment({"x": data_job("Add")}), **more})
+    (problem,) = project.problems("toy")
+    assert problem.startswith(said)
+
+
+@pytest.mark.parametrize(
+    "executor", [None, "rows", [], {"_target_": "sandbox.compute.inline.Inline"}], ids=str
+)
+def test_an_argument_that_takes_a_component_takes_nothing_else(project: Project, executor: Any) -> None:
+    body = experiment({"x": ("general_data_executor", {"executor": executor})})
+    project.write("toy", body)
+    (problem,) = project.problems("toy")
+    assert "jobs.x.executor" in problem and "expected BaseDataExecutor" in problem
+
+
+def test_a_seed_is_given_once(project: Project) -> None:
+    job = ("evaluate_model", {"eval_obj": None, "evaluator": {"_target_": "toys.Noise"}, "seeds": [1, 1]})
+    project.write("toy", experiment({"x": job}))
+    (problem,) = project.problems("toy")
+    assert "jobs.x.seeds" in problem and "different" in problem
+
+
+def test_a_file_name_may_hold_any_byte(project: Project) -> None:
+    Path("folder").mkdir()
+    (project.root / os.fsdecode(b"folder/\xff.txt")).write_text("1")
+    options = {"_target_": "toys.Reader", "dataset_path": "conf/experiment/toy.yaml", "more": ["folder"]}
+    project.write("toy", experiment({"x": ("evaluate_data", {"eval_obj": None, "evaluator": options})}))
+    project.run("toy")
+    project.run("toy")
+    assert len(project.ran()) == 1

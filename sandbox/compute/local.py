@@ -102,6 +102,7 @@ class _Slot:
         self.gpus = gpus
         self._pool: ProcessPoolExecutor | None = None
         self._pid = 0  # of a process that has an item, else 0
+        self._interrupted = False
 
     def run(self, function: Callable[[T], None], item: T) -> None:
         if self._pool is None:
@@ -111,6 +112,8 @@ class _Slot:
             )
         try:
             self._pid = self._pool.submit(os.getpid).result()
+            if self._interrupted:  # while the process started
+                raise RuntimeError(f"{getattr(item, 'label', item)}: was interrupted before it began")
             self._pool.submit(_do, function, item).result()
         except BrokenProcessPool as error:
             self._pool = None
@@ -123,7 +126,8 @@ class _Slot:
             self._pid = 0
 
     def interrupt(self) -> None:
-        """Let the item that is running, if there is one, end its programs and fail."""
+        """Let the item that is running, if there is one, end its programs and fail; begin no other."""
+        self._interrupted = True
         if self._pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGTERM)
