@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -12,7 +13,19 @@ _GOES_ON = "what finished is recorded; the same command goes on from there"
 
 
 def main() -> int:
-    """Run the command line; returns the exit code. Hydra itself returns 1 for everything."""
+    """Run the command line; returns the exit code. Whoever closes our output ends nothing but it."""
+    logging.raiseExceptions = False  # a closed output would be told of at every line
+    try:
+        code = _main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
+        return 0
+    return code
+
+
+def _main() -> int:
+    """Hydra itself returns 1 for everything."""
     from sandbox import app
     from sandbox.context import register_resolvers
 
@@ -33,15 +46,20 @@ def main() -> int:
     except SystemExit as end:  # a run's own failure, or Hydra's end
         if not isinstance(end.code, Exception):
             raise
+        if isinstance(end.code, BrokenPipeError):
+            raise end.code from end
         return _report(end.code)
     except (PlanError, JobFailed) as error:
         return _report(error)
+    except BrokenPipeError:
+        raise
     except KeyboardInterrupt:
-        return _say("interrupted", _GOES_ON, 1 if app.STARTED else 2)
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
+        return _say("interrupted", f"{_GOES_ON}{_run_folder()}", 1 if app.STARTED else 2)
+    except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
         if app.STARTED:
             raise
-        return _say("wrong command or config", f"{error}\n{error.__cause__ or ''}".rstrip(), 2)
+        details = f"{error}\n{error.__cause__ or ''}".rstrip()
+        return _say("wrong command or config", f"{details}{_quoting_hint(details)}", 2)
     return 0
 
 
@@ -49,8 +67,25 @@ def _report(error: Exception) -> int:
     from sandbox.job import JobFailed
 
     if isinstance(error, JobFailed):
-        return _say("failed", f"{error}\n{_GOES_ON}", 1)
+        return _say("failed", f"{error}\n{_GOES_ON}{_run_folder()}", 1)
     return _say("cannot run as written", str(error), 2)
+
+
+def _run_folder() -> str:
+    from sandbox import app
+
+    return f"\nrun folder: {app.STARTED[-1]}" if app.STARTED and app.STARTED[-1].is_dir() else ""
+
+
+def _quoting_hint(details: str) -> str:
+    """How to write what Hydra's grammar takes apart: signs and functions of its own."""
+    for key, example in (
+        ("targets", "targets=['score.CIDEr >= 0.5']"),
+        ("objective", "objective='max(score.CIDEr)'"),
+    ):
+        if f"string: {key}=" in details:
+            return f'\nquote it for the shell and once more inside: "{example}"'
+    return ""
 
 
 def _say(what: str, details: str, code: int) -> int:

@@ -7,7 +7,9 @@ import shutil
 import signal
 import threading
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import hydra
@@ -17,8 +19,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from sandbox import components
 from sandbox.context import Context
+from sandbox.frame import texts
 from sandbox.job import JobFailed, numbers
-from sandbox.plan import Plan, PlanError, plan, texts
+from sandbox.plan import Plan, PlanError, plan
 from sandbox.spec import resolved
 
 log = logging.getLogger(__name__)
@@ -26,6 +29,8 @@ log = logging.getLogger(__name__)
 CONF = Path(__file__).parents[1] / "conf"
 ALLOWED = components.allowed_targets()
 """Read before any config is: ``hydra.job.env_set`` of an experiment comes later and changes nothing."""
+_BEGAN = datetime.now()
+_FOLDER_TIME = "%Y-%m-%d_%H-%M-%S-%f"  # as in conf/config.yaml
 CONFIG_PATH = str(CONF) if (CONF / "config.yaml").is_file() else "pkg://sandbox.conf"
 
 
@@ -48,9 +53,12 @@ def run(cfg: DictConfig, run_dir: Path, allowed: tuple[str, ...] | None = None) 
     allowed = components.allowed_targets() if allowed is None else allowed
     checked = plan(cfg, allowed)
     store = JobStore(Path(cfg.store_dir))
+    _check_store(store.root, to_write=not cfg.dry_run)
     if cfg.dry_run:
         try:
             show(checked, store, allowed, texts(cfg.force))
+        except BrokenPipeError:  # nobody reads on
+            raise
         except (ValueError, LookupError, OSError) as error:  # a recorded output is not what its reader takes
             raise JobFailed(str(error)) from error
         return None
@@ -70,6 +78,20 @@ def run(cfg: DictConfig, run_dir: Path, allowed: tuple[str, ...] | None = None) 
             watcher.watch(numbers({"objective": values[0] if len(values) == 1 else values}))
     _summarise(run_dir, checked, pipeline.context, values)
     return None if not values else values[0] if len(values) == 1 else values
+
+
+def _check_store(root: Path, to_write: bool) -> None:
+    """Raises PlanError: the store is no folder, or cannot be written."""
+    try:
+        there = next(path for path in (root, *root.parents) if path.exists())
+        if not there.is_dir():
+            raise NotADirectoryError(f"{there} is a file, expected a folder")
+        if to_write:
+            root.mkdir(parents=True, exist_ok=True)
+            with TemporaryFile(dir=root):
+                pass
+    except OSError as error:
+        raise PlanError([f"store_dir: {error}"]) from error
 
 
 def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
@@ -136,17 +158,34 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     STARTED.append(run_dir)
     try:
         return run(cfg, run_dir, ALLOWED)
-    except (PlanError, JobFailed) as error:
+    except (PlanError, JobFailed, BrokenPipeError) as error:
         if isinstance(error, PlanError) and error.has_literal_secret:
             _scrub(run_dir)
         if hydra_cfg.mode == RunMode.MULTIRUN:
             raise  # the sweep's to judge
         # Hydra would repeat the whole command, secrets included, before it passed the error on.
         raise SystemExit(error) from error
+    finally:
+        if hydra_cfg.mode == RunMode.RUN:
+            _remove_unused(run_dir)
 
 
 STARTED: list[Path] = []
 """Folders of the runs that this process has started: tells a mistake in the command from a failed run."""
+
+
+def _remove_unused(run_dir: Path) -> None:
+    """Remove the folder of a run that did nothing: what Hydra wrote, and the folder if that was all.
+
+    Only a folder that is named after a time since this process began is surely this run's own.
+    """
+    try:
+        is_ours = datetime.strptime(run_dir.name, _FOLDER_TIME) >= _BEGAN
+    except ValueError:
+        return
+    names = {path.name for path in run_dir.iterdir()} if is_ours else {""}
+    if names <= {".hydra", "sandbox.log"}:
+        shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def _scrub(run_dir: Path) -> None:

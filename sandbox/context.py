@@ -38,9 +38,10 @@ class Reference:
 
 
 def register_resolvers() -> None:
-    """Let OmegaConf pass references on as text; call once, before anything is composed."""
+    """Let OmegaConf pass references on as text, and check names; call once, before anything is composed."""
     OmegaConf.register_resolver("output", _output_as_text, replace=True)
     OmegaConf.register_resolver("previous", _previous_as_text, replace=True)
+    OmegaConf.register_resolver("folder_name", _folder_name, replace=True)
 
 
 def _output_as_text(name: str = "", *more: Any) -> str:
@@ -54,6 +55,16 @@ def _previous_as_text(name: str = "", initial: Any = None, *more: Any) -> str:
         raise ValueError("${previous:…} takes a name and an initial value: ${previous:job.key, initial}")
     plain = OmegaConf.to_container(initial, resolve=True) if OmegaConf.is_config(initial) else initial
     return f"${{previous:{name},{json.dumps(plain)}}}"
+
+
+def _folder_name(name: Any) -> str:
+    """An experiment's name, where it becomes part of a path that must not lead elsewhere."""
+    parts = str(name).split("/")
+    if not all(re.fullmatch(r"[\w.-]+", part) and part.strip(".") for part in parts):
+        raise ValueError(
+            f"experiment_name: given {name!r}, expected letters, digits, . _ - and / between names"
+        )
+    return str(name)
 
 
 def parse(text: str) -> Reference | None:

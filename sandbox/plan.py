@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sandbox import components
 from sandbox.context import Reference, references
+from sandbox.frame import component_problems, key_problems, shape_problems, texts
 from sandbox.job import JobSpec
-from sandbox.spec import first_element, frame_problems, job_spec, near, resolved
+from sandbox.spec import first_element, job_spec, near
 from sandbox.targets import Scalar, Target
 
 log = logging.getLogger(__name__)
@@ -61,10 +63,11 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     Raises:
         PlanError: With every problem found.
     """
-    shape = [*_shape(cfg)]
-    if shape:  # nothing else can be read without it
-        raise PlanError(shape)
+    unreadable = [*shape_problems(cfg)]
+    if unreadable:  # nothing else can be read without them
+        raise PlanError([*_secrets(cfg, allowed), *unreadable])
     order, problems = _order(cfg)
+    problems += key_problems(cfg)
     if not cfg.pipelines:
         problems.append(
             "no pipelines: choose an experiment with +experiment=NAME; `python -m sandbox` lists them"
@@ -81,7 +84,7 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         problems += found
         if spec is not None:
             specs.append(spec)
-    problems += [text for name in ("watcher", "compute") for text in _frame(cfg, name, allowed)]
+    problems += [text for name in ("watcher", "compute") for text in component_problems(cfg, name, allowed)]
     clear = {s.name for s in specs if components.all_found(first_element(s.config, s.map), allowed)}
     broken = {name for _, _, name in order} - clear
     problems += _dangling(specs, broken)
@@ -95,36 +98,13 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     return Plan(tuple(specs), objective, targets, any_target)
 
 
-def _shape(cfg: DictConfig) -> Iterator[str]:
-    """What is wrong with the frame itself, before any job is looked at."""
-    for key in ("pipelines", "jobs"):
-        if not isinstance(cfg[key], DictConfig):
-            yield f"{key}: expected a mapping by name, given {cfg[key]!r}"
-    if not isinstance(cfg.dry_run, bool):
-        yield f"dry_run: expected true or false, given {cfg.dry_run!r}"
-    if not isinstance(cfg.store_dir, str):
-        yield f"store_dir: expected a path, given {cfg.store_dir!r}"
-    yield from _caps(cfg)
-
-
-def _caps(cfg: DictConfig) -> Iterator[str]:
-    """What is wrong with ``cap``."""
-    caps = OmegaConf.to_container(cfg.cap, resolve=True) if cfg.cap else cfg.cap
-    if not isinstance(caps, dict) or set(caps) != {"numbers", "lists"}:
-        given = ", ".join(f"cap.{kind!s}" for kind in caps) if isinstance(caps, dict) else repr(caps)
-        yield f"cap: expected cap.numbers and cap.lists, given {given}"
-        return
-    for kind, expected in (("numbers", (int, float)), ("lists", (int,))):
-        for name, limit in (caps[kind] or {}).items():
-            if isinstance(limit, bool) or not isinstance(limit, expected):
-                yield f"cap.{kind}.{name}: expected a number, given {limit!r}"
-
-
-def _frame(cfg: DictConfig, name: str, allowed: Sequence[str]) -> list[str]:
-    try:
-        return frame_problems(resolved(cfg, name, allowed) if name in cfg else None, name, allowed)
-    except OmegaConfBaseException as error:
-        return [f"{error.full_key or name}: {str(error).splitlines()[0]}"]
+def _secrets(cfg: DictConfig, allowed: Sequence[str]) -> Iterator[str]:
+    """Secrets given as literals, anywhere: they are scrubbed however wrong the rest is."""
+    for key in cfg:
+        with contextlib.suppress(OmegaConfBaseException):
+            node = cfg[key]
+            raw = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else None
+            yield from components.literal_secrets(raw, str(key), allowed)
 
 
 def _order(cfg: DictConfig) -> tuple[list[tuple[str, str, str]], list[str]]:
@@ -226,10 +206,3 @@ def _scalars(
             names = ", ".join(f"{job}.{key}" for job, keys in made.items() for key in keys) or "none"
             problems.append(f"{where}: {scalar.text} is produced by no job; available: {names}")
     return tuple(objective), tuple(targets), any_target, problems
-
-
-def texts(value: Any) -> list[str]:
-    """Of a value that may be one text or a list of them: the list."""
-    if value is None or value == {}:
-        return []
-    return [str(item) for item in (value if isinstance(value, (list, ListConfig)) else [value])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def job_spec(
     try:
         node = resolved(cfg.jobs, name, allowed)
     except OmegaConfBaseException as error:
-        return None, [f"{error.full_key or where}: {str(error).splitlines()[0]}"]
+        return None, [unresolved(error, where)]
     if not isinstance(node, dict) or "_target_" not in node:
         return None, [
             f"{where}: has no hook; choose one with `- /hook@jobs.{name}: …` in the experiment's defaults"
@@ -87,6 +88,14 @@ def resolved(parent: DictConfig, key: Any, allowed: Sequence[str]) -> Any:
         secrets = set()
     raw: Any = OmegaConf.to_container(value, resolve=False)
     return {name: raw[name] if name in secrets else resolved(value, name, allowed) for name in value}
+
+
+def unresolved(error: OmegaConfBaseException, where: str) -> str:
+    """What an interpolation that cannot be resolved is told as."""
+    text = str(error).splitlines()[0]
+    unknown = re.fullmatch(r"Unsupported interpolation type (\S+)", text)
+    hint = near(unknown[1], ("output", "previous", "oc.env", "oc.select", "now")) if unknown else ""
+    return f"{error.full_key or where}: {text}{hint}"
 
 
 def capped(node: Any, cap: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -65,6 +66,19 @@ def test_alone_it_lists_the_experiments_with_their_questions(chain: Project) -> 
         ),
         (["+experiment=chain", "experiment_name=???"], ["experiment_name"]),
         (["+experiment=chain", "--nonsense"], ["nonsense"]),
+        (["+experiment=chain", "outputs_dir=/proc/x"], ["/proc/x"]),
+        (["+experiment=chain", "outputs_dir=a_file"], ["a_file"]),
+        (["+experiment=chain", "compute=null"], ["None"]),
+        (["+experiment=chain", "store_dir=a_file"], ["store_dir", "a_file is a file"]),
+        (["+experiment=chain", "store_dir=a_file/store", "dry_run=true"], ["store_dir", "a_file is a file"]),
+        (["+experiment=chain", "store_dir=/proc/x"], ["store_dir", "/proc/x"]),
+        (["+experiment=chain", "~force"], ["force"]),
+        (["+experiment=chain", "targets=['${outputs:a.b}']"], ["targets", "did you mean output?"]),
+        (["+experiment=chain", "experiment_name=../../x"], ["experiment_name", "'../../x'"]),
+        (["+experiment=chain", "experiment_name=/x"], ["experiment_name", "'/x'"]),
+        (["-m", "+experiment=chain", "experiment_name=a/.."], ["experiment_name", "'a/..'"]),
+        (["+experiment=chain", "objective=max(x.y)"], ["\"objective='max(score.CIDEr)'\""]),
+        (["+experiment=chain", "targets=[x.y>=0.5]"], ["\"targets=['score.CIDEr >= 0.5']\""]),
     ],
     ids=lambda value: " ".join(value)[:50],
 )
@@ -73,12 +87,14 @@ def test_a_wrong_command_is_exit_code_2_and_starts_nothing(
 ) -> None:
     chain.write("broken", "jobs:\n  train: ${output:data.path\n")
     chain.write("unreadable", "jobs: [1\n  x: {")
+    (chain.root / "a_file").touch()
     ended = chain.command(*arguments)
     assert ended.code == 2, ended.text
     for part in said:
         assert part in ended.err, ended.err
     assert "Traceback" not in ended.text
     assert chain.ran() == [] and not (chain.root / "outputs/store").exists()
+    assert not chain.runs("chain") or arguments[0] == "-m", "a refused run leaves no folder"
 
 
 def test_a_failed_job_is_exit_code_1(chain: Project) -> None:
@@ -87,6 +103,7 @@ def test_a_failed_job_is_exit_code_1(chain: Project) -> None:
     for part in ("train", "exit status 3", "the loss went up for ever", "log:", "same command goes on"):
         assert part in failed.err
     (run_dir,) = chain.runs("chain")
+    assert f"run folder: {run_dir}" in failed.err
     infos = json.loads((run_dir / "context_infos.json").read_text())
     assert [info["meta_name"] for info in infos["main"]] == ["data"], "what finished is kept"
 
@@ -106,10 +123,28 @@ def test_cfg_job_shows_references_as_they_stand(chain: Project) -> None:
 
 def test_dry_run_is_exit_code_0_and_runs_nothing(chain: Project) -> None:
     shown = chain.main("chain", "dry_run=true")
-    assert shown.code == 0 and chain.ran() == []
+    assert shown.code == 0 and chain.ran() == [] and not chain.runs("chain")
     assert [line.split()[1:] for line in shown.out.splitlines()[:3]] == [
         ["data", "new"], ["train", "depends", "on", "data"], ["score", "depends", "on", "train"],
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["mine", "2020-01-01_00-00-00-000000"])
+def test_a_folder_that_is_not_surely_a_runs_own_is_left(chain: Project, name: str) -> None:
+    (chain.root / name).mkdir()
+    assert chain.main("chain", "dry_run=true", f"hydra.run.dir={name}").code == 0
+    assert (chain.root / name / ".hydra").is_dir()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["+experiment=chain", "dry_run=true"], []], ids=["help", "dry run", "list"]
+)
+def test_output_that_nobody_reads_ends_quietly(chain: Project, arguments: list[str]) -> None:
+    command = shlex.join([sys.executable, "-u", "-m", "sandbox", *arguments])
+    ended = subprocess.run(
+        f"{command} | true", shell=True, env={**os.environ, **chain.variables}, capture_output=True, text=True
+    )
+    assert ended.stderr == ""
 
 
 def test_multirun_runs_trials_that_share_the_store(chain: Project) -> None:
@@ -184,8 +219,20 @@ def test_a_project_without_its_targets_allowed_is_refused_before_its_code_is_imp
     path = os.pathsep.join([project.variables["PYTHONPATH"], str(project.root)])
     refused = project.main("toy", PYTHONPATH=path, SANDBOX_ALLOW_TARGETS="")
     assert refused.code == 2 and "mine.Mine is not allowed" in refused.err
-    assert 'SANDBOX_ALLOW_TARGETS="mine.*"' in refused.err
+    assert 'SANDBOX_ALLOW_TARGETS="mine.Mine"' in refused.err
     assert not (project.root / "imported.txt").exists()
+
+
+@pytest.mark.parametrize("source", ["def (:", "import nothing_here", "1 / 0", "raise SystemExit(0)"])
+def test_a_component_that_cannot_be_imported_is_a_problem(project: Project, source: str) -> None:
+    (project.root / "mine.py").write_text(source)
+    project.write(
+        "toy", experiment({"mine": ("general_data_executor", {"executor": {"_target_": "mine.Mine"}})})
+    )
+    path = os.pathsep.join([project.variables["PYTHONPATH"], str(project.root)])
+    refused = project.main("toy", PYTHONPATH=path, SANDBOX_ALLOW_TARGETS="mine.Mine")
+    assert refused.code == 2 and "jobs.mine.executor: _target_ mine.Mine: cannot import mine" in refused.err
+    assert "Traceback" not in refused.text
 
 
 @pytest.mark.parametrize("target", ["subprocess.Popen", "mine.Mine"])

@@ -76,6 +76,12 @@ CHAIN_PROBLEMS = {
         ["pipelines.main.evaluation_jobs", "list", "'score'"],
     ),
     "pipeline that is no mapping": ({"pipelines": {"main": ["data"]}}, ["pipelines.main", "data"]),
+    "key like one of the frame": (["+max_iteration=2"], ["max_iteration:", "did you mean max_iterations?"]),
+    "another key like one of the frame": (["+target=['score.loss < 1']"], ["target:", "targets?"]),
+    "unknown kind of reference": (
+        ["jobs.train.executor.dataset_path='${outputs:data.path}'"],
+        ["jobs.train.executor.dataset_path", "outputs", "did you mean output?"],
+    ),
     "job listed twice": (["pipelines.main.execution_jobs=[data,train,data]"], ["'data'", "twice"]),
     "job listed in two pipelines": (["+pipelines.again.execution_jobs=[data]"], ["'data'", "twice"]),
     "job that is no mapping": (["jobs.data=3"], ["jobs.data", "hook"]),
