@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +100,27 @@ def references(value: Any) -> Iterator[Reference]:
                 yield Reference(job, tuple(keys))
 
 
+def available(reference: Reference, made: Mapping[str, Iterable[str]]) -> str:
+    """What a reference to nothing may have meant: an output of its job, or another job where that is none.
+
+    Args:
+        reference: The reference.
+        made: Names of outputs by job.
+    """
+    key = reference.keys[0] if reference.keys else ""
+    outputs = {job: list(names) for job, names in made.items()}
+    if reference.job in outputs:
+        close = difflib.get_close_matches(key, outputs[reference.job], n=1)
+        near = f"{reference.job}.{close[0]}" if close else ""
+        names = [f"{reference.job}.{name}" for name in outputs[reference.job]]
+    else:
+        close = difflib.get_close_matches(reference.job, outputs, n=1)
+        near = f"{close[0]}.{key}" if close and key in outputs[close[0]] else "".join(close)
+        names = list(outputs)
+    hint = f" (did you mean {near}?)" if near else ""
+    return f"{hint}; available: {', '.join(names) or 'none'}"
+
+
 def unreadable(value: Any) -> Iterator[str]:
     """Texts inside ``value`` with a reference that nothing would replace."""
     if isinstance(value, Mapping):
@@ -136,19 +158,16 @@ class Context:
         iteration = self.iteration - reference.previous
         if iteration == 0:
             return self.resolve(reference.initial)
-        value: Any = self.results.get((iteration, reference.job), _MISSING)
-        for key in reference.keys:
-            value = _child(value, key)
+        results = {job: outputs for (i, job), outputs in self.results.items() if i == iteration}
+        value, place = results.get(reference.job, _MISSING), reference.job
         if value is _MISSING:
-            names = (
-                f"{job}.{key}"
-                for (i, job), outputs in self.results.items()
-                if i == iteration
-                for key in outputs
-            )
-            raise OutputNotFound(
-                f"{reference} is no output of a finished job; available: {', '.join(sorted(names)) or 'none'}"
-            )
+            raise OutputNotFound(f"{reference} is no output of a finished job{available(reference, results)}")
+        for key in reference.keys:
+            inner = _child(value, key)
+            if inner is _MISSING:
+                hint = available(Reference(place, (key,)), {place: _names(value)})
+                raise OutputNotFound(f"{reference} is no output of a finished job{hint}")
+            value, place = inner, f"{place}.{key}"
         return value
 
     def resolve(self, value: Any) -> Any:
@@ -168,6 +187,13 @@ class Context:
 def _named(name: str) -> Reference:
     job, *keys = name.split(".")
     return Reference(job, tuple(keys))
+
+
+def _names(value: Any) -> list[str]:
+    """What ``_child`` finds something for; of a long list only some."""
+    if isinstance(value, list):
+        return [str(index) for index in range(min(len(value), 10))]
+    return [str(key) for key in value] if isinstance(value, Mapping) else []
 
 
 def _child(value: Any, key: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 from sandbox.context import Context
 from sandbox.element import Element, parts_of
 from sandbox.job import JobSpec
-from sandbox.spec import select
+from sandbox.spec import select, unequal
 from sandbox.store import JobRecord, JobStore
 
 _LONGEST_TITLE = 40
@@ -74,7 +74,7 @@ def _choices(spec: JobSpec, context: Context) -> list[dict[str, Any]]:
     else:
         lengths = {place: len(leaf) for place, leaf in leaves.items()}
         if len(set(lengths.values())) > 1:
-            raise ValueError(f"jobs.{spec.name}.map: zipped lists have unequal lengths: {lengths}")
+            raise ValueError(unequal(f"jobs.{spec.name}", lengths))
         rows = zip(*leaves.values(), strict=True)
     return [dict(zip(leaves, row, strict=True)) for row in rows] if leaves else [{}]
 

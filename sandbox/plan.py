@@ -13,7 +13,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sandbox import components
-from sandbox.context import Reference, references
+from sandbox.context import Reference, available, references
 from sandbox.frame import component_problems, key_problems, shape_problems, texts
 from sandbox.job import JobSpec
 from sandbox.spec import first_element, job_spec, near
@@ -152,9 +152,9 @@ def _dangling(specs: Sequence[JobSpec], broken: set[str]) -> Iterator[str]:
             made = everything if reference.previous else earlier
             if reference.job in broken or _is_made(reference, made):
                 continue
-            names = ", ".join(f"{job}.{key}" for job, keys in made.items() for key in keys) or "none"
             which = "no job" if reference.previous else "no earlier job"
-            yield f"jobs.{spec.name}: {reference} is produced by {which}; available: {names}"
+            later = f": {reference.job} runs later" if reference.job in {*everything} - {*made} else ""
+            yield f"jobs.{spec.name}: {reference} is produced by {which}{later}{available(reference, made)}"
         earlier[spec.name] = spec.outputs
 
 
@@ -179,6 +179,7 @@ def _scalars(
 ) -> tuple[tuple[Scalar, ...], tuple[Target, ...], bool, list[str]]:
     """The objective and the targets, and what is wrong with them."""
     problems: list[str] = []
+    by_name = {spec.name: spec for spec in specs}
     made = {spec.name: spec.outputs for spec in specs}
     objective, targets = [], []
     for text in texts(cfg.objective):
@@ -202,7 +203,10 @@ def _scalars(
         ("targets", target.scalar) for target in targets
     ]
     for where, scalar in scalars:
-        if scalar.reference.job not in broken and not _is_made(scalar.reference, made):
-            names = ", ".join(f"{job}.{key}" for job, keys in made.items() for key in keys) or "none"
-            problems.append(f"{where}: {scalar.text} is produced by no job; available: {names}")
+        job = scalar.reference.job
+        if job not in broken and not _is_made(scalar.reference, made):
+            hint = available(scalar.reference, made)
+            problems.append(f"{where}: {scalar.text} is produced by no job{hint}")
+        elif job not in broken and (misfit := scalar.misfit(by_name[job])):
+            problems.append(f"{where}: {misfit}")
     return tuple(objective), tuple(targets), any_target, problems

@@ -125,10 +125,14 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 
 
 def _failure(command: list[str], returncode: int, log_path: Path) -> str:
+    """The cause as far as it can be told: who ended the program, or its last words; then all the rest."""
+    said = tail(log_path)
     if returncode < 0:
         name = signal.Signals(-returncode).name
         hint = " (often: out of memory)" if -returncode == signal.SIGKILL else ""
-        what = f"was ended by signal {name}{hint}"
+        cause = what = f"was ended by signal {name}{hint}"
     else:
+        words = [line.strip() for line in said.splitlines() if line.strip()]
         what = f"ended with exit status {returncode}"
-    return f"{' '.join(command)}\n{what}; log: {log_path}\n{tail(log_path)}"
+        cause = words[-1] if words else f"{what} and said nothing"
+    return f"{cause}\n{' '.join(command)}\n{what}; log: {log_path}\n{said}"

@@ -46,6 +46,8 @@ def job_spec(
     leaves, product, problems = _map(reserved["map"], where)
     seeds, seed_argument, found = _seeds(reserved["seeds"], first_element(node, leaves), where, allowed)
     problems += found
+    if seed_argument in leaves:
+        problems.append(f"{where}.map.{seed_argument}: `seeds` gives this argument already; keep one of them")
     problems += [
         f"{where}: cannot read {text!r}: ${{previous:…}} must be the whole value" for text in unreadable(node)
     ]
@@ -148,13 +150,16 @@ def _map(node: Any, where: str) -> tuple[dict[str, Any], bool, list[str]]:
     ]
     problems += [f"{where}.map.{place}: is empty" for place, length in lengths.items() if not length]
     if not product and len(set(lengths.values())) > 1:
-        given = ", ".join(f"{place} has {length}" for place, length in lengths.items())
-        problems.append(
-            f"{where}.map: zipped lists have unequal lengths: {given}; `product: true` multiplies"
-        )
+        problems.append(unequal(where, lengths))
     if not isinstance(product, bool):
         problems.append(f"{where}.map.product: expected true or false, given {product!r}")
     return leaves, product is True, problems
+
+
+def unequal(where: str, lengths: Mapping[str, int]) -> str:
+    """What is wrong with a job whose zipped lists have these lengths, by dotted place."""
+    given = ", ".join(f"{place} has {length}" for place, length in lengths.items())
+    return f"{where}.map: zipped lists have unequal lengths: {given}; `product: true` multiplies"
 
 
 def _leaves(node: Mapping[str, Any], place: str) -> Iterator[tuple[str, Any]]:

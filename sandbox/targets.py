@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import operator
 import re
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox.context import Context, Reference
+from sandbox.job import JobSpec
 
 AGGREGATES: Mapping[str, Callable[[list[float]], float]] = {
     "max": max,
@@ -50,6 +52,23 @@ class Scalar:
         job, *keys = name.split(".")
         return cls(str(text).strip(), Reference(job, tuple(keys)), match[1])
 
+    def misfit(self, spec: JobSpec) -> str:
+        """What its job's config already tells: a list where one number is needed, or the other way round."""
+        name, *more = self.reference.keys
+        over_seeds = bool(spec.seeds) and name.removesuffix("_values") in {*spec.outputs} - {name}
+        indices = list(itertools.takewhile(str.isdigit, more))
+        levels = bool(spec.map) + over_seeds - len(indices)
+        place = ".".join((self.reference.job, name, *indices))
+        if name == "elements":
+            return ""
+        if levels > (self.aggregate is not None) or (levels > 0 and len(more) > len(indices)):
+            kind = "a list of lists" if levels > 1 else "a list"
+            return f"{self.text}: {place} is {kind}; say {_aggregates(place)}, or name one: {place}.0"
+        if self.aggregate and not levels and spec.seeds and not over_seeds and more == indices:
+            values = f"{self.reference.job}.{name}_values"
+            return f"{self.text}: {place} is the mean over seeds; its numbers are {values}"
+        return ""
+
     def value(self, context: Context, lower_is_better: Sequence[str] = ()) -> float:
         """The number.
 
@@ -67,6 +86,10 @@ class Scalar:
         return AGGREGATES[name]([_number(item, self.text) for item in found])
 
 
+def _aggregates(place: str) -> str:
+    return ", ".join(f"{name}({place})" for name in (*AGGREGATES, "best"))
+
+
 @dataclass(frozen=True)
 class Target:
     """``score.CIDEr >= 0.5``: a scalar, a comparison, a number."""
@@ -78,6 +101,9 @@ class Target:
     @classmethod
     def parse(cls, text: str) -> Target:
         """Raises ValueError: not of this grammar."""
+        for sign in re.findall(r"[=<>!≤≥≠]+", str(text)):
+            if sign not in COMPARISONS:
+                raise ValueError(f"{text!r}: {sign} is no comparison; comparisons: {' '.join(COMPARISONS)}")
         match = _TARGET.fullmatch(str(text))
         if match is None:
             raise ValueError(

@@ -38,11 +38,20 @@ def test_a_reference_stands_for_what_the_job_gave(context: Context, text: Any, v
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["${output:train.los}", "${output:score.loss}", "${output:train.paths.2}", "${output:train.loss.x}"],
+    ("text", "said"),
+    [
+        ("${output:train.los}", r"did you mean train\.loss\?.*train\.loss, train\.scores"),
+        ("${output:trian.loss}", r"did you mean train\.loss\?\); available: train$"),
+        ("${output:score.loss}", r"available: train$"),
+        ("${output:train.paths.2}", r"available: train\.paths\.0, train\.paths\.1$"),
+        ("${output:train.scores.CIDer}", r"did you mean train\.scores\.CIDEr\?"),
+        ("${output:train.loss.x}", r"\{output:train\.loss\.x\}.*available: none$"),
+    ],
 )
-def test_what_no_job_gave_is_an_error_that_lists_what_there_is(context: Context, text: str) -> None:
-    with pytest.raises(OutputNotFound, match=r"train\.loss"):
+def test_what_no_job_gave_is_an_error_that_lists_what_there_is(
+    context: Context, text: str, said: str
+) -> None:
+    with pytest.raises(OutputNotFound, match=said):
         context.resolve(text)
 
 

@@ -44,15 +44,15 @@ CHAIN_PROBLEMS = {
     ),
     "reference to a later job": (
         ["jobs.train.executor.dataset_path='${output:score.details_path}'"],
-        ["jobs.train", "${output:score.details_path}", "no earlier job", "data.path"],
+        ["jobs.train", "${output:score.details_path}", "no earlier job: score runs later; available: data"],
     ),
     "reference to an output that nobody makes": (
         ["jobs.score.eval_obj='${output:train.checkpoints}'"],
-        ["jobs.score", "${output:train.checkpoints}", "train.checkpoint_path"],
+        ["jobs.score", "(did you mean train.checkpoint_path?); available: train.checkpoint_path"],
     ),
     "reference to no job": (
         ["jobs.score.eval_obj='${output:trian.checkpoint_path}'"],
-        ["jobs.score", "trian"],
+        ["jobs.score", "trian", "(did you mean train.checkpoint_path?); available: data, train"],
     ),
     "reference without a key": (["jobs.score.eval_obj='${output:train}'"], ["jobs.score", "${output:train}"]),
     "reference inside a text": (
@@ -135,6 +135,24 @@ CHAIN_PROBLEMS = {
     "second objective wrong": (["objective=[score.accuracy, score.f1]"], ["score.f1"]),
     "target without a number": (["targets=['score.accuracy >= high']"], ["targets", "high"]),
     "target without a comparison": (["targets=['score.accuracy']"], ["targets", ">="]),
+    "target with a wrong comparison": (["targets=['score.accuracy =< 2']"], ["=< is no", ">= <= > <"]),
+    "target with an equality": (["targets=['score.accuracy == 2']"], ["== is no", ">= <= > <"]),
+    "objective that is a list": (
+        ["+jobs.score.map.eval_type=[a, b]"],
+        ["objective", "score.accuracy is a list", "max(score.accuracy)", "score.accuracy.0"],
+    ),
+    "objective inside a list": (
+        ["+jobs.score.map.eval_type=[a, b]", "objective=score.per_group.easy.accuracy"],
+        ["objective", "score.per_group is a list", "score.per_group.0"],
+    ),
+    "target that is a list": (
+        ["+jobs.score.map.eval_type=[a, b]", "objective=null", "targets=['score.loss < 1']"],
+        ["targets", "score.loss is a list", "best(score.loss)"],
+    ),
+    "seeds of a mapped seed": (
+        ["+jobs.train.seeds=2", "+jobs.train.map.executor.seed=[5, 6]"],
+        ["jobs.train.map.executor.seed", "`seeds`"],
+    ),
     "target of no output": (["targets=['score.f1 > 0.5']"], ["score.f1", "score.accuracy"]),
     "targets of an unknown kind": ({"targets": {"most": ["score.accuracy > 1"]}}, ["targets", "any", "most"]),
     "iterations without a memory": (["max_iterations=3"], ["max_iterations", "${previous:"]),

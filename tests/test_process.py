@@ -43,12 +43,13 @@ def test_without_input_standard_input_is_empty(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("code", "status", "said"),
     [
-        ("print('last words'); raise SystemExit(3)", 3, ["exit status 3", "last words"]),
+        ("print('last words'); raise SystemExit(3)", 3, ["last words", "exit status 3"]),
         ("import os; os.kill(os.getpid(), 9)", -9, ["SIGKILL", "out of memory"]),
         ("import os; os.abort()", -6, ["SIGABRT"]),
-        ("print('x\\n' * 100 + 'the end'); 1/0", 1, ["the end", "ZeroDivisionError"]),
+        ("print('x\\n' * 100 + 'the end'); 1/0", 1, ["ZeroDivisionError", "the end"]),
+        ("raise SystemExit(4)", 4, ["exit status 4 and said nothing"]),
     ],
-    ids=["status", "killed", "aborted", "traceback"],
+    ids=["status", "killed", "aborted", "traceback", "silent"],
 )
 def test_a_failure_names_the_command_the_status_the_log_and_its_end(
     tmp_path: Path, code: str, status: int, said: list[str]
@@ -60,6 +61,7 @@ def test_a_failure_names_the_command_the_status_the_log_and_its_end(
     for part in [*said, str(log), sys.executable]:
         assert part in str(caught.value)
     assert len(str(caught.value).splitlines()) < 30
+    assert said[0] in str(caught.value).splitlines()[0] and str(caught.value).count(str(log)) == 1
 
 
 def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from toy_project import Project, data_job, experiment
 
 from sandbox.context import Context
+from sandbox.job import JobSpec
 from sandbox.targets import Scalar, Target
 
 CONTEXT = Context(
@@ -64,6 +65,41 @@ def test_what_is_not_of_the_grammar_is_refused(text: str) -> None:
 def test_what_is_no_number_is_an_error_that_says_what_it_is(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Scalar.parse(text).value(CONTEXT)
+
+
+@pytest.mark.parametrize(
+    ("text", "mapped", "seeded", "fits"),
+    [
+        ("score.a", False, False, True),
+        ("max(score.a)", False, False, True),
+        ("score.a", True, False, False),
+        ("score.a.0", True, False, True),
+        ("score.a.0.easy", True, False, True),
+        ("score.a.easy", True, False, False),
+        ("max(score.a)", True, False, True),
+        ("max(score.a.easy)", True, False, False),
+        ("max(score.a.0)", True, False, True),
+        ("score.a", False, True, True),
+        ("score.a_std", False, True, True),
+        ("max(score.a)", False, True, False),
+        ("max(score.a_values)", False, True, True),
+        ("score.a_values", False, True, False),
+        ("score.a_values.1", False, True, True),
+        ("max(score.a)", True, True, True),
+        ("max(score.a_values)", True, True, False),
+        ("max(score.a_values.0)", True, True, True),
+        ("max(score.a.0)", True, True, False),
+        ("max(score.elements.executor.seed)", True, False, True),
+    ],
+)
+def test_the_shape_of_a_scalar_is_known_from_map_and_seeds(
+    text: str, mapped: bool, seeded: bool, fits: bool
+) -> None:
+    spec = JobSpec(
+        "score", "main", "evaluation_jobs", {}, {"x": [1]} if mapped else {}, seeds=(0, 1) if seeded else (),
+        outputs=("a", "a_std", "a_values", "elements"),
+    )  # fmt: skip
+    assert (Scalar.parse(text).misfit(spec) == "") is fits
 
 
 @pytest.mark.parametrize(
