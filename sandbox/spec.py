@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sandbox import components
 from sandbox.context import references, unreadable
 from sandbox.job import JobSpec
+from sandbox.trial import trial_problems
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def job_spec(
         name, *place, node, leaves, product, seeds, seed_argument, reserved["compute"], outputs, lower
     )
     if usable:
-        problems += _construct(spec, where, allowed)
+        problems += trial_problems(spec, where, allowed)
         _warn_unusual(spec, allowed)
     return spec, problems
 
@@ -268,16 +269,6 @@ def _outputs(
 def _lower_is_better(node: Any, allowed: Sequence[str]) -> tuple[str, ...]:
     classes = [components.locate(inner["_target_"], allowed) for _, inner in components.nodes(node, "")]
     return tuple(name for cls in classes for name in getattr(cls, "LOWER_IS_BETTER", ()))
-
-
-def _construct(spec: JobSpec, where: str, allowed: Sequence[str]) -> Iterator[str]:
-    """What components object to before they run, as far as their arguments are known."""
-    later = [place for place in (*spec.map, spec.seed_argument) if place]
-    for place, node in components.nodes(spec.config, where):
-        here = place.removeprefix(where).lstrip(".")
-        waits = not here or any(leaf.startswith(f"{here}.") or leaf == here for leaf in later)
-        complete = not waits and not any(references(dict(node)))
-        yield from components.construction_problems(node, place, allowed, complete)
 
 
 def _warn_unusual(spec: JobSpec, allowed: Sequence[str]) -> None:

@@ -169,7 +169,10 @@ def test_a_whole_component_can_be_mapped(project: Project) -> None:
     ("given", "said"),
     [
         ({"start": "${output:one.value}"}, "sum.*start.*one.value.*expected a list"),
-        ({"start": "${output:one.values}", "by": [1, 2, 3]}, "sum.*unequal lengths: executor.start has 2, executor.by has 3"),
+        (
+            {"start": "${output:one.values}", "by": [1, 2, 3]},
+            "sum.*unequal lengths: executor.start has 2, executor.by has 3",
+        ),
         ({"start": "${output:none.value}"}, "sum.*none.value.*empty"),
     ],
     ids=["no list", "unequal", "empty"],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-from toy_project import CHAIN, Project, merge, values
+from toy_project import CHAIN, Project, data_job, experiment, merge, values
 
 SPARE = {
     "defaults": [
@@ -114,6 +114,19 @@ CHAIN_PROBLEMS = {
         ["jobs.data.executor.num_rows=0"],
         ["jobs.data.executor", "num_rows must be positive, got 0"],
     ),
+    "missing file that is judged": (
+        ["jobs.score.eval_obj=nowhere"],
+        ["jobs.score.eval_obj: nowhere does not exist"],
+    ),
+    "missing file in a list that is judged": (
+        ["jobs.score.eval_obj=[nowhere]"],
+        ["jobs.score.eval_obj: nowhere does not exist"],
+    ),
+    "missing file among those that are judged one by one": (
+        ["+jobs.score.map.eval_obj=[nowhere]"],
+        ["jobs.score.map.eval_obj.0: nowhere does not exist"],
+    ),
+    "online without a key": (["watcher.mode=online"], ["watcher:", "no key", "WANDB_API_KEY"]),
     "check of arguments together": (
         {"jobs": {"spare": {"executor": {"_target_": "toys.Checked", "low": 2}}}, **SPARE},
         ["jobs.spare.executor", "low must be below high, got 2 and 1.0"],
@@ -233,6 +246,15 @@ CHAIN_PROBLEMS = {
     "seeds that are none": (["+jobs.train.seeds=0"], ["jobs.train.seeds", "0"]),
     "seeds that are texts": (["+jobs.train.seeds=[a,b]"], ["jobs.train.seeds", "a"]),
 }
+
+
+@pytest.fixture(autouse=True)
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wandb finds no key of the machine that tests run on."""
+    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", "no_netrc")
+    monkeypatch.setenv("WANDB_CONFIG_DIR", "no_config")
 
 
 @pytest.mark.parametrize(("given", "said"), CHAIN_PROBLEMS.values(), ids=CHAIN_PROBLEMS)
@@ -367,3 +389,57 @@ def test_values_must_fit_the_annotation(project: Project, node: dict[str, Any], 
     else:
         (name,) = node
         assert [p for p in project.problems("read") if p.startswith(f"jobs.read.evaluator.{name}:")]
+
+
+@pytest.mark.parametrize("place", ["variable", "argument", "netrc"])
+def test_online_with_a_key_is_no_problem(chain: Project, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    if place == "netrc":
+        Path("no_netrc").write_text("machine api.wandb.ai\n  login user\n  password x\n")
+    else:
+        monkeypatch.setenv("WANDB_API_KEY" if place == "variable" else "TOYS_KEY", "x" * 40)
+    given = ["watcher.api_key='${oc.env:TOYS_KEY}'"] if place == "argument" else []
+    assert chain.run("chain", "watcher.mode=online", "dry_run=true", *given) is None
+
+
+def waiting(**arguments: Any) -> dict[str, Any]:
+    """Two jobs, the second a ``toys.Limited`` that waits for the first's number."""
+    limited = {"_target_": "toys.Limited", "rows": "${output:rows.num_rows}", **arguments}
+    return experiment({"rows": data_job("Rows"), "limited": ("general_data_executor", {"executor": limited})})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"steps": -5}, "jobs.limited.executor: steps is -5; expected at least 1"),
+        ({"steps": -5, "seed": "${output:rows.num_rows}"}, "jobs.limited.executor: steps is -5"),
+        ({"steps": 5}, None),
+        ({"limit": 0}, None),  # says something of rows too, which is not known yet
+        ({"shares": [2.0]}, "jobs.limited.executor: shares: 2.0 is above 1"),
+    ],
+    ids=str,
+)
+def test_a_component_that_waits_is_tried_with_what_is_known(
+    project: Project, arguments: dict[str, Any], said: str | None
+) -> None:
+    project.write("wait", waiting(**arguments))
+    if said is None:
+        assert project.run("wait", "dry_run=true") is None
+    else:
+        (problem,) = project.problems("wait")
+        assert problem.startswith(said)
+
+
+def test_every_mapped_value_is_tried(project: Project) -> None:
+    project.write(
+        "wait", merge(waiting(), {"jobs": {"limited": {"map": {"executor": {"steps": [1, -5, 2]}}}}})
+    )
+    (problem,) = project.problems("wait")
+    assert problem == "jobs.limited.map.executor.steps.1: steps is -5; expected at least 1"
+    nodes = [
+        {"_target_": "toys.Limited", "rows": rows, "steps": 0} for rows in (1, "${output:rows.num_rows}")
+    ]
+    project.write("wait", merge(waiting(), {"jobs": {"limited": {"map": {"executor": nodes}}}}))
+    assert [problem.partition(": ")[0] for problem in project.problems("wait")] == [
+        "jobs.limited.map.executor.0",
+        "jobs.limited.map.executor.1",
+    ]

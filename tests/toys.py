@@ -289,6 +289,28 @@ class Checked(BaseDataExecutor):
         return {"value": self.low}
 
 
+class Limited(BaseDataExecutor):
+    """Its constructor checks arguments one by one and against each other."""
+
+    OUTPUTS: ClassVar[tuple[str, ...]] = ("value",)
+
+    def __init__(
+        self, rows: int, steps: int = 1, limit: int = 100, shares: Sequence[float] = (), seed: int = 0
+    ) -> None:
+        if steps < 1:
+            raise ValueError(f"steps is {steps}; expected at least 1")
+        if rows > limit:
+            raise ValueError(f"limit is {limit}, there are more rows")
+        for share in shares:
+            if share > 1:
+                raise ValueError(f"shares: {share} is above 1")
+        self.rows = rows
+
+    def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
+        note("limited")
+        return {"value": self.rows}
+
+
 class Login(BaseDataExecutor):
     """Use a secret, and say only how long it is."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sandbox.evaluators import BaseEvaluator
 from sandbox.job import JobScope, Outputs
@@ -16,12 +17,12 @@ class EvaluateDataHook:
 
     Args:
         evaluator: Judges.
-        eval_obj: What is judged: a path, or several.
+        eval_obj: What is judged: a path, or several; ``None`` where the evaluator needs none.
         eval_type: Which of the evaluator's ways to judge; ``None`` is its usual one.
     """
 
     evaluator: BaseEvaluator
-    eval_obj: Path | Any
+    eval_obj: Path | Sequence[Path | Sequence[Path]] | Mapping[str, Path] | None
     eval_type: str | None = None
     USUAL_LISTS: ClassVar[tuple[str, ...]] = ("evaluation_jobs",)
 

@@ -7,12 +7,14 @@ import json
 import logging
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, get_args
+from urllib.parse import urlsplit
 
 from sandbox.job import Secret
 from sandbox.watchers.wandb_sink import WandbSink
@@ -84,6 +86,11 @@ class SandboxWatcher:
         self._sink: WandbSink | None = None
         self._file: int | None = None
         self._file_works = True
+
+    def check(self) -> None:
+        """Raises ValueError: wandb is to be online, and nothing says that it finds a key."""
+        if self.mode == "online" and not self.api_key and not _has_key():
+            raise ValueError("mode is online and there is no key: set WANDB_API_KEY or run `wandb login`")
 
     def open(self, run_dir: Path, run_name: str = "") -> Self:
         """Take up the run in ``run_dir``: what it has recorded can be queried, what comes is appended.
@@ -200,6 +207,19 @@ class SandboxWatcher:
             timeout_s=self.timeout_s,
             config=self._cfgs,
         )
+
+
+def _has_key() -> bool:
+    """Whether wandb may find a key where it looks for one; the same places as in its ``sdk/lib/wbauth``."""
+    if any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")):
+        return True
+    folder = Path(os.environ.get("WANDB_CONFIG_DIR", "~/.config/wandb")).expanduser()
+    for path in (folder / "settings", Path("wandb/settings")):  # may name a key, or a server of one's own
+        if path.is_file() and re.search(r"^\s*(api_key|base_url)\b", path.read_text(), re.M):
+            return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    paths = [Path(os.environ.get("NETRC") or name).expanduser() for name in ("~/.netrc", "~/_netrc")]
+    return any(path.is_file() and str(host) in path.read_text().split() for path in paths)
 
 
 def read_events(run_dir: Path) -> Iterator[tuple[int | None, dict[str, float]]]:
