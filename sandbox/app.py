@@ -156,17 +156,20 @@ def main(cfg: DictConfig) -> float | list[float] | None:
         )
     run_dir = Path(hydra_cfg.runtime.output_dir)
     STARTED.append(run_dir)
+    is_unused = cfg.get("dry_run") is True
     try:
         return run(cfg, run_dir, ALLOWED)
     except (PlanError, JobFailed, BrokenPipeError) as error:
-        if isinstance(error, PlanError) and error.has_literal_secret:
-            _scrub(run_dir)
+        if isinstance(error, PlanError):
+            is_unused = True
+            if error.has_literal_secret:
+                _scrub(run_dir)
         if hydra_cfg.mode == RunMode.MULTIRUN:
             raise  # the sweep's to judge
         # Hydra would repeat the whole command, secrets included, before it passed the error on.
         raise SystemExit(error) from error
     finally:
-        if hydra_cfg.mode == RunMode.RUN:
+        if is_unused and hydra_cfg.mode == RunMode.RUN:
             _remove_unused(run_dir)
 
 

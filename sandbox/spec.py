@@ -12,9 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sandbox import components
+from sandbox.compute import BaseCompute
 from sandbox.context import references, unreadable
 from sandbox.job import JobSpec
 from sandbox.trial import trial_problems
+from sandbox.watchers import SandboxWatcher
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,9 @@ def frame_problems(node: Any, where: str, allowed: Sequence[str]) -> list[str]:
     """What is wrong with a component that is built as it stands: the compute, the watcher."""
     if not isinstance(node, Mapping) or "_target_" not in node:
         return [f"{where}: expected a component, given {node!r}; choose one by the config group of that name"]
-    found = []
+    found = components.kind_problems(
+        node, SandboxWatcher if where == "watcher" else BaseCompute, where, allowed
+    )
     for place, inner in components.nodes(node, where):
         found += components.problems(inner, place, allowed)
     return found or components.construction_problems(node, where, allowed)

@@ -17,49 +17,48 @@ from sandbox.job import JobSpec
 
 def trial_problems(spec: JobSpec, where: str, allowed: Sequence[str]) -> Iterator[str]:
     """What components of a job object to before they run, as far as their arguments are known."""
-    mapped = {leaf: items for leaf, items in spec.map.items() if isinstance(items, list)}
-    later = {leaf.rpartition(".")[::2] for leaf in (*spec.map, spec.seed_argument) if leaf}
-    found = [
-        (place, node, place.removeprefix(where).lstrip(".")) for place, node in nodes(spec.config, where)
-    ]
-    for leaf, items in mapped.items():
-        found += [(place, node, place) for place, node in nodes(items, f"{where}.map.{leaf}")]
-    for place, node, here in found:
-        arguments = components.arguments(node)
-        pending = {name for parent, name in later if parent == here}
-        pending |= {name for name, value in arguments.items() if is_pending(value)}
-        inside = any(f"{parent}.{name}.".startswith(f"{here}.") for parent, name in later)
-        complete = bool(here) and not pending and not inside
+    later = [leaf for leaf in (*spec.map, spec.seed_argument) if leaf]
+    for place, node in nodes(spec.config, where):
+        here = place.removeprefix(where).lstrip(".")
+        waits = not here or any(f"{leaf}.".startswith(f"{here}.") for leaf in later)
+        complete = not waits and not any(references(dict(node)))
         yield from components.construction_problems(node, place, allowed, complete)
         if complete:
             continue
-        given = {name: value for name, value in arguments.items() if name not in pending}
-        objections = [*_objections(node, given, pending, place, allowed)]
-        yield from objections
-        for leaf, items in mapped.items() if not objections else ():
-            parent, _, name = leaf.rpartition(".")
-            for index, item in enumerate(items if parent == here else []):
-                if not is_pending(item):
-                    spot = f"{where}.map.{leaf}.{index}"
-                    yield from _objections(node, {**given, name: item}, pending - {name}, spot, allowed)
+        own = {name: leaf for leaf in later for parent, _, name in [leaf.rpartition(".")] if parent == here}
+        found = [*_objections(node, {}, {*own}, place, allowed)]
+        yield from found
+        for name, leaf in own.items() if not found else ():
+            items = spec.map.get(leaf)
+            for index, item in enumerate(items if isinstance(items, list) else []):
+                spot = f"{where}.map.{leaf}.{index}"
+                yield from _objections(node, {name: item}, {*own} - {name}, spot, allowed)
+    for leaf, items in spec.map.items():
+        for place, node in nodes(items, f"{where}.map.{leaf}"):
+            complete = not any(references(dict(node)))
+            yield from components.construction_problems(node, place, allowed, complete)
+            yield from _objections(node, {}, set(), place, allowed) if not complete else ()
 
 
-def is_pending(value: Any) -> bool:
+def _is_pending(value: Any) -> bool:
     """Whether a value is known only later, or is a component, which is tried by itself."""
     return any(references(value)) or any(nodes(value, "")) or "${oc.env:" in str(value)
 
 
 def _objections(
-    node: Mapping[str, Any], given: Mapping[str, Any], pending: Set[str], where: str, allowed: Sequence[str]
+    node: Mapping[str, Any], more: Mapping[str, Any], later: Set[str], where: str, allowed: Sequence[str]
 ) -> Iterator[str]:
-    """What a constructor objects to in what is ``given``, whatever its other arguments will be.
+    """What a constructor objects to in the arguments that are known, whatever the others will be.
 
     It is called with several sets of placeholders. Only a ``ValueError`` that all of them raise in the
     same words counts, and only if it names a given argument and none that a placeholder stood for.
     """
     cls = components.locate(node["_target_"], allowed)
     hints = components.argument_types(cls)
-    known = {name: components.as_annotated(value, hints[name]) for name, value in given.items()}
+    arguments = {**components.arguments(node), **more}
+    pending = {*later, *(name for name, value in arguments.items() if _is_pending(value))}
+    given = arguments.keys() - pending
+    known = {name: components.as_annotated(arguments[name], hints[name]) for name in given}
     said = {
         _error(cls, {**known, **{name: placeholder(hints[name], size) for name in pending}})
         for size in (1, 2, 3)

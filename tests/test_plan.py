@@ -181,6 +181,18 @@ CHAIN_PROBLEMS = {
         ["jobs.train.compute", "num_workers", "0"],
     ),
     "compute of a job that is no component": (["+jobs.train.compute=local"], ["jobs.train.compute", "local"]),
+    "compute of another family": (
+        ["compute._target_=sandbox.watchers.SandboxWatcher"],
+        ["compute: given sandbox.watchers.SandboxWatcher, expected BaseCompute"],
+    ),
+    "a job's compute of another family": (
+        ["+jobs.train.compute={_target_: toys.Rows}"],
+        ["jobs.train.compute: given toys.Rows, expected BaseCompute"],
+    ),
+    "watcher of another family": (
+        ["watcher={_target_: toys.Rows}"],
+        ["watcher: given toys.Rows, expected SandboxWatcher"],
+    ),
     "no compute": (["~compute"], ["compute", "component"]),
     "interpolation of nothing in the watcher": (
         ["watcher.group='${groups.mine}'"],
@@ -403,8 +415,9 @@ def test_online_with_a_key_is_no_problem(chain: Project, monkeypatch: pytest.Mon
 
 def waiting(**arguments: Any) -> dict[str, Any]:
     """Two jobs, the second a ``toys.Limited`` that waits for the first's number."""
-    limited = {"_target_": "toys.Limited", "rows": "${output:rows.num_rows}", **arguments}
-    return experiment({"rows": data_job("Rows"), "limited": ("general_data_executor", {"executor": limited})})
+    limited = data_job("Limited", **{"rows": "${output:rows.num_rows}", **arguments})
+    body: dict[str, Any] = experiment({"rows": data_job("Rows"), "limited": limited})
+    return body
 
 
 @pytest.mark.parametrize(
@@ -443,3 +456,15 @@ def test_every_mapped_value_is_tried(project: Project) -> None:
         "jobs.limited.map.executor.0",
         "jobs.limited.map.executor.1",
     ]
+    nodes = [{"_target_": "toys.Limited", "rows": 1}]
+    replaced = merge(waiting(rows=1, steps=0), {"jobs": {"limited": {"map": {"executor": nodes}}}})
+    project.write("wait", replaced)
+    assert project.run("wait", "dry_run=true") is None, "what map replaces is never built"
+
+
+def test_a_component_inside_a_component_is_tried_with_it(project: Project) -> None:
+    inner = {"_target_": "toys.Limited", "rows": 1}
+    project.write("deep", values("one", one={"executor": {"value": inner, "error": None}}))
+    assert project.run("deep", "dry_run=true") is None
+    problems = project.problems("deep", "+jobs.one.executor.value.steps=0")
+    assert "jobs.one.executor.value: steps is 0; expected at least 1" in problems

@@ -105,6 +105,7 @@ def test_an_interrupted_run_says_so_ends_its_programs_and_goes_on(
     ended = finish(running)
     assert ended.code == 1
     assert "interrupted" in ended.err and "the same command goes on from there" in ended.err
+    assert "run folder: " in ended.err
     assert "Traceback" not in ended.text, ended.text
     all_gone(left)
     assert project.ran() == ["rows row 4", "training data.jsonl small 0.1 0"]
