@@ -416,3 +416,16 @@ def test_a_file_name_may_hold_any_byte(project: Project) -> None:
     project.run("toy")
     project.run("toy")
     assert len(project.ran()) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["def broken(:", "raise KeyError('no')", "import nothing_of_that_name"], ids=str
+)
+def test_a_module_that_cannot_be_imported_is_a_problem(project: Project, text: str) -> None:
+    (project.root / "mine.py").write_text(text)
+    project.write(
+        "toy", experiment({"x": ("general_data_executor", {"executor": {"_target_": "mine.Mine"}})})
+    )
+    paths = os.pathsep.join([project.variables["PYTHONPATH"], str(project.root)])
+    outcome = project.main("toy", SANDBOX_ALLOW_TARGETS="mine.*", PYTHONPATH=paths)
+    assert outcome.code == 2 and "cannot import mine" in outcome.err and "Traceback" not in outcome.err
