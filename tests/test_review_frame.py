@@ -429,3 +429,35 @@ def test_a_module_that_cannot_be_imported_is_a_problem(project: Project, text: s
     paths = os.pathsep.join([project.variables["PYTHONPATH"], str(project.root)])
     outcome = project.main("toy", SANDBOX_ALLOW_TARGETS="mine.*", PYTHONPATH=paths)
     assert outcome.code == 2 and "cannot import mine" in outcome.err and "Traceback" not in outcome.err
+
+
+def test_a_full_disk_fails_the_job_and_leaves_no_record(project: Project) -> None:
+    project.write("toy", experiment({"x": bad_job("Big")}))
+    code = (
+        "import resource, runpy, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "sys.argv = ['sandbox', '+experiment=toy', 'watcher.mode=disabled']\n"
+        "runpy.run_module('sandbox', run_name='__main__')"
+    )
+    variables = {**os.environ, **project.variables}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
+    assert done.returncode == 1 and "File too large" in done.stderr and "Traceback" not in done.stderr
+    assert project.records("x") == []
+    assert project.main("toy").code == 0
+
+
+def test_a_folder_of_outputs_may_have_any_name(project: Project) -> None:
+    jobs = {"x": data_job("Rows", word="ünï 'x' $y"), "r": data_job("Value", value="${output:x.path}")}
+    project.write("a", experiment(jobs))
+    assert project.main("a", "outputs_dir='my outputs, = [x] ü'").code == 0
+    assert [*project.root.glob("my outputs*/store/r/*/record.json")]
+
+
+@pytest.mark.slow
+def test_a_sweep_through_submitit_runs_each_trial(project: Project) -> None:
+    jobs = {"a": data_job("Add"), "b": data_job("Add", start="${output:a.value}")}
+    project.write("toy", experiment(jobs))
+    outcome = project.main("toy", "--multirun", "+jobs.a.executor.by=1,2", "hydra/launcher=submitit_local")
+    assert outcome.code == 0, outcome.text
+    assert len(project.records("b")) == 2
