@@ -86,6 +86,19 @@ def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in node.items() if key != "_target_"}
 
 
+def with_defaults(node: Any, allowed: Sequence[str]) -> Any:
+    """A copy of ``node`` in which every component also has the arguments that it leaves to their defaults."""
+    if isinstance(node, (list, tuple)):
+        return [with_defaults(item, allowed) for item in node]
+    if not isinstance(node, Mapping):
+        return node
+    defaults = {}
+    if "_target_" in node:
+        parameters = inspect.signature(locate(node["_target_"], allowed)).parameters.values()
+        defaults = {p.name: with_defaults(p.default, allowed) for p in parameters if p.default is not p.empty}
+    return defaults | {key: with_defaults(value, allowed) for key, value in node.items()}
+
+
 def nodes(value: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Every component node inside ``value``, outermost first, with its dotted place."""
     if isinstance(value, Mapping):

@@ -108,11 +108,13 @@ class Context:
         iteration: Number of the present iteration, from 1.
         results: Outputs by (iteration, job).
         hashes: Content hash of every output path seen in this run.
+        titles: What people call an element, by its folder in the store.
     """
 
     iteration: int = 1
     results: dict[tuple[int, str], Mapping[str, Any]] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
 
     def lookup(self, reference: Reference) -> Any:
         """The value that a reference stands for.

@@ -37,6 +37,7 @@ class Element:
     Args:
         job: Name of the job.
         label: What people see: ``train``, or ``train[3]`` for an element of a mapped job.
+        title: What tells it from the job's other elements, in short; empty for a job that is not mapped.
         config: The hook's node; every reference replaced, secrets as ``${oc.env:NAME}``.
         parts: What its fingerprint is made of.
         store_dir: Root of the job store.
@@ -51,6 +52,7 @@ class Element:
     store_dir: Path
     allowed: tuple[str, ...]
     not_before: float = 0.0
+    title: str = ""
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +74,8 @@ def parts_of(
 ) -> dict[str, Any]:
     """What an element's fingerprint is made of: dotted argument → value, or content of what it reads.
 
+    Defaults count: spelling one out changes nothing, and where the code changes one, the job runs again.
+
     Args:
         config: The hook's node, resolved.
         allowed: Patterns of allowed targets.
@@ -79,7 +83,8 @@ def parts_of(
         outputs: Content hash by path of the outputs of this run's jobs.
     """
     parts: dict[str, Any] = {}
-    for where, value in _leaves(components.convert(config, allowed), ""):
+    whole = components.convert(components.with_defaults(config, allowed), allowed)
+    for where, value in _leaves(whole, ""):
         if isinstance(value, Path):
             parts[where] = _content(value, hashes.of(value))
         elif isinstance(value, str) and (output := _output_of(value, outputs)):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 from sandbox.context import Context
@@ -14,6 +16,8 @@ from sandbox.element import Element, parts_of
 from sandbox.job import JobSpec
 from sandbox.spec import select
 from sandbox.store import JobRecord, JobStore
+
+_LONGEST_TITLE = 40
 
 
 def expand(
@@ -26,18 +30,35 @@ def expand(
         ValueError: A mapped reference does not stand for a list, or zipped lists have unequal lengths.
     """
     found = []
-    choices = _choices(spec, context)
-    for index, (choice, seed) in enumerate(itertools.product(choices, spec.seeds or (None,))):
+    seeds = [{spec.seed_argument: seed} for seed in spec.seeds] or [{}]
+    choices = [choice | seed for choice in _choices(spec, context) for seed in seeds]
+    for index, (choice, title) in enumerate(zip(choices, _titles(choices, context), strict=True)):
         config = deepcopy(dict(spec.config))
         for place, value in choice.items():
             _put(config, place, deepcopy(value))
-        if seed is not None:
-            _put(config, spec.seed_argument, seed)
         config = context.resolve(config)
         label = f"{spec.name}[{index}]" if spec.map or spec.seeds else spec.name
         parts = parts_of(config, allowed, store.hashes, context.hashes)
-        found.append(Element(spec.name, label, config, parts, store.root, allowed, not_before))
+        found.append(Element(spec.name, label, config, parts, store.root, allowed, not_before, title))
     return found
+
+
+def _titles(choices: Sequence[Mapping[str, Any]], context: Context) -> list[str]:
+    """What tells each element from the others, in short: file names, numbers, classes."""
+    columns = [[_short(choice[place], context) for choice in choices] for place in choices[0]]
+    telling = [column for column in columns if len(set(column)) > 1]
+    return [" ".join(column[index] for column in telling) for index in range(len(choices))]
+
+
+def _short(value: Any, context: Context) -> str:
+    """A value as a person knows it; what an element made is known by that element's own title."""
+    if isinstance(value, Mapping):
+        return str(value.get("_target_", "")).rpartition(".")[2]
+    text = str(value)
+    if os.sep not in text or isinstance(value, list):
+        return text if len(text) <= _LONGEST_TITLE else ""
+    made_by = (context.titles.get(str(folder)) for folder in Path(text).parents)
+    return next(filter(None, made_by), Path(text).stem)
 
 
 def _choices(spec: JobSpec, context: Context) -> list[dict[str, Any]]:

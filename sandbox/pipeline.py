@@ -22,6 +22,8 @@ from sandbox.watchers import SandboxWatcher
 
 log = logging.getLogger(__name__)
 
+_MOST_FIGURES = 9
+
 
 class Pipeline:
     """Runs the jobs of an experiment in one run folder.
@@ -65,6 +67,11 @@ class Pipeline:
             JobFailed: With every element that failed, after the others of its job have finished.
         """
         self.context.iteration = iteration
+        jobs = self.run_dir / "jobs"
+        if iteration > 1 and jobs.exists():  # jobs/ always shows the last iteration
+            jobs.rename(self.run_dir / f"jobs_{iteration - 1}")
+        if iteration > 1:
+            self.watcher.watch({"iteration": iteration})
         for number, spec in enumerate(self.specs, 1):
             self._run_job(spec, f"[{number}/{len(self.specs)}] {spec.name}")
 
@@ -83,7 +90,8 @@ class Pipeline:
         }
         missing = [index for index in range(len(elements)) if index not in records]
         compute = self._compute(spec) if missing else None
-        log.info("%s: %s", title, _counts(len(elements), len(missing), compute))
+        forced = spec.name in self.force and bool(missing)
+        log.info("%s: %s", title, _counts(len(elements), len(missing), compute, forced))
         self._report_changed_sources(spec, [*records.values()])
         follower = Follower(elements, self.watcher)
         for index, record in records.items():
@@ -126,13 +134,8 @@ class Pipeline:
                     continue
                 records[index] = record
                 follower.finish(index, record)
-                log.info(
-                    "%s done in %.1f s (%d of %d)",
-                    element.label,
-                    record.run["seconds"],
-                    len(records),
-                    len(elements),
-                )
+                done = f"{len(records)} of {len(elements)}"
+                log.info("%s done in %.1f s (%s)", _named(element), record.run["seconds"], done)
         return failures
 
     def _not_before(self, spec: JobSpec) -> float:
@@ -164,8 +167,10 @@ class Pipeline:
 
     def _add(self, spec: JobSpec, elements: Sequence[Element], records: Sequence[JobRecord]) -> None:
         """Put a finished job into the context and its file."""
-        for record in records:
+        for element, record in zip(elements, records, strict=True):
             self.context.hashes |= record.hashes
+            self.context.titles[str(element.folder)] = element.title
+            _log_figures(element, record.outputs)
         outputs = gather(spec, elements, records)
         self.context.results[self.context.iteration, spec.name] = outputs
         if spec.seeds:
@@ -179,12 +184,7 @@ class Pipeline:
     def _link(self, element: Element) -> None:
         """``jobs/<job>`` or ``jobs/<job>/<index>`` in the run's folder leads to the store."""
         name = element.label.replace("[", "/").rstrip("]")
-        folder = (
-            self.run_dir / "jobs"
-            if self.context.iteration == 1
-            else self.run_dir / f"jobs_{self.context.iteration}"
-        )
-        link = folder / name
+        link = self.run_dir / "jobs" / name
         mapped = [*link.iterdir()] if link.is_dir() and not link.is_symlink() else []
         for earlier in (*mapped, link, link.parent):  # of an earlier run in this folder
             if earlier.is_symlink():
@@ -195,10 +195,22 @@ class Pipeline:
         link.symlink_to(element.folder)
 
 
-def _counts(num_elements: int, num_missing: int, compute: BaseCompute | None) -> str:
+def _counts(num_elements: int, num_missing: int, compute: BaseCompute | None, forced: bool) -> str:
     if not num_missing:
         return "recorded" if num_elements == 1 else f"all {num_elements} recorded"
+    why = "forced" if forced else f"{num_elements - num_missing} recorded"
     if num_elements == 1:
-        return f"running ({compute})"
-    recorded = num_elements - num_missing
-    return f"{num_elements} elements, {recorded} recorded, running {num_missing} ({compute})"
+        return f"running ({'forced, ' if forced else ''}{compute})"
+    return f"{num_elements} elements, {why}, running {num_missing} ({compute})"
+
+
+def _named(element: Element) -> str:
+    return f"{element.label} ({element.title})" if element.title else element.label
+
+
+def _log_figures(element: Element, outputs: Mapping[str, Any]) -> None:
+    """What an element found, where that is numbers."""
+    figures = [f"{key} {value:.4g}" for key, value in outputs.items() if isinstance(value, (int, float))]
+    if figures:
+        more = f", … ({len(figures)} in all)" if len(figures) > _MOST_FIGURES else ""
+        log.info("  %s: %s%s", _named(element), ", ".join(figures[:_MOST_FIGURES]), more)

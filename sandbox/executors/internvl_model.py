@@ -12,6 +12,7 @@ from sandbox.executors.internvl_data import PROMPT, read_annotations, write_conv
 from sandbox.executors.worker import run_worker
 from sandbox.job import Outputs
 
+_SNAPSHOT = "snapshot.txt"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
@@ -44,29 +45,37 @@ def check_checkpoint(name_or_path: Path | str) -> None:
 
 
 class InternVLPretrained(BaseModelExecutor):
-    """Hand on a checkpoint that exists.
+    """Hand on a checkpoint that exists: a local folder, or one that is fetched from the hub once.
 
     Args:
         name_or_path: Hub id such as ``OpenGVLab/InternVL3-1B-hf``, or a local folder.
 
     Raises:
         ValueError: A local folder is not there, or is no InternVL checkpoint.
+        ProcessError: The hub has no such model, or cannot be reached.
     """
 
     OUTPUTS: ClassVar[tuple[str, ...]] = ("checkpoint_path",)
+    VERSION: ClassVar[int] = 2
 
     def __init__(self, name_or_path: Path | str) -> None:
         check_checkpoint(name_or_path)
         self.name_or_path = name_or_path
 
     async def _run(self, data: Any, *, output_dir: Path, log_path: Path) -> None:
-        with log_path.open("a", encoding="utf-8") as log:
-            log.write(f"checkpoint {self.name_or_path}\n")
+        if Path(self.name_or_path).exists():
+            return
+        request = {"repo_id": str(self.name_or_path), "snapshot_path": output_dir / _SNAPSHOT}
+        await run_worker("hub_snapshot", request, output_dir=output_dir, log_path=log_path)
 
     def outputs(self, output_dir: Path) -> Outputs:
-        """The folder's absolute path, or the hub id as it was given."""
-        folder = Path(self.name_or_path)
-        return {"checkpoint_path": folder.absolute() if folder.exists() else str(self.name_or_path)}
+        """``checkpoint_path``: the folder."""
+        snapshot_path = output_dir / _SNAPSHOT
+        folder = Path(
+            snapshot_path.read_text(encoding="utf-8") if snapshot_path.exists() else self.name_or_path
+        )
+        check_checkpoint(folder)
+        return {"checkpoint_path": folder.absolute()}
 
 
 class InternVLTiny(BaseModelExecutor):

@@ -14,6 +14,8 @@ from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.executors.internvl_data import read_annotations, read_pool, write_conversations
 from sandbox.executors.internvl_model import InternVLPretrained, InternVLTiny
 from sandbox.executors.internvl_training import InternVLTraining
+from sandbox.job import Outputs
+from sandbox.process import ProcessError
 
 WritePool = Callable[[list[dict[str, Any]]], Path]
 
@@ -168,12 +170,32 @@ def test_a_missing_checkpoint_folder_is_refused(tmp_path: Path) -> None:
         InternVLPretrained(str(tmp_path / "missing"))
 
 
-def test_a_hub_id_is_handed_on(tmp_path: Path) -> None:
+def test_a_hub_id_becomes_the_folder_that_it_was_fetched_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache" / "models--OpenGVLab--InternVL3-1B-hf"
+    snapshot = cache / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("abc")
+    (snapshot / "config.json").write_text('{"model_type": "internvl"}')
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     model = InternVLPretrained("OpenGVLab/InternVL3-1B-hf")
+    assert fetch(model, tmp_path) == {"checkpoint_path": snapshot}
 
-    outputs = model.run(output_dir=tmp_path, log_path=tmp_path / "log", watch=lambda metrics, step=None: None)
 
-    assert outputs == {"checkpoint_path": "OpenGVLab/InternVL3-1B-hf"}
+def test_a_hub_id_that_cannot_be_fetched_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ProcessError, match="OpenGVLab/nothing is no local folder, is not in Hugging Face"):
+        fetch(InternVLPretrained("OpenGVLab/nothing"), tmp_path)
+
+
+def fetch(model: InternVLPretrained, output_dir: Path) -> Outputs:
+    return model.run(
+        output_dir=output_dir, log_path=output_dir / "log", watch=lambda metrics, step=None: None
+    )
 
 
 def test_a_local_checkpoint_is_handed_on_as_a_path(tmp_path: Path) -> None:
