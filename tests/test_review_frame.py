@@ -354,16 +354,17 @@ def _run_until_operation(project: Project, number: int) -> None:
         os._exit(0)
 
 
-def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path) -> None:
+@pytest.mark.parametrize("delay_s", [0.05, 0.1, 0.15])
+def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path, delay_s: float) -> None:
     """In a program of its own, as the launcher's signal and a pool's start cannot be timed from inside."""
     (tmp_path / "items.py").write_text("import time\ndef item(x):\n    time.sleep(60)\n")
     (tmp_path / "launch.py").write_text(
-        "import _thread, items\n"
+        "import items, os, signal, threading\n"
         "from sandbox.compute.local import Local\n"
         "if __name__ == '__main__':\n"
         "    compute = Local(num_workers=1)\n"
         "    try:\n"
-        "        _thread.start_new_thread(_thread.interrupt_main, ())\n"
+        f"        threading.Timer({delay_s}, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "        list(compute.map(items.item, [1]))\n"
         "    except KeyboardInterrupt:\n"
         "        compute.close()\n"
