@@ -1,4 +1,4 @@
-"""What a review of the frame found, each with the test that would have caught it."""
+"""Hard cases of the frame: kills, full disks, odd names, programs and components that behave badly."""
 
 from __future__ import annotations
 
