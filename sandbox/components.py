@@ -62,9 +62,9 @@ def _locate(target: str) -> type:
     module_name, _, name = target.rpartition(".")
     try:
         module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # a user's module may do anything while it is imported
-        said = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
-        raise TargetError(f"_target_ {target}: cannot import {module_name}: {said}") from error
+    except (Exception, SystemExit) as error:  # whatever goes wrong in a user's module
+        reason = f"{type(error).__name__}: {error}"
+        raise TargetError(f"_target_ {target}: cannot import {module_name}: {reason}") from error
     found = getattr(module, name, None)
     if not inspect.isclass(found) or found.__module__ != module_name:
         classes = [k for k, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module_name]

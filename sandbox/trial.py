@@ -20,6 +20,8 @@ def trial_problems(spec: JobSpec, where: str, allowed: Sequence[str]) -> Iterato
     later = [leaf for leaf in (*spec.map, spec.seed_argument) if leaf]
     for place, node in nodes(spec.config, where):
         here = place.removeprefix(where).lstrip(".")
+        if any(f"{here}.".startswith(f"{leaf}.") for leaf in spec.map):
+            continue  # replaced
         waits = not here or any(f"{leaf}.".startswith(f"{here}.") for leaf in later)
         complete = not waits and not any(references(dict(node)))
         yield from components.construction_problems(node, place, allowed, complete)

@@ -74,11 +74,13 @@ class Local(BaseCompute):
             self._threads.shutdown(wait=False, cancel_futures=True)
         for slot in self._all:
             slot.interrupt()
-        for _ in range(self.num_workers):
-            try:
-                self._slots.get(timeout=_END_S).close()
-            except queue.Empty:  # its thread is still waiting for a process that is being ended
-                return
+        closed = []
+        with contextlib.suppress(queue.Empty):  # a thread is still waiting for a process that is being ended
+            for _ in range(self.num_workers):
+                closed.append(self._slots.get(timeout=_END_S))
+                closed[-1].close()
+        for slot in closed:  # a thread may be waiting for one, to find that nothing begins any more
+            self._slots.put(slot)
 
     def __str__(self) -> str:
         return f"local, {self.num_workers} at a time"
@@ -105,6 +107,7 @@ class _Slot:
         self._interrupted = False
 
     def run(self, function: Callable[[T], None], item: T) -> None:
+        self._go_on(item)
         if self._pool is None:
             level = logging.getLogger().level
             self._pool = ProcessPoolExecutor(
@@ -112,8 +115,7 @@ class _Slot:
             )
         try:
             self._pid = self._pool.submit(os.getpid).result()
-            if self._interrupted:  # while the process started
-                raise RuntimeError(f"{getattr(item, 'label', item)}: was interrupted before it began")
+            self._go_on(item)  # the process took its time to start
             self._pool.submit(_do, function, item).result()
         except BrokenProcessPool as error:
             self._pool = None
@@ -124,6 +126,10 @@ class _Slot:
             raise RuntimeError(f"{getattr(item, 'label', item)}: its process was told to end") from error
         finally:
             self._pid = 0
+
+    def _go_on(self, item: object) -> None:
+        if self._interrupted:
+            raise RuntimeError(f"{getattr(item, 'label', item)}: was interrupted before it began")
 
     def interrupt(self) -> None:
         """Let the item that is running, if there is one, end its programs and fail; begin no other."""

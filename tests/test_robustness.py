@@ -1,4 +1,4 @@
-"""What a review of the frame found, each with the test that would have caught it."""
+"""Hard cases of the frame: kills, full disks, odd names, programs and components that behave badly."""
 
 from __future__ import annotations
 
@@ -354,16 +354,17 @@ def _run_until_operation(project: Project, number: int) -> None:
         os._exit(0)
 
 
-def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path) -> None:
+@pytest.mark.parametrize("delay_s", [0.05, 0.1, 0.15])
+def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path, delay_s: float) -> None:
     """In a program of its own, as the launcher's signal and a pool's start cannot be timed from inside."""
     (tmp_path / "items.py").write_text("import time\ndef item(x):\n    time.sleep(60)\n")
     (tmp_path / "launch.py").write_text(
-        "import _thread, items\n"
+        "import items, os, signal, threading\n"
         "from sandbox.compute.local import Local\n"
         "if __name__ == '__main__':\n"
         "    compute = Local(num_workers=1)\n"
         "    try:\n"
-        "        _thread.start_new_thread(_thread.interrupt_main, ())\n"
+        f"        threading.Timer({delay_s}, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
         "        list(compute.map(items.item, [1]))\n"
         "    except KeyboardInterrupt:\n"
         "        compute.close()\n"
@@ -416,3 +417,48 @@ def test_a_file_name_may_hold_any_byte(project: Project) -> None:
     project.run("toy")
     project.run("toy")
     assert len(project.ran()) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["def broken(:", "raise KeyError('no')", "import nothing_of_that_name"], ids=str
+)
+def test_a_module_that_cannot_be_imported_is_a_problem(project: Project, text: str) -> None:
+    (project.root / "mine.py").write_text(text)
+    project.write(
+        "toy", experiment({"x": ("general_data_executor", {"executor": {"_target_": "mine.Mine"}})})
+    )
+    paths = os.pathsep.join([project.variables["PYTHONPATH"], str(project.root)])
+    outcome = project.main("toy", SANDBOX_ALLOW_TARGETS="mine.*", PYTHONPATH=paths)
+    assert outcome.code == 2 and "cannot import mine" in outcome.err and "Traceback" not in outcome.err
+
+
+def test_a_full_disk_fails_the_job_and_leaves_no_record(project: Project) -> None:
+    project.write("toy", experiment({"x": bad_job("Big")}))
+    code = (
+        "import resource, runpy, signal, sys\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "sys.argv = ['sandbox', '+experiment=toy', 'watcher.mode=disabled']\n"
+        "runpy.run_module('sandbox', run_name='__main__')"
+    )
+    variables = {**os.environ, **project.variables}
+    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
+    assert done.returncode == 1 and "File too large" in done.stderr and "Traceback" not in done.stderr
+    assert project.records("x") == []
+    assert project.main("toy").code == 0
+
+
+def test_a_folder_of_outputs_may_have_any_name(project: Project) -> None:
+    jobs = {"x": data_job("Rows", word="ünï 'x' $y"), "r": data_job("Value", value="${output:x.path}")}
+    project.write("a", experiment(jobs))
+    assert project.main("a", "outputs_dir='my outputs, = [x] ü'").code == 0
+    assert [*project.root.glob("my outputs*/store/r/*/record.json")]
+
+
+@pytest.mark.slow
+def test_a_sweep_through_submitit_runs_each_trial(project: Project) -> None:
+    jobs = {"a": data_job("Add"), "b": data_job("Add", start="${output:a.value}")}
+    project.write("toy", experiment(jobs))
+    outcome = project.main("toy", "--multirun", "+jobs.a.executor.by=1,2", "hydra/launcher=submitit_local")
+    assert outcome.code == 0, outcome.text
+    assert len(project.records("b")) == 2
