@@ -27,7 +27,6 @@ def main() -> int:
 def _main() -> int:
     """Hydra itself returns 1 for everything."""
     from sandbox import app
-    from sandbox.context import register_resolvers
 
     if len(sys.argv) == 1:
         app.list_experiments()
@@ -39,7 +38,6 @@ def _main() -> int:
     from sandbox.job import JobFailed
     from sandbox.plan import PlanError
 
-    register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us
     try:
         app.main()

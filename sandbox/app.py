@@ -18,7 +18,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sandbox import components
-from sandbox.context import Context
+from sandbox.context import Context, register_resolvers
 from sandbox.frame import texts
 from sandbox.job import JobFailed, numbers
 from sandbox.plan import Plan, PlanError, plan
@@ -27,6 +27,7 @@ from sandbox.spec import resolved
 log = logging.getLogger(__name__)
 
 CONF = Path(__file__).parents[1] / "conf"
+register_resolvers()  # here, because a launcher may import this module in a process of its own
 ALLOWED = components.allowed_targets()
 """Read before any config is: ``hydra.job.env_set`` of an experiment comes later and changes nothing."""
 _BEGAN = datetime.now()

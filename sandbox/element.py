@@ -150,7 +150,8 @@ def execute(element: Element) -> None:
             prefix = (
                 "" if isinstance(error, (ValueError, RuntimeError, OSError)) else f"{type(error).__name__}: "
             )
-            raise ElementFailed(f"{element.label}: {prefix}{lines}\nlog: {attempt.log_path}") from error
+            where = "" if str(attempt.log_path) in lines else f"\nlog: {attempt.log_path}"
+            raise ElementFailed(f"{element.label}: {prefix}{lines}{where}") from error
         except BaseException as error:
             attempt.fail(error, started)
             raise
