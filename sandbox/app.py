@@ -7,7 +7,6 @@ import shutil
 import signal
 import threading
 from collections.abc import Mapping
-from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -18,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from sandbox import components
-from sandbox.context import Context, register_resolvers
+from sandbox.context import BEGAN, Context, register_resolvers
 from sandbox.frame import texts
 from sandbox.job import JobFailed, numbers
 from sandbox.plan import Plan, PlanError, plan
@@ -30,8 +29,6 @@ CONF = Path(__file__).parents[1] / "conf"
 register_resolvers()  # here, because a launcher may import this module in a process of its own
 ALLOWED = components.allowed_targets()
 """Read before any config is: ``hydra.job.env_set`` of an experiment comes later and changes nothing."""
-_BEGAN = datetime.now()
-_FOLDER_TIME = "%Y-%m-%d_%H-%M-%S-%f"  # as in conf/config.yaml
 CONFIG_PATH = str(CONF) if (CONF / "config.yaml").is_file() else "pkg://sandbox.conf"
 
 
@@ -179,16 +176,8 @@ STARTED: list[Path] = []
 
 
 def _remove_unused(run_dir: Path) -> None:
-    """Remove the folder of a run that did nothing: what Hydra wrote, and the folder if that was all.
-
-    Only a folder that is named after a time since this process began is surely this run's own.
-    """
-    try:
-        is_ours = datetime.strptime(run_dir.name, _FOLDER_TIME) >= _BEGAN
-    except ValueError:
-        return
-    names = {path.name for path in run_dir.iterdir()} if is_ours else {""}
-    if names <= {".hydra", "sandbox.log"}:
+    """Remove the folder of a run that did nothing: what Hydra wrote, if that is all and the folder ours."""
+    if run_dir.name == BEGAN and {path.name for path in run_dir.iterdir()} <= {".hydra", "sandbox.log"}:
         shutil.rmtree(run_dir, ignore_errors=True)
 
 

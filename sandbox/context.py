@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -15,6 +16,9 @@ _REFERENCE = re.compile(r"\$\{(output|previous):([^,}\s]+)(?:,(.*))?\}", re.DOTA
 _INSIDE = re.compile(r"\$\{output:([^,}\s]+)\}")
 _ANY = re.compile(r"\$\{(output|previous):")
 _MISSING: Any = object()
+
+BEGAN = f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+"""When this process began, as its runs' folders are named: one time, however often Hydra asks."""
 
 
 class OutputNotFound(LookupError):
@@ -42,7 +46,8 @@ def register_resolvers() -> None:
     """Let OmegaConf pass references on as text, and check names; call once, before anything is composed."""
     OmegaConf.register_resolver("output", _output_as_text, replace=True)
     OmegaConf.register_resolver("previous", _previous_as_text, replace=True)
-    OmegaConf.register_resolver("folder_name", _folder_name, replace=True)
+    # cached, as Hydra's own time is: a launcher's other processes then name the folder as we do
+    OmegaConf.register_resolver("run_folder", _run_folder, replace=True, use_cache=True)
 
 
 def _output_as_text(name: str = "", *more: Any) -> str:
@@ -58,14 +63,14 @@ def _previous_as_text(name: str = "", initial: Any = None, *more: Any) -> str:
     return f"${{previous:{name},{json.dumps(plain)}}}"
 
 
-def _folder_name(name: Any) -> str:
-    """An experiment's name, where it becomes part of a path that must not lead elsewhere."""
+def _run_folder(name: Any) -> str:
+    """``<experiment>/<time>``; the experiment's name becomes part of a path that must not lead elsewhere."""
     parts = str(name).split("/")
     if not all(re.fullmatch(r"[\w.-]+", part) and part.strip(".") for part in parts):
         raise ValueError(
             f"experiment_name: given {name!r}, expected letters, digits, . _ - and / between names"
         )
-    return str(name)
+    return f"{name}/{BEGAN}"
 
 
 def parse(text: str) -> Reference | None:
