@@ -44,6 +44,7 @@ class ContentHashes:
         self._inside = (f"{self._store_dir}{os.sep}", f"{self._store_dir.resolve()}{os.sep}")
         self._memory_path = self._store_dir / "hashes.jsonl"
         self._memory: dict[tuple[str, int, int, int], str] = {}
+        self._folders: dict[str, str] = {}
         self._whole: dict[tuple[str, int, int, int], str] = {}
         self._media: dict[str, str] = {}
         self._lock = threading.Lock()
@@ -61,45 +62,48 @@ class ContentHashes:
         Raises:
             FileNotFoundError: There is nothing at ``path``.
         """
-        path = path.absolute()
-        if path.is_dir():
-            lines = [f"{name.relative_to(path)}\n{self.of(name)}" for name in sorted(_files(path))]
-            return digest("\n".join(lines))
-        if path.suffix == ".jsonl":
-            return self._of_samples(path)
-        return self._of_file(path)
+        name = str(path.absolute())
+        if not path.is_dir():
+            return self._of_one(name)
+        if name not in self._folders:
+            files = sorted(_files(name))
+            lines = [f"{file[len(name) + 1 :]}\n{self._of_one(file)}" for file in files]
+            self._folders[name] = digest("\n".join(lines))
+        return self._folders[name]
 
     def look_again(self) -> None:
-        """A job has run: media that this run has looked at may be others now."""
+        """A job has run: folders and media that this run has looked at may be others now."""
+        self._folders.clear()
         self._whole.clear()
         self._media.clear()
 
-    def _of_file(self, path: Path) -> str:
-        key = _identity(path)
+    def _of_one(self, name: str) -> str:
+        return self._of_samples(name) if name.endswith(".jsonl") else self._of_file(name)
+
+    def _of_file(self, name: str) -> str:
+        key = _identity(name)
         if key not in self._memory:
-            with path.open("rb") as file:
+            with Path(name).open("rb") as file:
                 self._memory[key] = hashlib.file_digest(file, "sha256").hexdigest()
             self._remember(key)
         return self._memory[key]
 
-    def _of_samples(self, path: Path) -> str:
-        key = _identity(path)
+    def _of_samples(self, name: str) -> str:
+        key = _identity(name)
         if key not in self._whole:
-            media = sorted(_media(path))
-            parts = [self._of_file(path), *map(self._of_media, media)]
+            media = sorted(_media(name))
+            parts = [self._of_file(name), *map(self._of_media, media)]
             self._whole[key] = digest("\n".join(parts)) if media else parts[0]
         return self._whole[key]
 
     def _of_media(self, name: str) -> str:
         """Looked at once between two jobs: pools share their media."""
         if name not in self._media:
-            path = Path(name)
-            if not path.exists():
+            try:
+                inside = name.startswith(self._inside)
+                self._media[name] = self._of_file(name) if inside else " ".join(map(str, _identity(name)[:3]))
+            except (FileNotFoundError, NotADirectoryError):
                 self._media[name] = f"{name} missing"
-            elif name.startswith(self._inside):
-                self._media[name] = self._of_file(path)
-            else:
-                self._media[name] = " ".join(map(str, _identity(path)[:3]))
         return self._media[name]
 
     def _remember(self, key: tuple[str, int, int, int]) -> None:
@@ -109,32 +113,36 @@ class ContentHashes:
             file.write(line.encode())
 
 
-def _identity(path: Path) -> tuple[str, int, int, int]:
-    stat = path.stat()
-    return str(path), stat.st_size, stat.st_mtime_ns, stat.st_ino
+# Strings, not Path: a folder of pictures holds thousands of names, and every run looks at all of them.
 
 
-def _files(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
+def _identity(name: str) -> tuple[str, int, int, int]:
+    stat = os.stat(name)  # noqa: PTH116
+    return name, stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _files(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     """Files at any depth, those behind links to folders too; links that lead nowhere or back up are not."""
-    real = folder.resolve()
+    real = os.path.realpath(folder)
     for entry in os.scandir(folder) if real not in above else ():
         if entry.is_dir():
-            yield from _files(Path(entry.path), (*above, real))
+            yield from _files(entry.path, (*above, real))
         elif entry.is_file():
-            yield Path(entry.path)
+            yield entry.path
 
 
-def _media(path: Path) -> set[str]:
+def _media(name: str) -> set[str]:
     """Paths of the media that a JSON Lines file names; samples that share them are read once."""
     lists: set[bytes] = set()
-    with path.open("rb") as file:
+    with Path(name).open("rb") as file:
         for line in file:
             lists.update(_MEDIA_LIST.findall(line))
+    parent = f"{Path(name).parent}/"
     found: set[str] = set()
     for text in lists:
         try:
-            names = json.loads(text)
+            media = json.loads(text)
         except ValueError:  # a bracket in a file name, or a broken line, which whoever reads it reports
-            names = [text.decode(errors="replace")]
-        found.update(str(path.parent / name) for name in names if isinstance(name, str))
+            media = [text.decode(errors="replace")]
+        found.update(m if m.startswith("/") else parent + m for m in media if isinstance(m, str))
     return found
