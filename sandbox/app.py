@@ -93,17 +93,15 @@ def _check_store(root: Path, to_write: bool) -> None:
 
 
 def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
-    better_low = {spec.name: spec.lower_is_better for spec in checked.jobs}
     for iteration in range(1, max_iterations + 1):
         if max_iterations > 1:
             log.info("iteration %d of at most %d", iteration, max_iterations)
         pipeline.run(iteration)
-        met = [
-            target.met(pipeline.context, better_low[target.scalar.reference.job])
-            for target in checked.targets
-        ]
-        for target, done in zip(checked.targets, met, strict=True):
-            value = target.scalar.value(pipeline.context, better_low[target.scalar.reference.job])
+        met = []
+        for target in checked.targets:
+            lower = checked.lower_is_better(target.scalar)
+            value, done = target.scalar.value(pipeline.context, lower), target.met(pipeline.context, lower)
+            met.append(done)
             log.info(
                 "target %s %s %g: %s (%.4g)",
                 target.scalar.text,
@@ -118,8 +116,7 @@ def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
 
 
 def _objective(checked: Plan, context: Context) -> list[float]:
-    better_low = {spec.name: spec.lower_is_better for spec in checked.jobs}
-    return [scalar.value(context, better_low[scalar.reference.job]) for scalar in checked.objective]
+    return [scalar.value(context, checked.lower_is_better(scalar)) for scalar in checked.objective]
 
 
 def _summarise(run_dir: Path, checked: Plan, context: Context, objective: list[float]) -> None:

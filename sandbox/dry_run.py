@@ -33,9 +33,12 @@ def show(checked: Plan, store: JobStore, allowed: tuple[str, ...], force: Sequen
             waiting.add(spec.name)
             continue
         elements = expand(spec, context, store, allowed)
-        records = [record for element in elements if (record := element.record(store))]
+        records = []
         for element in elements:
-            _print(spec, element.label, "forced" if spec.name in force else _reason(element, store))
+            record = element.record(store)
+            reason = "recorded" if record else _reason(element, store)
+            _print(spec, element.label, "forced" if spec.name in force else reason)
+            records += [record] if record else []
         if len(records) < len(elements) or spec.name in force:
             waiting.add(spec.name)
             continue
@@ -49,8 +52,7 @@ def _print(spec: JobSpec, label: str, reason: str) -> None:
 
 
 def _reason(element: Element, store: JobStore) -> str:
-    if element.record(store):
-        return "recorded"
+    """Why an element that is not recorded would run."""
     if (element.folder / "attempts").exists():
         return "failed or was cut short before"
     others = store.others(element.job)

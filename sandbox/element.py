@@ -248,13 +248,9 @@ def metrics_event(line: bytes) -> Mapping[str, Any] | None:
 
 def _resumable(element: Element) -> bool:
     return any(
-        _class_attribute(node, element.allowed, "RESUMABLE", False)
+        getattr(components.locate(node["_target_"], element.allowed), "RESUMABLE", False)
         for _, node in components.nodes(element.config, "")
     )
-
-
-def _class_attribute(node: Mapping[str, Any], allowed: Sequence[str], name: str, default: Any) -> Any:
-    return getattr(components.locate(node["_target_"], allowed), name, default)
 
 
 def source_hashes(config: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, str]:

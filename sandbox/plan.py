@@ -52,6 +52,10 @@ class Plan:
     targets: tuple[Target, ...]
     any_target: bool
 
+    def lower_is_better(self, scalar: Scalar) -> tuple[str, ...]:
+        """Outputs of the job that ``scalar`` reads of which the smallest is the best."""
+        return next(spec.lower_is_better for spec in self.jobs if spec.name == scalar.reference.job)
+
 
 def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     """Order the jobs of all pipelines and check them together.
