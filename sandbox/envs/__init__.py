@@ -1,0 +1,1 @@
+"""Environments: directories with a `bin/` and variables, in which programs run."""
