@@ -53,7 +53,7 @@ def _print(spec: JobSpec, label: str, reason: str) -> None:
 
 def _reason(element: Element, store: JobStore) -> str:
     """Why an element that is not recorded would run."""
-    if (element.folder / "attempts").exists():
+    if (element.folder / "attempts").exists() and not (element.folder / "record.json").exists():
         return "failed or was cut short before"
     others = store.others(element.job)
     if not others:

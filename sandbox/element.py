@@ -8,6 +8,7 @@ import logging
 import os
 import platform
 import re
+import shutil
 import sys
 import time
 import traceback
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import components
+from sandbox.claims import Claim, ClaimLost, work_dirs
 from sandbox.hashing import ContentHashes, canonical, digest
 from sandbox.job import JobScope, Outputs, numbers
 from sandbox.store import JobRecord, JobStore, write_durably
@@ -135,15 +137,15 @@ def execute(element: Element) -> None:
         ElementFailed: The job failed; the attempt is recorded, and nothing counts as complete.
     """
     store = JobStore(element.store_dir)
-    with store.claim(element.job, element.fingerprint) as folder:
-        if element.record(store):
+    with store.claim(element.job, element.fingerprint, lambda: element.record(store) is not None) as claim:
+        if claim is None:
             return
-        attempt = _Attempt(element, folder)
+        attempt = _Attempt(element, claim)
         started = time.time()
         try:
             outputs = attempt.run()
             store.hashes.look_again()
-            store.commit(_record(element, store, outputs, attempt.metrics(), started))
+            store.commit(_record(element, store, outputs, attempt.metrics(), started), claim)
         except (Exception, SystemExit) as error:  # some libraries end the process, even with status 0
             attempt.fail(error, started)
             lines = str(error).strip() or type(error).__name__
@@ -160,14 +162,15 @@ def execute(element: Element) -> None:
 class _Attempt:
     """One attempt at an element job, in its folder."""
 
-    def __init__(self, element: Element, folder: Path) -> None:
+    def __init__(self, element: Element, claim: Claim) -> None:
         self.element = element
-        self.folder = folder
-        self.output_dir = folder / "out"
-        number = 1 + len([*(folder / "logs").glob("*.log")])
-        self.log_path = folder / "logs" / f"{number}.log"
-        self.aside = folder / "attempts" / f"{number - 1}"
-        self.metrics_path = folder / "metrics.jsonl"
+        self.claim = claim
+        self.folder = claim.folder
+        *self.earlier_dirs, self.work_dir = work_dirs(claim.folder)
+        self.output_dir = self.work_dir / "out"
+        self.metrics_path = self.work_dir / "metrics.jsonl"
+        self.log_path = self.folder / "logs" / f"{claim.number}.log"
+        self.aside = claim.attempt_dir.with_name(f"{claim.number - 1}")
 
     def run(self) -> Outputs:
         """Build the hook and run it."""
@@ -202,14 +205,17 @@ class _Attempt:
             "ended": time.time(),
             "log": str(self.log_path),
         }
-        if (self.aside / "record.json").exists():
-            self.output_dir.rename(self.aside / "failed")
-            for name in ("out", "metrics.jsonl", "record.json"):
-                if (self.aside / name).exists():
-                    (self.aside / name).replace(self.folder / name)
+        path, text = self.claim.attempt_dir / "failure.json", json.dumps(failure, indent=1)
         with contextlib.suppress(OSError):  # a full disk, say, which must not hide the error itself
-            path = self.folder / "attempts" / f"{self.log_path.stem}.json"
-            write_durably(path, json.dumps(failure, indent=1))
+            if self.claim.is_held and (self.aside / "record.json").exists():
+                self.output_dir.rename(self.aside / "failed")
+                for root, name in self._standing():
+                    if (self.aside / name).exists():
+                        (self.aside / name).replace(root / name)
+            try:
+                self.claim.end_as(path, text)
+            except ClaimLost:
+                write_durably(path, text)
 
     def _prepare(self) -> None:
         """The log, and an empty folder, or for a resumable component what its last attempt left.
@@ -220,10 +226,12 @@ class _Attempt:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self.log_path.touch()
         if (self.folder / "record.json").exists() or not _resumable(self.element):
-            for name in ("metrics.jsonl", "out", "record.json"):
-                if (self.folder / name).exists():
+            for root, name in self._standing():
+                if (root / name).exists():
                     self.aside.mkdir(parents=True, exist_ok=True)
-                    (self.folder / name).replace(self.aside / name)
+                    (root / name).replace(self.aside / name)
+        elif not self.output_dir.exists():
+            self._adopt()
         self.output_dir.mkdir(parents=True, exist_ok=True)
         import yaml
 
@@ -231,6 +239,21 @@ class _Attempt:
             self.folder / "config.yaml",
             yaml.safe_dump(dict(self.element.config), sort_keys=False, allow_unicode=True),
         )
+
+    def _standing(self) -> list[tuple[Path, str]]:
+        """What an attempt makes, by folder and name, the record last."""
+        return [(self.work_dir, "metrics.jsonl"), (self.work_dir, "out"), (self.folder, "record.json")]
+
+    def _adopt(self) -> None:
+        """Copy what the lost attempt had done; its programs may still be writing where it is."""
+        left = next((path for path in reversed(self.earlier_dirs) if (path / "out").exists()), None)
+        if left is None:
+            return
+        copy = self.work_dir / f"copy_{self.claim.number}"
+        shutil.copytree(left / "out", copy, symlinks=True)
+        if (left / "metrics.jsonl").exists():
+            shutil.copyfile(left / "metrics.jsonl", self.metrics_path)
+        copy.rename(self.output_dir)
 
     def _watch(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         with self.metrics_path.open("a", encoding="utf-8") as file:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sandbox.claims import work_dirs
 from sandbox.element import Element, metrics_event
 from sandbox.hashing import canonical
 from sandbox.store import JobRecord
@@ -36,7 +37,7 @@ class Follower:
 
     def __enter__(self) -> None:
         for index, element in enumerate(self._elements):
-            path = element.folder / "metrics.jsonl"
+            path = _metrics_path(element)
             if path.exists():  # what an earlier attempt wrote comes with the record
                 self._offsets[index] = path.stat().st_size
         self._thread.start()
@@ -58,7 +59,7 @@ class Follower:
             with self._lock:
                 for index, element in enumerate(self._elements):
                     if index not in self._finished:
-                        self._read(index, element.folder / "metrics.jsonl")
+                        self._read(index, _metrics_path(element))
 
     def _read(self, index: int, path: Path) -> None:
         if not path.exists():
@@ -88,3 +89,7 @@ class Follower:
             self._told = time.monotonic()
             figures = ", ".join(f"{key} {value:.4g}" for key, value in list(event["metrics"].items())[:3])
             log.info("  %s step %s: %s", self._elements[index].label, event["step"], figures)
+
+
+def _metrics_path(element: Element) -> Path:
+    return work_dirs(element.folder)[-1] / "metrics.jsonl"

@@ -1,21 +1,21 @@
 """The job store: one folder an element job, complete when its record is there.
 
-<store>/<job>/<fingerprint>/record.json  config.yaml  metrics.jsonl  claim  out/  logs/  attempts/
+<store>/<job>/<fingerprint>/record.json  config.yaml  metrics.jsonl  out/  logs/  attempts/
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
-import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sandbox.claims import Claim, sync_directory, take
 from sandbox.hashing import ContentHashes
 
 log = logging.getLogger(__name__)
@@ -79,35 +79,30 @@ class JobStore:
         folders = sorted((self.root / job).glob("*/record.json"), key=lambda path: -path.stat().st_mtime)
         return [record for path in folders if (record := self._read(path.parent))]
 
-    def commit(self, record: JobRecord) -> None:
-        """Write the record, durably and all at once."""
+    def commit(self, record: JobRecord, claim: Claim) -> None:
+        """Write the record, durably and all at once; its claim ends with that.
+
+        Raises:
+            ClaimLost: Somebody has taken the job over.
+        """
         folder = self.folder(record.job, record.fingerprint)
         data = asdict(record)
         data["outputs"] = _mark_paths(record.outputs, set(record.hashes), folder)
         data["hashes"] = {_relative(path, folder): value for path, value in record.hashes.items()}
-        write_durably(folder / "record.json", json.dumps(data, indent=1))
+        claim.end_as(folder / "record.json", json.dumps(data, indent=1))
 
     @contextmanager
-    def claim(self, job: str, fingerprint: str) -> Iterator[Path]:
+    def claim(self, job: str, fingerprint: str, is_done: Callable[[], bool]) -> Iterator[Claim | None]:
         """Hold an element job, so that nobody else does it at the same time; waits for who holds it.
 
-        The claim is a lock of the kernel on ``claim``: it goes with its owner, however that ends.
-        Programs that the owner starts inherit it, so that one which outlives a killed owner still
-        holds the job; an owner that comes to its end releases it for all. Holds between processes of
-        one host.
+        Gives ``None`` where ``is_done`` says, before or after the wait, that there is nothing to do.
         """
-        folder = self.folder(job, fingerprint)
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / "claim", os.O_RDWR | os.O_CREAT, 0o644)
+        claim = take(self.folder(job, fingerprint), job, is_done)
         try:
-            _lock(handle, job)
-            os.ftruncate(handle, 0)
-            os.write(handle, f"{os.getpid()}\n".encode())
-            os.set_inheritable(handle, True)
-            yield folder
+            yield claim
         finally:
-            fcntl.flock(handle, fcntl.LOCK_UN)  # also for what a program left behind and still inherits it
-            os.close(handle)
+            if claim:
+                claim.release()
 
     def _read(self, folder: Path) -> JobRecord | None:
         path = folder / "record.json"
@@ -126,31 +121,13 @@ class JobStore:
 def write_durably(path: Path, text: str) -> None:
     """Write a file so that it is there whole or not at all, also after a crash of the machine."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     with temporary.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _lock(handle: int, job: str) -> None:
-    told = False
-    while True:
-        try:
-            return fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if not told:
-                owner = os.pread(handle, 32, 0).decode().strip() or "?"
-                who = owner if Path("/proc", owner).exists() else f"{owner}, or what it left behind,"
-                log.info("%s: process %s is doing this job; waiting to reuse its result", job, who)
-                told = True
-            time.sleep(0.2)
+    sync_directory(path.parent)
 
 
 def _relative(path: str, folder: Path) -> str:

@@ -99,7 +99,8 @@ def test_the_frame_imports_no_concrete_component(path: Path) -> None:
         ("hashing", {*FRAME} - {"hashing"}),
         ("components", {*FRAME} - {"components"}),
         ("context", {*FRAME} - {"context"}),
-        ("store", {*FRAME} - {"store", "hashing"}),
+        ("claims", {*FRAME} - {"claims"}),
+        ("store", {*FRAME} - {"store", "hashing", "claims"}),
         (
             "element",
             {"app", "__main__", "plan", "spec", "pipeline", "expansion", "dry_run", "follower", "targets"},

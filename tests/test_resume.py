@@ -137,7 +137,7 @@ def test_two_drivers_wait_for_one_another(project: Project) -> None:
     until(lambda: len(project.runs("toy")) == 2, "the second run did not start")
     log = project.runs("toy")[1] / "sandbox.log"
     until(
-        lambda: log.exists() and f"process {first.pid} is doing this job" in log.read_text(),
+        lambda: log.exists() and f"process {first.pid} on " in log.read_text(),
         "it did not wait",
     )
     project.let_go("second")

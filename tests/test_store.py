@@ -240,7 +240,7 @@ def test_what_broke_half_way_is_not_complete_and_starts_afresh(project: Project)
         project.run("toy")
     assert project.ran() == ["unstable"] and project.records("make") == []
     (folder,) = (project.root / "outputs/store/make").iterdir()
-    (attempt,) = folder.glob("attempts/*.json")
+    (attempt,) = folder.glob("attempts/*/failure.json")
     failure = json.loads(attempt.read_text())
     assert "broke after writing" in failure["error"] and Path(failure["log"]).exists()
     (folder / "out" / "half.txt").write_text("half")

@@ -1,0 +1,286 @@
+"""Claims on jobs between processes and hosts: killed, suspended, late and competing owners."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from toy_project import Project, alive, data_job, experiment, finish, merge, until
+
+from sandbox import claims
+
+CLAIMANT = Path(__file__).with_name("claimant.py")
+STALE_S = 0.8
+PATIENT = "1000"
+"""A time after which a claim is stale that no test waits for."""
+
+
+class Claimants:
+    """Processes that want the job of one folder, each on a host of its own choice."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record = folder / "record.json"
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(
+        self, host: str, *options: str, stale_s: float | str = STALE_S, log: Path | None = None
+    ) -> subprocess.Popen[str]:
+        """Start one; its log goes to ``log``."""
+        variables = {
+            "SANDBOX_HOST": host,
+            "SANDBOX_CLAIM_STALE_S": str(stale_s),
+            "PYTHONPATH": str(CLAIMANT.parents[1]),
+        }
+        with (log or self.folder.with_name(f"{len(self.started)}.log")).open("w") as stderr:
+            self.started.append(
+                subprocess.Popen(
+                    [sys.executable, CLAIMANT, self.folder, *options],
+                    env={**os.environ, **variables},
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    text=True,
+                )
+            )
+        return self.started[-1]
+
+    def log(self, claimant: subprocess.Popen[str]) -> str:
+        return self.folder.with_name(f"{self.started.index(claimant)}.log").read_text()
+
+    def waits(self, claimant: subprocess.Popen[str]) -> None:
+        """Wait until it waits for somebody else."""
+        until(lambda: "waiting" in self.log(claimant), "it does not wait")
+
+
+@pytest.fixture
+def claimants(tmp_path: Path) -> Iterator[Claimants]:
+    made = Claimants(tmp_path / "job" / "folder")
+    made.folder.mkdir(parents=True)
+    yield made
+    for started in made.started:
+        if started.poll() is None:
+            started.kill()
+        started.communicate()
+
+
+def said(claimant: subprocess.Popen[str]) -> str:
+    """The next line of a claimant."""
+    assert claimant.stdout
+    return claimant.stdout.readline().strip()
+
+
+def go_on(claimant: subprocess.Popen[str]) -> str:
+    """Let a claimant commit; returns what came of it."""
+    assert claimant.stdin
+    claimant.stdin.write("\n")
+    claimant.stdin.flush()
+    return said(claimant)
+
+
+def test_of_many_on_several_hosts_one_does_the_job_and_the_others_find_it_done(claimants: Claimants) -> None:
+    many = [claimants.start(host, stale_s=PATIENT) for host in "aabbcc"]
+    until(lambda: any((claimants.folder / "attempts").glob("1/claim")), "nobody took it")
+    holder = int(claims._owner(claimants.folder / "attempts/1")["pid"])
+    (first,) = [one for one in many if one.pid == holder]
+    assert said(first) == "held 1" and go_on(first) == "committed"
+    assert [said(one) for one in many if one is not first] == ["done"] * 5
+    assert claimants.record.read_text() == "attempt 1"
+
+
+def test_an_owner_killed_on_this_host_is_noticed_at_once(claimants: Claimants) -> None:
+    first, second = claimants.start("a", stale_s=PATIENT), None
+    assert said(first) == "held 1"
+    second = claimants.start("a", stale_s=PATIENT)
+    claimants.waits(second)
+    first.kill()
+    assert said(second) == "held 2" and go_on(second) == "committed"
+    log = claimants.log(second)
+    assert f"process {first.pid} on a (since 20" in log and "ended without finishing this job" in log
+
+
+def test_a_program_that_a_killed_owner_left_behind_keeps_the_job_on_its_host(claimants: Claimants) -> None:
+    (claimants.folder.parent / "program.py").write_text("import time; time.sleep(60)")
+    code = (
+        "import pathlib, subprocess, sys; from sandbox.claims import take\n"
+        "claim = take(pathlib.Path(sys.argv[1]), 'job', lambda: False)\n"
+        "print(subprocess.Popen([sys.executable, sys.argv[2]], close_fds=False).pid, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    variables = {**os.environ, "SANDBOX_HOST": "a", "PYTHONPATH": str(CLAIMANT.parents[1])}
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code, claimants.folder, claimants.folder.parent / "program.py"],
+        env=variables,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    program = int(said(owner))
+    owner.kill()
+    owner.wait()
+    waiting = claimants.start("a")
+    claimants.waits(waiting)
+    time.sleep(2 * STALE_S)
+    assert alive(program) and len([*(claimants.folder / "attempts").glob("*/claim")]) == 1
+    assert "what it left behind" in claimants.log(waiting)
+    os.kill(program, signal.SIGKILL)
+    assert said(waiting) == "held 2"
+
+
+@pytest.mark.parametrize("skew_s", [0, 86_400, -86_400])
+def test_an_owner_whose_clock_is_wrong_is_believed_while_it_lives(
+    claimants: Claimants, skew_s: float
+) -> None:
+    first = claimants.start("a", "--skew", str(skew_s))
+    assert said(first) == "held 1"
+    second = claimants.start("b")
+    claimants.waits(second)
+    time.sleep(3 * STALE_S)
+    assert go_on(first) == "committed" and said(second) == "done"
+
+
+@pytest.mark.parametrize("skew_s", [0, 86_400, -86_400])
+def test_a_dead_owners_job_is_taken_over_by_one_of_those_who_wait(
+    claimants: Claimants, skew_s: float
+) -> None:
+    first = claimants.start("a", "--skew", str(skew_s))
+    assert said(first) == "held 1"
+    others = [claimants.start(host) for host in "bcdd"]
+    first.kill()
+    until(lambda: any((claimants.folder / "attempts").glob("2/claim")), "nobody took it over")
+    time.sleep(2 * STALE_S)  # the others must not take it from the new owner
+    (second,) = [
+        other
+        for other in others
+        if (claimants.folder / "attempts/2").exists()
+        and claims._owner(claimants.folder / "attempts/2")["pid"] == other.pid
+    ]
+    assert said(second) == "held 2" and go_on(second) == "committed"
+    assert [said(other) for other in others if other is not second] == ["done"] * 3
+    assert sum("taking over" in claimants.log(other) for other in others) == 1
+
+
+@pytest.mark.parametrize("comes_back", ["before", "after"])
+def test_a_suspended_owner_that_lost_its_job_does_not_commit(claimants: Claimants, comes_back: str) -> None:
+    """``comes_back``: before or after the new owner commits."""
+    first = claimants.start("a")
+    assert said(first) == "held 1"
+    first.send_signal(signal.SIGSTOP)
+    second = claimants.start("b")
+    assert said(second) == "held 2"
+    if comes_back == "after":
+        assert go_on(second) == "committed"
+    first.send_signal(signal.SIGCONT)
+    refused = go_on(first)
+    assert refused.startswith("lost: job: attempt 1 gave no sign of life for too long"), refused
+    assert f"process {second.pid} on b (since " in refused and "is not recorded" in refused
+    if comes_back == "before":
+        assert not claimants.record.exists() and go_on(second) == "committed"
+    assert claimants.record.read_text() == "attempt 2"
+
+
+def test_a_suspended_owner_on_this_host_keeps_its_job(claimants: Claimants) -> None:
+    first = claimants.start("a")
+    assert said(first) == "held 1"
+    first.send_signal(signal.SIGSTOP)
+    second = claimants.start("a")
+    claimants.waits(second)
+    time.sleep(2 * STALE_S)
+    first.send_signal(signal.SIGCONT)
+    assert go_on(first) == "committed" and said(second) == "done"
+
+
+def test_where_there_are_no_locks_the_other_sign_of_life_counts(claimants: Claimants) -> None:
+    first = claimants.start("a", "--no-locks")
+    assert said(first) == "held 1"
+    second = claimants.start("a", "--no-locks")
+    claimants.waits(second)
+    time.sleep(2 * STALE_S)
+    first.kill()
+    assert said(second) == "held 2"
+
+
+def test_an_owner_killed_while_it_takes_a_job_holds_up_nobody(claimants: Claimants) -> None:
+    (claimants.folder / "attempts" / ".half").mkdir(parents=True)
+    (claimants.folder / "attempts" / ".half" / "claim").touch()
+    assert said(claimants.start("a", stale_s=PATIENT)) == "held 1"
+
+
+def test_a_time_after_which_claims_are_stale_is_a_positive_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given in ("0", "-1", "soon", "nan"):
+        monkeypatch.setenv("SANDBOX_CLAIM_STALE_S", given)
+        with pytest.raises(ValueError, match=f"SANDBOX_CLAIM_STALE_S: .*{given}"):
+            claims.stale_after_s()
+
+
+def test_who_reads_a_recorded_result_waits_for_nobody(chain: Project) -> None:
+    first = chain.run("chain")
+    chain.ran()
+    held = [claims.take(path.parent, "job", lambda: False) for path in chain.records("train")]
+    assert chain.run("chain") == first and chain.ran() == []
+    for claim in held:
+        assert claim and claim.number == 2
+        claim.release()
+
+
+@pytest.mark.slow
+def test_a_late_owners_program_writes_where_the_new_owner_does_not(chain: Project) -> None:
+    """The driver on host a is suspended, its training goes on beside that of host b."""
+    options = ("+jobs.train.executor.gate=training",)
+    one = chain.start("chain", *options, SANDBOX_HOST="a", SANDBOX_CLAIM_STALE_S="1")
+    (first,) = chain.wait_for("training")
+    one.send_signal(signal.SIGSTOP)
+    (chain.gate / "training.here").unlink()
+    two = chain.start("chain", *options, SANDBOX_HOST="b", SANDBOX_CLAIM_STALE_S="1")
+    (second,) = chain.wait_for("training")
+    assert first != second and alive(first)
+    chain.let_go("training")
+    assert finish(two).code == 0
+    (record,) = chain.records("train")
+    until(lambda: (record.parent / "out" / "checkpoint.json").exists(), "the first wrote nothing")
+    before = record.read_text()
+    assert '"after_1/out/checkpoint.json"' in before
+    one.send_signal(signal.SIGCONT)
+    outcome = finish(one)
+    assert outcome.code == 1 and "Traceback" not in outcome.text
+    assert "train: attempt 1 gave no sign of life for too long" in outcome.err, outcome.err
+    assert f"process {two.pid} on b" in outcome.err and "is not recorded" in outcome.err
+    assert record.read_text() == before
+    again = chain.main("chain", *options)
+    assert again.code == 0 and chain.ran().count("training data.jsonl small 0.1 0") == 2
+
+
+def test_what_a_lost_attempt_had_done_is_gone_on_with_elsewhere(project: Project) -> None:
+    job = ("train_model", {"executor": {"_target_": "toys.ResumableTraining", "num_steps": 4}})
+    project.write("toy", experiment({"train": job}))
+    with pytest.raises(RuntimeError, match="the machine went away"):
+        project.run("toy")
+    (folder,) = (project.root / "outputs/store/train").iterdir()
+    (folder / "attempts/1/failure.json").rename(folder / "attempts/1/lost")
+    project.run("toy")
+    assert project.ran() == ["resumed at 0", "resumed at 2"]
+    assert (folder / "out/steps.txt").read_text().split() == ["0", "1"], "as the lost attempt left it"
+    assert Path(project.info("train")["checkpoint_path"]).read_text().split() == ["0", "1", "2", "3"]
+    assert len(project.metrics()["train.loss"]) == 4
+
+
+def test_after_a_lost_attempt_a_forced_run_that_fails_puts_the_old_result_back(project: Project) -> None:
+    job = data_job("Unstable", stable=False, error_once_done=True)
+    project.write("toy", merge(experiment({"make": job}), {}))
+    project.run("toy")
+    (record,) = project.records("make")
+    (record.parent / "attempts/1/lost").touch()
+    project.run("toy", "force=make")
+    path = Path(project.info("make")["path"])
+    before, content = record.read_text(), path.read_text()
+    (project.gate / "break").touch()
+    with pytest.raises(RuntimeError, match="broke after writing"):
+        project.run("toy", "force=make")
+    assert record.read_text() == before and path.read_text() == content
+    assert path.parent.parent.name == "after_1"
