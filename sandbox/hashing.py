@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
@@ -13,6 +14,10 @@ from typing import Any
 
 _MEDIA_LIST = re.compile(rb'"(?:images|videos|audios)"\s*:\s*(\[[^\]]*\])')
 """The lists of media files in a Data-Juicer sample; inside a text its quotes would be escaped."""
+
+_SHA = re.compile("[0-9a-f]{64}")
+_Identity = tuple[str, int, int, int]
+"""Path, size, mtime and inode."""
 
 
 def canonical(value: Any) -> str:
@@ -42,19 +47,11 @@ class ContentHashes:
     def __init__(self, store_dir: Path) -> None:
         self._store_dir = store_dir.absolute()
         self._inside = (f"{self._store_dir}{os.sep}", f"{self._store_dir.resolve()}{os.sep}")
-        self._memory_path = self._store_dir / "hashes.jsonl"
-        self._memory: dict[tuple[str, int, int, int], str] = {}
+        self._memory = _memory(self._store_dir / "hashes.jsonl")
+        self._memory.catch_up()
         self._folders: dict[str, str] = {}
-        self._whole: dict[tuple[str, int, int, int], str] = {}
+        self._whole: dict[_Identity, str] = {}
         self._media: dict[str, str] = {}
-        self._lock = threading.Lock()
-        if self._memory_path.exists():
-            for line in self._memory_path.read_text().splitlines():
-                try:
-                    path, size, mtime, inode, sha = json.loads(line)
-                except ValueError:  # a line cut short by a killed process
-                    continue
-                self._memory[path, size, mtime, inode] = sha
 
     def of(self, path: Path) -> str:
         """Hash of what a file, or every file below a folder, holds.
@@ -82,11 +79,10 @@ class ContentHashes:
 
     def _of_file(self, name: str) -> str:
         key = _identity(name)
-        if key not in self._memory:
+        if key not in self._memory.hashes:
             with Path(name).open("rb") as file:
-                self._memory[key] = hashlib.file_digest(file, "sha256").hexdigest()
-            self._remember(key)
-        return self._memory[key]
+                self._memory.add(key, hashlib.file_digest(file, "sha256").hexdigest())
+        return self._memory.hashes[key]
 
     def _of_samples(self, name: str) -> str:
         key = _identity(name)
@@ -106,17 +102,56 @@ class ContentHashes:
                 self._media[name] = f"{name} missing"
         return self._media[name]
 
-    def _remember(self, key: tuple[str, int, int, int]) -> None:
-        self._store_dir.mkdir(parents=True, exist_ok=True)
-        line = json.dumps([*key, self._memory[key]]) + "\n"
-        with self._lock, self._memory_path.open("ab") as file:
-            file.write(line.encode())
+
+class _Memory:
+    """What was hashed, in a file that processes of several hosts append to; one object a process."""
+
+    def __init__(self, path: Path) -> None:
+        self.hashes: dict[_Identity, str] = {}
+        self._path = path
+        self._offset = 0
+        self._lock = threading.Lock()
+
+    def catch_up(self) -> None:
+        """Read what was added since the last look."""
+        with self._lock:
+            try:
+                with self._path.open("rb") as file:
+                    file.seek(self._offset)
+                    lines = file.read().splitlines(keepends=True)
+            except FileNotFoundError:
+                return
+            for line in lines:
+                if line.endswith(b"\n"):
+                    self._offset += len(line)
+                    self._read(line)
+
+    def add(self, key: _Identity, sha: str) -> None:
+        """Remember one hash."""
+        self.hashes[key] = sha
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        with self._lock, self._path.open("ab") as file:
+            file.write(f"{json.dumps([*key, sha])}\n".encode())
+
+    def _read(self, line: bytes) -> None:
+        """One line; those that hosts appended at the same time, or a kill cut short, say nothing."""
+        try:
+            match json.loads(line):
+                case [str(path), int(size), int(mtime), int(inode), str(sha)] if _SHA.fullmatch(sha):
+                    self.hashes[path, size, mtime, inode] = sha
+        except ValueError:
+            return
+
+
+@functools.cache
+def _memory(path: Path) -> _Memory:
+    return _Memory(path)
 
 
 # Strings, not Path: a folder of pictures holds thousands of names, and every run looks at all of them.
 
 
-def _identity(name: str) -> tuple[str, int, int, int]:
+def _identity(name: str) -> _Identity:
     stat = os.stat(name)  # noqa: PTH116
     return name, stat.st_size, stat.st_mtime_ns, stat.st_ino
 
