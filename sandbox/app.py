@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import math
 import shutil
 import signal
 import threading
@@ -25,6 +27,7 @@ from sandbox.spec import resolved
 
 log = logging.getLogger(__name__)
 
+_GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 CONF = Path(__file__).parents[1] / "conf"
 register_resolvers()  # here, because a launcher may import this module in a process of its own
 ALLOWED = components.allowed_targets()
@@ -32,13 +35,19 @@ ALLOWED = components.allowed_targets()
 CONFIG_PATH = str(CONF) if (CONF / "config.yaml").is_file() else "pkg://sandbox.conf"
 
 
-def run(cfg: DictConfig, run_dir: Path, allowed: tuple[str, ...] | None = None) -> float | list[float] | None:
+def run(
+    cfg: DictConfig,
+    run_dir: Path,
+    allowed: tuple[str, ...] | None = None,
+    forced_since: float | None = None,
+) -> float | list[float] | None:
     """Run the experiment ``cfg`` in ``run_dir``; returns its objective, a list where it names several.
 
     Args:
         cfg: The composed config.
         run_dir: Folder of this run.
         allowed: Patterns of allowed targets; ``None`` reads what the environment allows now.
+        forced_since: Records of forced jobs made before this time do not count; ``None`` is now.
 
     Raises:
         PlanError: The config is wrong; nothing was started.
@@ -64,7 +73,9 @@ def run(cfg: DictConfig, run_dir: Path, allowed: tuple[str, ...] | None = None) 
     with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):
         watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
         compute = resolved(cfg, "compute", allowed)
-        pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, texts(cfg.force))
+        pipeline = Pipeline(
+            checked.jobs, store, watcher, run_dir, compute, allowed, texts(cfg.force), forced_since
+        )
         try:
             _iterate(cfg.max_iterations, checked, pipeline)
             values = _objective(checked, pipeline.context)
@@ -153,6 +164,8 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     STARTED.append(run_dir)
     is_unused = cfg.get("dry_run") is True
     try:
+        if hydra_cfg.mode == RunMode.MULTIRUN and not is_unused:
+            return _trial(cfg, hydra_cfg, run_dir)
         return run(cfg, run_dir, ALLOWED)
     except (PlanError, JobFailed, BrokenPipeError) as error:
         if isinstance(error, PlanError):
@@ -166,6 +179,28 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     finally:
         if is_unused and hydra_cfg.mode == RunMode.RUN:
             _remove_unused(run_dir)
+
+
+def _trial(cfg: DictConfig, hydra_cfg: Any, run_dir: Path) -> float | list[float] | None:
+    """One trial of a sweep; fails where the sweep cannot use what it returns."""
+    if hydra_cfg.sweeper._target_ != _GRID and not texts(cfg.get("objective")):
+        known = "objective=job.output, or several: objective=[job.output, job.other]"
+        raise PlanError([f"objective: none is given, and {hydra_cfg.sweeper._target_} needs one; {known}"])
+    value = run(cfg, run_dir, ALLOWED, _forced_since(Path(hydra_cfg.sweep.dir)) if cfg.get("force") else None)
+    for text, number in zip(
+        texts(cfg.objective), value if isinstance(value, list) else [value], strict=False
+    ):
+        if number is not None and math.isnan(number):
+            raise JobFailed(f"the objective {text} is nan: this trial has failed")
+    return value
+
+
+def _forced_since(sweep_dir: Path) -> float:
+    """When the first trial of this sweep began: what is forced runs once a sweep, not once a trial."""
+    marker = sweep_dir / ".forced"
+    with contextlib.suppress(FileExistsError):
+        marker.touch(exist_ok=False)
+    return marker.stat().st_mtime
 
 
 STARTED: list[Path] = []

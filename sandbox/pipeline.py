@@ -35,7 +35,8 @@ class Pipeline:
         run_dir: Folder of this run.
         compute: Node of the compute that jobs run on unless they name their own.
         allowed: Patterns of allowed targets.
-        force: Names of jobs whose records from before this run do not count.
+        force: Names of jobs whose earlier records do not count.
+        forced_since: How much earlier, in seconds since the epoch; ``None`` is before now.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Pipeline:
         compute: Mapping[str, Any],
         allowed: tuple[str, ...],
         force: Sequence[str] = (),
+        forced_since: float | None = None,
     ) -> None:
         self.specs = specs
         self.store = store
@@ -56,7 +58,7 @@ class Pipeline:
         self.allowed = allowed
         self.force = set(force)
         self.context = Context()
-        self._started = time.time()
+        self._forced_since = time.time() if forced_since is None else forced_since
         self._computes: dict[str, BaseCompute] = {}
         self._infos: dict[str, list[dict[str, Any]]] = {}
 
@@ -139,7 +141,7 @@ class Pipeline:
         return failures
 
     def _not_before(self, spec: JobSpec) -> float:
-        return self._started if spec.name in self.force else 0.0
+        return self._forced_since if spec.name in self.force else 0.0
 
     def _compute(self, spec: JobSpec) -> BaseCompute:
         node = spec.compute or self.compute
