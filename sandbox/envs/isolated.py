@@ -242,7 +242,9 @@ class IsolatedEnv(Env):
         try:
             await process.run_async(argv, log_path=log_path, variables=self._making_variables(), echo=echo)
         except ProcessError as error:
-            raise ProcessError(f"{what} failed: {error}", error.returncode) from error
+            said = [line for line in str(error).splitlines() if line.lower().startswith("error")]
+            cause = f"{said[-1]}\n" if said else ""  # uv's hints come after it
+            raise ProcessError(f"{what} failed: {cause}{error}", error.returncode) from error
         log.info("%s: done in %.1f s", self, time.monotonic() - started)
 
     def _making_variables(self) -> dict[str, str | None]:

@@ -116,7 +116,7 @@ def _line(name: str, version: str, direct_url: str | None) -> str:
     origin = json.loads(direct_url)
     url = _TOKEN.sub(r"\1", origin["url"])
     if origin.get("dir_info", {}).get("editable"):
-        return f"-e {url.removeprefix('file://')}"
+        return f"-e {url}"
     vcs = origin.get("vcs_info")
     return f"{name} @ {vcs['vcs']}+{url}@{vcs['commit_id']}" if vcs else f"{name} @ {url}"
 
