@@ -53,7 +53,7 @@ def run(
         PlanError: The config is wrong; nothing was started.
         JobFailed: A job failed; what finished is recorded.
     """
-    from sandbox.dry_run import show
+    from sandbox.dry_run import env_lines, show
     from sandbox.pipeline import Pipeline
     from sandbox.store import JobStore
 
@@ -69,6 +69,8 @@ def run(
         except (ValueError, LookupError, OSError) as error:  # a recorded output is not what its reader takes
             raise JobFailed(str(error)) from error
         return None
+    for line in env_lines(checked, allowed):
+        log.info("%s", line)
     watcher = components.build(resolved(cfg, "watcher", allowed), allowed)
     with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):
         watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sandbox import components
 from sandbox.context import Context, references
 from sandbox.element import Element, is_content
+from sandbox.envs import CurrentEnv, Env
 from sandbox.expansion import expand, gather
 from sandbox.job import JobSpec
 from sandbox.plan import Plan
@@ -45,6 +47,24 @@ def show(checked: Plan, store: JobStore, allowed: tuple[str, ...], force: Sequen
         for record in records:
             context.hashes |= record.hashes
         context.results[1, spec.name] = gather(spec, elements, records)
+    for line in env_lines(checked, allowed):
+        print(line)
+
+
+def env_lines(checked: Plan, allowed: tuple[str, ...]) -> Iterator[str]:
+    """What envs the jobs run in, a line each, but for the launcher's own; none is made by asking."""
+    for spec in checked.jobs:
+        where = f"jobs.{spec.name}"
+        for place, node in (
+            *components.nodes(spec.config, where),
+            *components.nodes(dict(spec.map), f"{where}.map"),
+        ):
+            cls = components.locate(node["_target_"], allowed)
+            if not issubclass(cls, Env) or issubclass(cls, CurrentEnv):
+                continue
+            waits = sorted({reference.job for reference in references(dict(node))})
+            what = f"depends on {', '.join(waits)}" if waits else components.build(node, allowed).describe()
+            yield f"{place:<34} {what}"
 
 
 def _print(spec: JobSpec, label: str, reason: str) -> None:

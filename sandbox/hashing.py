@@ -157,9 +157,14 @@ def _identity(name: str) -> _Identity:
 
 
 def _files(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
-    """Files at any depth, those behind links to folders too; links that lead nowhere or back up are not."""
+    """Files at any depth, those behind links to folders too; links that lead nowhere or back up are not.
+
+    Nor is what Python, pip and git write into a code base that is only read and installed.
+    """
     real = os.path.realpath(folder)
     for entry in os.scandir(folder) if real not in above else ():
+        if entry.is_dir() and (entry.name in ("__pycache__", ".git") or entry.name.endswith(".egg-info")):
+            continue
         if entry.is_dir():
             yield from _files(entry.path, (*above, real))
         elif entry.is_file():

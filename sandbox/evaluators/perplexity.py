@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sandbox import process
+from sandbox.envs import CurrentEnv, Env
 from sandbox.evaluators import BaseEvaluator
 from sandbox.job import Outputs
 
@@ -26,6 +25,7 @@ class PerplexityEvaluator(BaseEvaluator):
         heldout_path: The text, JSON Lines, one sample a line.
         text_key: Key of a sample's text.
         sequence_length: Tokens a row.
+        env: Where the program runs; ``None`` is the launcher's own interpreter.
 
     Raises:
         ValueError: ``sequence_length`` is not positive.
@@ -34,12 +34,19 @@ class PerplexityEvaluator(BaseEvaluator):
     OUTPUTS: ClassVar[tuple[str, ...]] = ("perplexity", "bits_per_byte", "loss")
     LOWER_IS_BETTER: ClassVar[tuple[str, ...]] = OUTPUTS
 
-    def __init__(self, heldout_path: Path, text_key: str = "text", sequence_length: int = 128) -> None:
+    def __init__(
+        self,
+        heldout_path: Path,
+        text_key: str = "text",
+        sequence_length: int = 128,
+        env: Env | None = None,
+    ) -> None:
         if sequence_length <= 0:
             raise ValueError(f"sequence_length: {sequence_length} is not positive")
         self.heldout_path = heldout_path
         self.text_key = text_key
         self.sequence_length = sequence_length
+        self.env = env or CurrentEnv()
 
     def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
         """Measure the checkpoint folder ``eval_obj``.
@@ -62,6 +69,7 @@ class PerplexityEvaluator(BaseEvaluator):
         }
         request_path = output_dir / "request.json"
         request_path.write_text(json.dumps(request, indent=2), encoding="utf-8")
-        process.run([sys.executable, _WORKER, request_path], log_path=output_dir / "perplexity.log")
+        log_path = output_dir / "perplexity.log"
+        self.env.run_cmd(["python", _WORKER, request_path], log_path=log_path, echo=False)
         scores = json.loads(result_path.read_text(encoding="utf-8"))
         return {name: scores[name] for name in self.OUTPUTS}

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sandbox import process
+from sandbox.envs import CurrentEnv, Env
 from sandbox.executors import BaseModelExecutor
 from sandbox.job import Outputs
 
@@ -43,6 +42,7 @@ class CausalLMTraining(BaseModelExecutor):
         eval_steps: Steps between evaluations; the last step is always evaluated.
         logging_steps: Steps between reports of the loss.
         save_steps: Steps between states, from which a training that was cut off goes on.
+        env: Where the program runs; ``None`` is the launcher's own interpreter.
 
     Raises:
         ValueError: A number is not positive, or ``hidden_size`` no multiple of 32.
@@ -69,6 +69,7 @@ class CausalLMTraining(BaseModelExecutor):
         eval_steps: int = 100,
         logging_steps: int = 10,
         save_steps: int = 100,
+        env: Env | None = None,
     ) -> None:
         positive: dict[str, float] = {
             "max_steps": max_steps,
@@ -93,6 +94,7 @@ class CausalLMTraining(BaseModelExecutor):
         self.model_path = model_path
         self.text_key = text_key
         self.seed = seed
+        self.env = env or CurrentEnv()
         self._numbers = {
             **positive,
             "warmup_steps": min(warmup_steps, max_steps),
@@ -117,7 +119,7 @@ class CausalLMTraining(BaseModelExecutor):
         }
         request_path = output_dir / "request.json"
         request_path.write_text(json.dumps(request, indent=2), encoding="utf-8")
-        await process.run_async([sys.executable, _WORKER, request_path], log_path=log_path)
+        await self.env.run_cmd_async(["python", _WORKER, request_path], log_path=log_path)
 
     def outputs(self, output_dir: Path) -> Outputs:
         """``checkpoint_path``: a folder that ``AutoModelForCausalLM`` and ``AutoTokenizer`` load."""

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sandbox import process
+from sandbox.envs import CurrentEnv, Env
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import Outputs
 from sandbox.recipes import process_list
@@ -49,6 +48,7 @@ class DataJuicerAnalyzer(BaseDataExecutor):
             itself (data set, export and work folders, ``np``, ``skip_op_error``) is not read from it.
         num_proc: Processes per operator (Data-Juicer's ``np``).
         plots: Draw histograms, boxes and the correlation matrix too.
+        env: Where Data-Juicer runs; ``None`` is the launcher's own interpreter.
 
     Raises:
         ValueError: Not exactly one of ``recipe`` and ``recipe_path`` is given, or the recipe is none.
@@ -64,12 +64,14 @@ class DataJuicerAnalyzer(BaseDataExecutor):
         recipe_path: Path | None = None,
         num_proc: int = 1,
         plots: bool = False,
+        env: Env | None = None,
     ) -> None:
         _check(recipe, recipe_path, num_proc)
         self.dataset_path = dataset_path
         self.recipe = recipe
         self.recipe_path = recipe_path
         self.num_proc = num_proc
+        self.env = env or CurrentEnv()
         self.plots = plots
 
     def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
@@ -86,6 +88,7 @@ class DataJuicerAnalyzer(BaseDataExecutor):
             },
             output_dir,
             log_path,
+            self.env,
         )
         return {
             "dataset_path": result_path,
@@ -114,6 +117,7 @@ class DataJuicerExecutor(BaseDataExecutor):
         recipe_path: A YAML recipe file of Data-Juicer, in place of ``recipe``. What this class sets
             itself (data set, export and work folders, ``np``, ``skip_op_error``) is not read from it.
         num_proc: Processes per operator (Data-Juicer's ``np``).
+        env: Where Data-Juicer runs; ``None`` is the launcher's own interpreter.
 
     Raises:
         ValueError: Not exactly one of ``recipe`` and ``recipe_path`` is given, or the recipe is none.
@@ -128,12 +132,14 @@ class DataJuicerExecutor(BaseDataExecutor):
         recipe: Mapping[str, Any] | None = None,
         recipe_path: Path | None = None,
         num_proc: int = 1,
+        env: Env | None = None,
     ) -> None:
         _check(recipe, recipe_path, num_proc)
         self.dataset_path = dataset_path
         self.recipe = recipe
         self.recipe_path = recipe_path
         self.num_proc = num_proc
+        self.env = env or CurrentEnv()
 
     def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
         """Process the data set."""
@@ -153,6 +159,7 @@ class DataJuicerExecutor(BaseDataExecutor):
             },
             output_dir,
             log_path,
+            self.env,
         )
         return {"dataset_path": result_path, **result, "recipe_path": recipe_path}
 
@@ -181,7 +188,9 @@ def _load(recipe: Mapping[str, Any] | None, recipe_path: Path | None) -> dict[st
     return {**kept, "process": process_list(recipe)}
 
 
-def _run_worker(worker: str, request: dict[str, Any], output_dir: Path, log_path: Path) -> dict[str, Any]:
+def _run_worker(
+    worker: str, request: dict[str, Any], output_dir: Path, log_path: Path, env: Env
+) -> dict[str, Any]:
     """Run a worker with a dataset cache of its own, removed afterwards, and return its result."""
     with tempfile.TemporaryDirectory(dir=output_dir, prefix="cache-") as cache:
         request_path = Path(cache) / "request.json"
@@ -195,9 +204,8 @@ def _run_worker(worker: str, request: dict[str, Any], output_dir: Path, log_path
             ),
             encoding="utf-8",
         )
-        process.run(
-            [sys.executable, _WORKERS / worker, request_path], log_path=log_path, variables=_variables(cache)
-        )
+        command = ["python", str(_WORKERS / worker), str(request_path)]
+        env.run_cmd(command, log_path=log_path, variables=_variables(cache), echo=False)
         result: dict[str, Any] = json.loads((Path(cache) / "result.json").read_text(encoding="utf-8"))
     return result
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from sandbox.envs import Env
 from sandbox.executors import BaseModelExecutor
 from sandbox.executors.internvl_data import PROMPT, check_pictures, read_coco
 from sandbox.executors.internvl_model import check_checkpoint
@@ -27,6 +28,7 @@ class InternVLCaptioning(BaseModelExecutor):
         batch_size: Pictures captioned together.
         max_tiles: Largest number of tiles that a picture is cut into by its shape; 1 shows it whole.
         precision: ``auto`` computes in bfloat16 where the hardware has it.
+        env: Where the program runs; ``None`` is the launcher's own interpreter.
 
     Raises:
         ValueError: A number is below 1; when run, also a wrong checkpoint, a file that is not in COCO
@@ -46,6 +48,7 @@ class InternVLCaptioning(BaseModelExecutor):
         batch_size: int = 64,
         max_tiles: int = 1,
         precision: Literal["auto", "bf16", "fp32"] = "auto",
+        env: Env | None = None,
     ) -> None:
         self._request: dict[str, Any] = {
             "max_new_tokens": max_new_tokens,
@@ -62,6 +65,7 @@ class InternVLCaptioning(BaseModelExecutor):
         self.model_path = model_path
         self.annotation_path = annotation_path
         self.image_dir = image_dir
+        self.env = env
 
     def data_connector(self, output_dir: Path) -> None:
         """Check checkpoint, annotations and pictures before a model is loaded; nothing is converted."""
@@ -80,7 +84,7 @@ class InternVLCaptioning(BaseModelExecutor):
             "image_dir": self.image_dir.absolute(),
             "captions_path": output_dir / "captions.json",
         }
-        await run_worker("internvl_caption", request, output_dir=output_dir, log_path=log_path)
+        await run_worker("internvl_caption", request, output_dir=output_dir, log_path=log_path, env=self.env)
 
     def outputs(self, output_dir: Path) -> Outputs:
         """``captions_path``: one caption a picture, in the annotation file's order."""

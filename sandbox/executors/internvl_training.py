@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from sandbox.envs import Env
 from sandbox.executors import BaseModelExecutor
 from sandbox.executors.internvl_data import PROMPT, read_pool, write_conversations
 from sandbox.executors.internvl_model import check_checkpoint
@@ -50,6 +51,7 @@ class InternVLTraining(BaseModelExecutor):
         num_data_workers: Processes that read pictures for each training process.
         prompt: Question that goes with every picture.
         keep_checkpoints: Keep the checkpoints to resume from after success; they are large.
+        env: Where the program runs; ``None`` is the launcher's own interpreter.
 
     Raises:
         ValueError: An argument is out of range, or arguments contradict each other; when run, also a wrong
@@ -91,6 +93,7 @@ class InternVLTraining(BaseModelExecutor):
         num_data_workers: int = 0,
         prompt: str = PROMPT,
         keep_checkpoints: bool = False,
+        env: Env | None = None,
     ) -> None:
         self.model_path = model_path
         self.dataset_path = dataset_path
@@ -98,6 +101,7 @@ class InternVLTraining(BaseModelExecutor):
         self.num_processes = num_processes
         self.prompt = prompt
         self.keep_checkpoints = keep_checkpoints
+        self.env = env
         self._request: dict[str, Any] = {
             "max_steps": max_steps,
             "batch_size": batch_size,
@@ -142,6 +146,7 @@ class InternVLTraining(BaseModelExecutor):
             output_dir=output_dir,
             log_path=log_path,
             num_processes=self.num_processes,
+            env=self.env,
         )
         if not self.keep_checkpoints:
             shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)

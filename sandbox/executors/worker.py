@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sandbox import process
+from sandbox.envs import CurrentEnv, Env
 
 _WORKERS_DIR = Path(__file__).resolve().parent.parent / "workers"
 
@@ -20,6 +19,7 @@ async def run_worker(
     output_dir: Path,
     log_path: Path,
     num_processes: int = 1,
+    env: Env | None = None,
 ) -> None:
     """Write ``request`` into ``output_dir`` and run the worker program with it to its end.
 
@@ -29,18 +29,20 @@ async def run_worker(
         output_dir: Folder of the job.
         log_path: Where standard output and error go.
         num_processes: Above 1 torchrun starts that many, with a rendezvous of their own on this host.
+        env: Where it runs; ``None`` is the launcher's own interpreter.
 
     Raises:
         ProcessError: The worker failed.
     """
     request_path = output_dir / f"{name}_request.json"
     request_path.write_text(json.dumps(request, indent=1, default=_path_text), encoding="utf-8")
-    launcher: list[str | Path] = [sys.executable]
+    launcher: list[str | Path] = ["python"]
     if num_processes > 1:
         # --standalone picks a free port: two launches on one machine do not meet.
         launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
     command = [*launcher, _WORKERS_DIR / f"{name}.py", request_path]
-    await process.run_async(command, log_path=log_path, variables={"PYTHONUNBUFFERED": "1"})
+    env = env or CurrentEnv()
+    await env.run_cmd_async(command, log_path=log_path, variables={"PYTHONUNBUFFERED": "1"})
 
 
 def _path_text(value: object) -> str:

@@ -1,0 +1,241 @@
+"""Jobs that run in envs: chosen per job, checked and shown by the plan, counted in the fingerprint."""
+
+from __future__ import annotations
+
+import json
+import sys
+import sysconfig
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toy_project import Project, compose, experiment
+
+from sandbox.envs import Env, managers
+from sandbox.envs.virtual_env import VirtualEnv
+from sandbox.executors import worker
+from sandbox.executors.internvl_captioning import InternVLCaptioning
+from sandbox.executors.internvl_training import InternVLTraining
+
+from .conftest import Sources
+
+
+@pytest.fixture
+def library(project: Project, sources: Sources, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project with the experiment ``library``: one training, whose library is in no env of ours."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    monkeypatch.setattr(worker, "_WORKERS_DIR", Path(__file__).parent)
+    monkeypatch.setenv("SANDBOX_ALLOW_TARGETS", "env_toys.*")
+    job = ("train_model", {"executor": {"_target_": "env_toys.LibraryTraining"}})
+    body = experiment({"train": job})
+    body["defaults"].insert(-1, {"/env@jobs.train.executor.env": "current"})
+    project.write("library", body)
+    return project
+
+
+def chosen(sources: Sources, *more: str, env: str = "uv") -> list[str]:
+    """Overrides by which the training gets an env with ``tiny-demo``."""
+    where = "jobs.train.executor.env"
+    return [
+        f"env@{where}={env}",
+        f"{where}.dependencies=['tiny-demo==1.0']",
+        f"+{where}.index_url={sources.index_url}",
+        *more,
+    ]
+
+
+def test_a_job_makes_its_env_and_runs_in_it(
+    library: Project, sources: Sources, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(RuntimeError, match="No module named 'tiny_demo'"):
+        library.run("library")
+    library.run("library", *chosen(sources), "dry_run=true")
+    shown = capsys.readouterr().out.splitlines()[-1]
+    assert shown.split()[0] == "jobs.train.executor.env"
+    assert (
+        "uv: outputs/envs/uv-" in shown and "(to be made): python 3.11" in shown and "tiny-demo==1.0" in shown
+    )
+    assert not (library.root / "outputs" / "envs").exists()
+
+    library.run("library", *chosen(sources))
+    version, prefix = Path(library.info("train")["path"]).read_text().split()
+    assert version == "1.0" and Path(prefix).parent == library.root / "outputs" / "envs"
+    assert library.metrics()["train.version"] == [1.0]
+    log = (library.records("train")[0].parent / "logs" / "1.log").read_text()
+    assert "installing tiny-demo==1.0" in log
+    library.run("library", *chosen(sources), "dry_run=true")
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[-2].endswith(" recorded") and "(there, packages: 1)" in shown[-1]
+
+
+def test_an_env_counts_in_the_fingerprint(
+    library: Project, sources: Sources, capsys: pytest.CaptureFixture[str]
+) -> None:
+    library.run("library", *chosen(sources))
+    for more in (
+        "jobs.train.executor.env.dependencies=['tiny-demo==2.0']",
+        "jobs.train.executor.env.root=elsewhere",
+        f"jobs.train.executor.env.requirements_path={sources.requirements_path}",
+        "jobs.train.executor.env.env_manager=virtualenv",
+    ):
+        capsys.readouterr()
+        library.run("library", *chosen(sources, more), "dry_run=true")
+        assert "executor.env" in capsys.readouterr().out.splitlines()[0].partition("train ")[2], more
+
+
+def test_a_code_base_counts_by_its_content_and_not_by_what_installing_it_writes(
+    library: Project, sources: Sources, capsys: pytest.CaptureFixture[str]
+) -> None:
+    overrides = chosen(sources, f'jobs.train.executor.env.code_dir="{sources.code_dir}"')
+    library.run("library", *overrides)
+    for name in ("__pycache__/x.pyc", "code_base.egg-info/PKG-INFO", ".git/index"):
+        (sources.code_dir / "source" / name).parent.mkdir(exist_ok=True)
+        (sources.code_dir / "source" / name).touch()
+    library.run("library", *overrides, "dry_run=true")
+    assert " recorded" in capsys.readouterr().out
+    (sources.code_dir / "source" / "code_base.py").write_text("WHERE = 'changed'\n")
+    library.run("library", *overrides, "dry_run=true")
+    assert "input executor.env.code_dir changed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("manager", ["conda", "mamba", "micromamba"])
+def test_a_missing_manager_is_found_by_the_plan(
+    library: Project, manager: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(managers, "find", lambda name: ["uv"] if name == "uv" else None)
+    (problem,) = library.problems("library", f"env@jobs.train.executor.env={manager}")
+    assert problem.startswith(f"jobs.train.executor.env: {manager} is not there: install ")
+    assert problem.endswith("or choose another manager; there are: uv")
+
+
+@pytest.mark.parametrize(
+    ("override", "problem"),
+    [
+        ("env_manager=pipenv", "env_manager"),
+        ("python=three", "'three' is neither a version"),
+        ("requirements_path=nope.txt", "requirements_path"),
+        ("code_dir=simple", "has neither pyproject.toml nor setup.py"),
+        ("env_name=./simple", "is no env that uv made"),
+    ],
+    ids=["manager", "python", "requirements", "code", "folder"],
+)
+def test_a_wrong_env_is_found_by_the_plan(library: Project, override: str, problem: str) -> None:
+    found = library.problems(
+        "library", "env@jobs.train.executor.env=uv", f"jobs.train.executor.env.{override}"
+    )
+    assert any(problem in text and text.startswith("jobs.train.executor.env") for text in found), found
+
+
+def test_a_password_in_an_address_is_refused_and_written_nowhere(library: Project) -> None:
+    where = "jobs.train.executor.env"
+    url = "https://me:hunter2@example.org/simple"
+    done = library.command(
+        "+experiment=library",
+        f"env@{where}=uv",
+        f"+{where}.index_url={url}",
+        PYTHONPATH=f"{library.variables['PYTHONPATH']}:{Path(__file__).parent}",
+        SANDBOX_ALLOW_TARGETS="env_toys.*",
+    )
+    assert done.code == 2 and "never as a literal" in done.err and "hunter2" not in done.text
+    written = [path.read_text(errors="replace") for path in library.root.rglob("*") if path.is_file()]
+    assert not [text for text in written if "hunter2" in text]
+
+
+def test_a_password_from_a_variable_is_in_no_record(
+    library: Project, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INDEX_LOGIN", "me:hunter2")
+    overrides = chosen(sources, "+jobs.train.executor.env.index_credentials='${oc.env:INDEX_LOGIN}'")
+    overrides = [text.replace("file:///", "file://localhost/") for text in overrides]
+    library.run("library", *overrides, "dry_run=true")
+    with pytest.raises(RuntimeError):  # a file has no password; what was tried is recorded as failed
+        library.run("library", *overrides)
+    written = [path.read_text(errors="replace") for path in library.root.rglob("*") if path.is_file()]
+    assert written and not [text for text in written if "hunter2" in text]
+
+
+def test_every_experiment_can_swap_the_env_of_a_training(project: Project) -> None:
+    for name, job in (("demo", "train"), ("internvl_coco", "single_train"), ("demo", "perplexity")):
+        part = "evaluator" if job == "perplexity" else "executor"
+        cfg = compose(f"+experiment={name}", f"env@jobs.{job}.{part}.env=uv")
+        assert cfg.jobs[job][part].env.env_manager == "uv"
+        cfg = compose(f"+experiment={name}")
+        assert cfg.jobs[job][part].env == {"_target_": "sandbox.envs.CurrentEnv"}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> VirtualEnv:
+    """An env elsewhere that reads our own packages, and notes in ``ran.txt`` what it was started for."""
+    folder = tmp_path_factory.mktemp("whole")
+    made = VirtualEnv(root=str(folder))
+    made.create()
+    (packages,) = made.folder.glob("lib/python*/site-packages")
+    ledger = made.folder / "ran.txt"
+    note = f"import sys; open({str(ledger)!r}, 'a').write(' '.join(sys.argv[:1]) + chr(10))"
+    (packages / "ours.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    (packages / "sitecustomize.py").write_text(note)
+    return VirtualEnv(env_name=str(made.folder))
+
+
+def ran(env: Env) -> list[str]:
+    """Names of the workers that an env ran since the last call."""
+    ledger = env.folder / "ran.txt"
+    names = [Path(line).name for line in ledger.read_text().split("\n") if line]
+    ledger.unlink()
+    return names
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    path = tmp_path / "pool.jsonl"
+    path.write_text("".join(json.dumps({"text": f"The number {n} is no word."}) + "\n" for n in range(40)))
+    return path
+
+
+@pytest.mark.slow
+def test_a_language_model_is_trained_and_measured_in_an_env(
+    whole: VirtualEnv, pool: Path, tmp_path: Path
+) -> None:
+    from sandbox.evaluators.perplexity import PerplexityEvaluator
+    from sandbox.executors.causal_lm import CausalLMTraining
+
+    small: dict[str, Any] = {"max_steps": 2, "warmup_steps": 0, "hidden_size": 32, "num_layers": 1}
+    training = CausalLMTraining(pool, batch_size=2, sequence_length=32, env=whole, **small)
+    made = training.run(output_dir=tmp_path, log_path=tmp_path / "log", watch=lambda *_, **__: None)
+    assert ran(whole) == ["causal_lm_train.py"]
+    scores = PerplexityEvaluator(pool, env=whole).run(None, made["checkpoint_path"], output_dir=tmp_path)
+    assert ran(whole) == ["causal_lm_perplexity.py"] and scores["perplexity"] > 1
+
+
+@pytest.mark.slow
+def test_data_juicer_runs_in_an_env(whole: VirtualEnv, pool: Path, tmp_path: Path) -> None:
+    from sandbox.executors.data_juicer import DataJuicerAnalyzer, DataJuicerExecutor
+
+    recipe = {"process": [{"text_length_filter": {"min_len": 1}}]}
+    for cls in (DataJuicerAnalyzer, DataJuicerExecutor):
+        output_dir = tmp_path / cls.__name__
+        output_dir.mkdir()
+        cls(pool, recipe, env=whole).run(output_dir=output_dir, log_path=output_dir / "log")
+    assert {"juicer_analyze.py", "juicer_process.py"} <= set(ran(whole))
+
+
+@pytest.mark.parametrize("cls", [InternVLTraining, InternVLCaptioning])
+def test_internvl_hands_its_env_to_its_worker(
+    cls: Any, sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An env that lacks torch: the worker's first import says so, and names the env's interpreter."""
+    import asyncio
+
+    from sandbox.process import ProcessError
+
+    monkeypatch.chdir(tmp_path)
+    env = VirtualEnv(dependencies=["tiny-demo"], index_url=sources.index_url)
+    paths = {"dataset_path": Path("pool")} if cls is InternVLTraining else {
+        "annotation_path": Path("a.json"), "image_dir": Path("images")
+    }  # fmt: skip
+    executor = cls(model_path="a/b", env=env, **paths)
+    with pytest.raises(ProcessError, match="No module named 'torch'") as caught:
+        data = {} if cls is InternVLTraining else None
+        asyncio.run(executor._run(data, output_dir=tmp_path, log_path=tmp_path / "log"))
+    assert "internvl_" in str(caught.value) and sys.executable not in str(caught.value)
+    assert env.exists()
