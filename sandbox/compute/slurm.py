@@ -148,7 +148,7 @@ class Slurm(BaseCompute):
             with _outside_of_a_job():
                 process.output([*command, "--wrap=true"])
         except process.ProcessError as error:
-            raise ValueError(f"{error} (asked: {' '.join(command)})") from error
+            raise ValueError(f"{error} (asked: {' '.join(command)})") from None
 
     def map(
         self, function: Callable[[T], None], items: Sequence[T]
@@ -173,9 +173,12 @@ class Slurm(BaseCompute):
         if own and self.on_interrupt == "cancel" and not self._signals.hung_up:
             log.info("cancelling SLURM jobs %s", " ".join(own))
             for one in left:
-                if one.is_own:
-                    one.ticket.remove(one.item_folder) if one.item_folder else None
-            slurm_queue.cancel(own)
+                if one.is_own and one.item_folder:
+                    one.ticket.remove(one.item_folder)
+            try:
+                slurm_queue.cancel(own)
+            except process.ProcessError as error:
+                log.error("they may still be in the queue: %s", error)
         elif left:
             names = " ".join(one.job_id for one in left)
             log.info("SLURM jobs go on: %s; the same command takes them up again", names)
@@ -248,16 +251,16 @@ class Slurm(BaseCompute):
         folder = Path(self.folder).absolute() / "%j"
         comment = f"sandbox {uuid.uuid4().hex}"
         label = _label_of(items[next(iter(items))])
-        executor = SlurmExecutor(folder, python=shlex.quote(sys.executable))
+        # The process is the batch step itself, which alone is told of a coming end, not its programs too.
+        executor = SlurmExecutor(folder, python=f"exec {shlex.quote(sys.executable)}")
         executor.update_parameters(
             job_name=re.sub(r"\W+", "-", label.partition("[")[0]) or "sandbox",
             comment=comment,
             setup=self.setup or None,
             stderr_to_stdout=True,
-            signal_delay_s=self.signal_delay_s,
             array_parallelism=self.max_parallel or len(items),
-            srun_args=[f"--cpus-per-task={self.cpus_per_task}"],  # since 22.05 srun does not ask sbatch
-            additional_parameters=self.options,
+            use_srun=False,
+            additional_parameters=self.options | {"signal": f"B:USR2@{self.signal_delay_s}"},
         )
         try:
             with _outside_of_a_job():

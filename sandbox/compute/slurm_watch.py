@@ -19,6 +19,7 @@ from sandbox.compute.slurm_ticket import Ticket, this_driver
 log = logging.getLogger(__name__)
 
 _SURE_S = 3.0  # a job that SLURM queues again looks ended for a moment
+_SETTLE_S = 4.0  # and late news of its first attempt would end its second
 _LOOK_S = 0.5  # between looks for results, which cost nothing
 
 
@@ -32,6 +33,7 @@ class Submitted:
         item_folder: The item's folder in the store, where the ticket is kept.
         state: What squeue said last.
         ended_at: When squeue first said that it had ended (monotonic); 0 while it has not.
+        requeued_at: When it first said that it was queued again; 0 while it is not.
     """
 
     ticket: Ticket
@@ -39,6 +41,7 @@ class Submitted:
     item_folder: Path | None
     state: JobState | None = None
     ended_at: float = 0.0
+    requeued_at: float = 0.0
 
     @property
     def job_id(self) -> str:
@@ -154,11 +157,19 @@ class Watch:
     def _tell(self, one: Submitted, state: JobState) -> None:
         """Say what is new, and let a job that was requeued go on at once."""
         before = one.state.name if one.state else ""
+        now = time.monotonic()
+        if state.name != "PENDING":
+            one.requeued_at = 0.0
         if state.name == "RUNNING" and before != "RUNNING":
             log.info("%s: running on %s", one.label, state.node)
         elif state.name == "PENDING" and state.reason == "BeginTime" and one.log_path.exists():
-            log.info("%s: interrupted by the cluster and queued again; it goes on in its folder", one.label)
-            slurm_queue.start_now(one.job_id)
+            if not one.requeued_at:
+                one.requeued_at = now
+                log.info(
+                    "%s: interrupted by the cluster and queued again; it goes on in its folder", one.label
+                )
+            elif now - one.requeued_at >= _SETTLE_S:
+                slurm_queue.start_now(one.job_id)
         elif state.name == "PENDING" and state.reason not in {*self._reasons, "None", "Priority"}:
             self._reasons.add(state.reason)
             log.info("%s: waits in the queue (%s)", one.label, state.reason)

@@ -23,7 +23,9 @@ def cluster_dir() -> Iterator[Path]:
     """A throw-away cluster; ends when the tests do, and when they are killed."""
     missing = [name for name in DAEMONS if not shutil.which(name, path=SYSTEM_PATH)]
     if missing or os.geteuid() != 0:
-        pytest.skip(f"a SLURM cluster needs root and Debian's packages; missing: {', '.join(missing) or 'root'}")
+        pytest.skip(
+            f"a SLURM cluster needs root and Debian's packages; missing: {', '.join(missing) or 'root'}"
+        )
     directory = Path(tempfile.mkdtemp(prefix="slurm-"))
     command = [sys.executable, SCRIPT, "up", directory, "--until", str(os.getpid())]
     done = subprocess.run(command, capture_output=True, text=True)
