@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 _OURS = {
     *("array", "comment", "error", "input", "job-name", "nodes", "ntasks", "ntasks-per-node", "open-mode"),
-    *("output", "parsable", "signal", "test-only", "wait", "wrap"),
+    *("output", "parsable", "requeue", "signal", "test-only", "wait", "wrap"),
 }
 
 
@@ -199,22 +199,26 @@ class Slurm(BaseCompute):
             self.signal_delay_s,
             self.max_num_timeout,
         )
-        try:
-            self._enqueue(work, items)
-        except process.ProcessError as refusal:
-            for index in items.keys() - self._waiting.keys():
-                yield index, refusal
+        yield from self._refused(work, items)
         watch = Watch(self._waiting, self.poll_s)
         while self._waiting:
             for index, error, cancelled_by_others in watch.ended():
                 one = self._waiting.pop(index)
                 if cancelled_by_others:
-                    self._enqueue(work, {index: items[index]})
+                    yield from self._refused(work, {index: items[index]})
                     continue
                 if one.item_folder:
                     one.ticket.remove(one.item_folder)
                 yield index, error
             watch.pause()
+
+    def _refused(self, work: OnNode[T], items: Mapping[int, T]) -> Iterator[tuple[int, Exception]]:
+        """Get items into the queue; yields those that it does not take."""
+        try:
+            self._enqueue(work, items)
+        except process.ProcessError as refusal:
+            for index in items.keys() - self._waiting.keys():
+                yield index, refusal
 
     def _enqueue(self, work: OnNode[T], items: Mapping[int, T]) -> None:
         """Find those that are in the queue already, submit the others."""
@@ -260,7 +264,11 @@ class Slurm(BaseCompute):
             stderr_to_stdout=True,
             array_parallelism=self.max_parallel or len(items),
             use_srun=False,
-            additional_parameters=self.options | {"signal": f"B:USR2@{self.signal_delay_s}"},
+            additional_parameters={
+                **self.options,
+                "requeue": True,
+                "signal": f"B:USR2@{self.signal_delay_s}",
+            },
         )
         try:
             with _outside_of_a_job():

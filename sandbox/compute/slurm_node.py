@@ -79,15 +79,19 @@ class OnNode(Generic[T]):
 
     def _requeue(self, seconds: float) -> Exception:
         """Put the job back into the queue and leave; returns only with the error that prevents it."""
-        job_id = os.environ["SLURM_JOB_ID"]
+        from submitit import JobEnvironment
+
+        job = (
+            JobEnvironment()
+        )  # its id is <array>_<index>: one element's number may stand for the whole array
         has_timed_out = seconds >= self.timeout_min * 60 - self.signal_delay_s - _EARLY_S
-        if has_timed_out and (times := _count_timeout()) > self.max_num_timeout:
+        if has_timed_out and (times := _count(job.paths.folder / "timeouts")) > self.max_num_timeout:
             return RuntimeError(
                 f"came to its time limit {times} times (timeout_min is {self.timeout_min}, "
                 f"max_num_timeout {self.max_num_timeout})"
             )
         try:
-            slurm_queue.requeue(job_id)
+            slurm_queue.requeue(job.job_id)
         except process.ProcessError as error:
             if has_timed_out:
                 return RuntimeError(f"came to its time limit and could not be requeued: {error}")
@@ -95,11 +99,8 @@ class OnNode(Generic[T]):
         raise SystemExit(1)
 
 
-def _count_timeout() -> int:
-    """How often this job came to its limit, this time included; kept beside its log."""
-    from submitit import JobEnvironment
-
-    path: Path = JobEnvironment().paths.folder / "timeouts"
+def _count(path: Path) -> int:
+    """Count on in a file."""
     with path.open("a") as file:
         file.write(".")
     return path.stat().st_size

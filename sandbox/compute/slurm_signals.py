@@ -31,7 +31,7 @@ class Signals:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """Hold signals back until the block has come to its end."""
+        """Hold signals back until the block has come to its end, also from the programs that it starts."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -42,9 +42,11 @@ class Signals:
             for number in numbers
             if callable(signal.getsignal(number))
         }
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
         try:
             yield
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             for number, handler in before.items():
                 signal.signal(number, handler)
             if received:

@@ -8,6 +8,7 @@ import pickle
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ log = logging.getLogger(__name__)
 
 _SURE_S = 3.0  # a job that SLURM queues again looks ended for a moment
 _SETTLE_S = 4.0  # and late news of its first attempt would end its second
-_LOOK_S = 0.5  # between looks for results, which cost nothing
+_LOOK_S = 0.5  # between looks for results, at the least …
+_LOOK_EACH_S = 0.005  # … and more where there are many files to look for
 
 
 @dataclass
@@ -87,7 +89,7 @@ class Submitted:
             f"{self._where()} ended {state} without a result{hint}\nlog: {self.log_path}\n{said}"
         )
 
-    @property
+    @cached_property
     def _paths(self) -> Any:
         from submitit.core.utils import JobPaths
 
@@ -140,7 +142,8 @@ class Watch:
     def pause(self) -> None:
         """Wait a little, not longer than until the next poll."""
         if self.waiting:
-            time.sleep(max(0.01, min(_LOOK_S, self._next_poll - time.monotonic())))
+            look_s = max(_LOOK_S, _LOOK_EACH_S * len(self.waiting))
+            time.sleep(max(0.01, min(look_s, self._next_poll - time.monotonic())))
 
     def _poll(self) -> Mapping[int, JobState]:
         """States by number; none while the controller does not answer."""

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any, ClassVar
 
-from toys import note, wait_at_gate
+from toys import note
 
 from sandbox import process
 from sandbox.executors import BaseDataExecutor, BaseModelExecutor
@@ -51,7 +51,7 @@ class Patient(BaseModelExecutor):
 class Hungry(BaseDataExecutor):
     """Take memory and keep it."""
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ()
+    OUTPUTS: ClassVar[tuple[str, ...]] = ("size",)
 
     def __init__(self, megabytes: int = 1000) -> None:
         self.megabytes = megabytes
@@ -59,7 +59,4 @@ class Hungry(BaseDataExecutor):
     def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
         memory = b"1" * (self.megabytes << 20)
         time.sleep(60)
-        return {} if memory else {}
-
-
-__all__ = ["Hungry", "Patient", "wait_at_gate"]
+        return {"size": len(memory)}
