@@ -177,7 +177,9 @@ class _Attempt:
         hook_class = components.locate(self.element.config["_target_"], self.element.allowed)
         self._prepare()
         hook = components.build(self.element.config, self.element.allowed)
-        outputs = hook.run(JobScope(self.element.job, self.output_dir, self.log_path, self._watch))
+        cache_dir = self.element.store_dir.absolute() / ".cache"  # no job's name: that is one word
+        scope = JobScope(self.element.job, self.output_dir, self.log_path, self._watch, cache_dir)
+        outputs = hook.run(scope)
         declared = set(components.declared_outputs(self.element.config, self.element.allowed))
         if set(outputs) != declared:
             raise RuntimeError(

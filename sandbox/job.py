@@ -34,12 +34,15 @@ class JobScope:
         output_dir: Folder of this job alone; exists.
         log_path: Log file of this attempt; programs that the job starts write there.
         watch: Sends metrics to the run's watcher.
+        cache_dir: Folder that all jobs of the store share, for what is dear and can be made again;
+            may not be there yet. ``None``: there is none.
     """
 
     name: str
     output_dir: Path
     log_path: Path
     watch: Watch
+    cache_dir: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +26,34 @@ class BaseDataExecutor(ABC):
     @abstractmethod
     def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
         """Write everything under ``output_dir`` and return the declared ``OUTPUTS``."""
+
+
+class BaseRecipeExecutor(ABC):
+    """Analyze or process a data set by a recipe."""
+
+    OUTPUTS: ClassVar[tuple[str, ...]] = ()
+    VERSION: ClassVar[int] = 1
+
+    @abstractmethod
+    def run(
+        self,
+        dataset_path: Path,
+        recipe: Mapping[str, Any],
+        *,
+        output_dir: Path,
+        log_path: Path,
+        cache_dir: Path | None = None,
+    ) -> Outputs:
+        """Write everything under ``output_dir`` and return the declared ``OUTPUTS``.
+
+        Args:
+            dataset_path: Data set in Data-Juicer's format, JSON Lines.
+            recipe: Data-Juicer's own keys; ``process`` is a mapping by operator (an operator that
+                occurs again has a suffix, ``text_length_filter__2``) or Data-Juicer's list.
+            output_dir: Folder of the job.
+            log_path: Where programs write their output.
+            cache_dir: Folder shared by all jobs for what can be made again; ``None`` without one.
+        """
 
 
 class BaseModelExecutor(ABC):

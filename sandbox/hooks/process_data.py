@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
-from sandbox.executors import BaseDataExecutor
+from sandbox.executors import BaseRecipeExecutor
 from sandbox.job import JobScope, Outputs
+from sandbox.recipes import check_recipe, load_recipe
 
 
 @dataclass(frozen=True)
 class ProcessDataHook:
-    """Process and clean a data set by the present recipe with ``executor``; its counts are watched."""
+    """Process and clean a data set by the present recipe with ``executor``; its counts are watched.
 
-    executor: BaseDataExecutor
+    Args:
+        executor: What runs the recipe's operators.
+        dataset_path: Data set in Data-Juicer's format, JSON Lines.
+        recipe: Data-Juicer's own keys, ``process`` as a mapping by operator or a list.
+        recipe_path: A YAML recipe file of Data-Juicer; ``recipe`` is laid over it.
+    """
+
     USUAL_LISTS: ClassVar[tuple[str, ...]] = ("execution_jobs",)
 
+    executor: BaseRecipeExecutor
+    dataset_path: Path
+    recipe: Mapping[str, Any] | None = None
+    recipe_path: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_recipe(self.recipe, self.recipe_path)
+
     def run(self, scope: JobScope) -> Outputs:
-        outputs = self.executor.run(output_dir=scope.output_dir, log_path=scope.log_path)
+        outputs = self.executor.run(
+            self.dataset_path,
+            load_recipe(self.recipe, self.recipe_path),
+            output_dir=scope.output_dir,
+            log_path=scope.log_path,
+            cache_dir=scope.cache_dir,
+        )
         scope.watch(outputs)
         return outputs

@@ -4,43 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from sandbox.job import JobScope, Outputs
-from sandbox.recipes import process_list
-from sandbox.recipes.k_sigma import refine, to_yaml
+from sandbox.recipes import check_recipe, load_recipe
+from sandbox.recipes.k_sigma import check_k, refine_by_k_sigma
 
 
 @dataclass(frozen=True)
 class RefineRecipeViaKSigmaHook:
-    """Set the thresholds of a recipe to mean ± k standard deviations of the data; see ``k_sigma.refine``.
+    """Set the thresholds of a recipe to mean ± k standard deviations; see ``refine_by_k_sigma``.
 
     Outputs:
-        recipe: The refined recipe, for an executor's ``recipe``.
+        recipe: The refined recipe, for a job's ``recipe``.
         recipe_path: The same as a file that ``dj-process`` reads, ``process`` as a list.
-        diff_path: What changed, as a unified diff, and what stays untouched and why.
+        diff_path: What changed and why, as comments over a unified diff; it stands in the log too.
 
     Args:
-        recipe: Data-Juicer's own keys, ``process`` as a mapping by operator or a list.
         statistics: Summary of the data's statistics, as ``ProbeViaAnalyzerHook`` gives it.
+        recipe: Data-Juicer's own keys, ``process`` as a mapping by operator or a list.
+        recipe_path: A YAML recipe file of Data-Juicer; ``recipe`` is laid over it.
         k: Number of standard deviations.
         k_by_operator: Another k for single operators; ``None`` leaves one untouched.
     """
 
     OUTPUTS: ClassVar[tuple[str, ...]] = ("recipe", "recipe_path", "diff_path")
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
+    USUAL_LISTS: ClassVar[tuple[str, ...]] = ("refine_recipe_jobs",)
 
-    recipe: Mapping[str, Any]
     statistics: Mapping[str, Any]
+    recipe: Mapping[str, Any] | None = None
+    recipe_path: Path | None = None
     k: float = 3.0
     k_by_operator: Mapping[str, float | None] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        check_recipe(self.recipe, self.recipe_path)
+        check_k(self.k, self.k_by_operator)
+
     def run(self, scope: JobScope) -> Outputs:
         """Write the refined recipe and the diff."""
-        refinement = refine(self.recipe, self.statistics, self.k, self.k_by_operator)
-        recipe_path = scope.output_dir / "recipe.yaml"
-        as_list = {**refinement.recipe, "process": process_list(refinement.recipe)}
-        recipe_path.write_text(to_yaml(as_list), encoding="utf-8")
-        diff_path = scope.output_dir / "recipe.diff"
-        diff_path.write_text(refinement.diff(), encoding="utf-8")
-        return {"recipe": refinement.recipe, "recipe_path": recipe_path, "diff_path": diff_path}
+        recipe = load_recipe(self.recipe, self.recipe_path)
+        refinement = refine_by_k_sigma(recipe, self.statistics, self.k, self.k_by_operator)
+        return refinement.write(scope.output_dir, scope.log_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,8 +40,12 @@ def samples(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
             yield number, text, sample
 
 
-def prepare(source: Path, target: Path, text_keys: Sequence[str], media_keys: Sequence[str]) -> int:
-    """Copy a data set for Data-Juicer and return the number of samples.
+def prepare(
+    source: Path, target: Path, text_keys: Sequence[str], media_keys: Sequence[str]
+) -> tuple[int, str]:
+    """Copy a data set for Data-Juicer and return the number of samples and a hash of all that counts.
+
+    The hash covers the lines and size and time of the media files that they name.
 
     Media paths become absolute, and statistics that a sample already has are left out: operators
     would trust them even where the text has changed since. Everything else stays byte for byte.
@@ -49,7 +54,7 @@ def prepare(source: Path, target: Path, text_keys: Sequence[str], media_keys: Se
         LineError: A line is malformed, has no text (Data-Juicer would drop it without a word), or
             names a file that is not there; or there is no sample at all.
     """
-    num_samples = 0
+    num_samples, content = 0, hashlib.sha256()
     with target.open("w", encoding="utf-8", newline="") as out:
         for number, text, sample in samples(source):
             for key in text_keys:
@@ -57,7 +62,11 @@ def prepare(source: Path, target: Path, text_keys: Sequence[str], media_keys: Se
                     raise LineError(
                         f"{source}:{number}: expected a text under {key!r}, got {sample.get(key)!r}"
                     )
-            edits = {key: _media(sample[key], key, source, number) for key in media_keys if sample.get(key)}
+            edits = {
+                key: _media(sample[key], key, source, number, content)
+                for key in media_keys
+                if sample.get(key)
+            }
             changed = {
                 key: json.dumps(new, ensure_ascii=False) for key, new in edits.items() if new != sample[key]
             }
@@ -67,10 +76,11 @@ def prepare(source: Path, target: Path, text_keys: Sequence[str], media_keys: Se
             if STATS in changed:
                 text = _without(text, STATS)
             out.write(text + "\n")
+            content.update(text.encode() + b"\n")
             num_samples += 1
     if num_samples == 0:
         raise LineError(f"{source}: the data set is empty")
-    return num_samples
+    return num_samples, content.hexdigest()
 
 
 def spans(text: str) -> dict[str, tuple[int, int]]:
@@ -111,7 +121,7 @@ def _without(text: str, key: str) -> str:
     return head.removesuffix(",") + tail
 
 
-def _media(paths: Any, key: str, source: Path, number: int) -> Any:
+def _media(paths: Any, key: str, source: Path, number: int, content: Any) -> Any:
     if isinstance(paths, str):
         paths = [paths]
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
@@ -119,8 +129,11 @@ def _media(paths: Any, key: str, source: Path, number: int) -> Any:
     absolute = []
     for path in paths:
         local = None if _REMOTE.match(path) else source.resolve().parent / path
-        if local is not None and not local.is_file():
-            raise LineError(f"{source}:{number}: {key}: there is no file {local}")
+        if local is not None:
+            if not local.is_file():
+                raise LineError(f"{source}:{number}: {key}: there is no file {local}")
+            stat = local.stat()
+            content.update(f"{local} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         absolute.append(path if local is None else str(local))
     return absolute
 

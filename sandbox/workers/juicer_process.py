@@ -8,19 +8,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import juicer_ray
 import juicer_session
 
 
 def process(request: dict[str, Any]) -> dict[str, Any]:
     """Process the data set and return how many samples went in and came out."""
-    dataset_path, num_samples = juicer_session.prepare(request)
+    if request["recipe"].get("executor_type") == "ray":
+        return juicer_ray.process(request)
     export_path = Path(request["cache_dir"]) / "processed.jsonl"
-    config = juicer_session.configure(
-        request, dataset_path, export_path=str(export_path), export_type="jsonl"
-    )
-    from data_juicer.core import DefaultExecutor
+    with juicer_session.data_set(request) as (dataset_path, num_samples):
+        config = juicer_session.configure(
+            request, dataset_path, export_path=str(export_path), export_type="jsonl"
+        )
+        from data_juicer.core import DefaultExecutor
 
-    processed = DefaultExecutor(config).run()
+        processed = DefaultExecutor(config).run()
     if len(processed) == 0:
         raise juicer_session.RecipeError(f"the recipe keeps none of the {num_samples} samples")
     with export_path.open("rb") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 import os
 import sys
 import traceback
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import juicer_cache
 import juicer_lines
 
 JOB_ID = "data_juicer"
@@ -47,8 +49,12 @@ class RecipeError(ValueError):
     """Data-Juicer does not accept the recipe."""
 
 
-def prepare(request: dict[str, Any]) -> tuple[Path, int]:
-    """The data set as Data-Juicer is to read it, and its number of samples."""
+@contextlib.contextmanager
+def data_set(request: dict[str, Any]) -> Iterator[tuple[Path, int]]:
+    """The data set as Data-Juicer is to read it, and its number of samples.
+
+    Data-Juicer's own cache is then in its folder; set before ``datasets`` is imported, which reads it once.
+    """
     recipe = request["recipe"]
     text_keys = recipe.get("text_keys") or ["text"]
     media_keys = [
@@ -56,13 +62,15 @@ def prepare(request: dict[str, Any]) -> tuple[Path, int]:
         for key, default in (("image_key", "images"), ("audio_key", "audios"), ("video_key", "videos"))
     ]
     target = Path(request["cache_dir"]) / "input.jsonl"
-    num_samples = juicer_lines.prepare(
+    num_samples, content = juicer_lines.prepare(
         Path(request["dataset_path"]),
         target,
         [text_keys] if isinstance(text_keys, str) else text_keys,
         media_keys,
     )
-    return target, num_samples
+    with juicer_cache.shared(request, target, content) as path:
+        os.environ["HF_DATASETS_CACHE"] = str(path.parent / "datasets")
+        yield path, num_samples
 
 
 def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> Any:
@@ -71,39 +79,57 @@ def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> A
     Raises:
         RecipeError: An operator, an argument or a key is unknown or has the wrong type.
     """
-    import_data_juicer()
+    import_data_juicer(with_ray=request["recipe"].get("executor_type") == "ray")
     from data_juicer.config import get_init_configs
-    from data_juicer.core.preflight import PipelineConfigError, pre_instantiation_check
 
     recipe = request["recipe"]
-    try:
-        pre_instantiation_check(recipe["process"])
-    except PipelineConfigError as error:
-        raise RecipeError("recipe: " + "; ".join(str(item) for item in error.errors)) from None
+    check_operators(recipe["process"])
+    _tell_reuse()
     own = {
         "dataset_path": str(dataset_path),
         "work_dir": request["output_dir"],
         "job_id": JOB_ID,
         "np": request["num_proc"],
         "skip_op_error": False,
-        "ds_cache_dir": str(Path(request["cache_dir"]) / "datasets"),
+        "ds_cache_dir": os.environ["HF_DATASETS_CACHE"],
         **settings,
     }
     with _refusals():
         return get_init_configs({**recipe, **own})
 
 
-def import_data_juicer() -> None:
-    """Import ``data_juicer.core`` without its executors for Ray, which are not used here.
+def check_operators(process: list[dict[str, Any]]) -> None:
+    """Let Data-Juicer look at names and arguments of operators.
+
+    Raises:
+        RecipeError: An operator or an argument is unknown or has the wrong type.
+    """
+    from data_juicer.core.preflight import PipelineConfigError, pre_instantiation_check
+
+    try:
+        pre_instantiation_check(process)
+    except PipelineConfigError as error:
+        raise RecipeError("recipe: " + "; ".join(str(item) for item in error.errors)) from None
+
+
+def guard() -> None:
+    """Before Data-Juicer is imported: let it install nothing, and let it log without tracebacks."""
+    _forbid_installing()
+    _quiet()
+
+
+def import_data_juicer(with_ray: bool = False) -> None:
+    """Import ``data_juicer.core``, without its executors for Ray where they are not used.
 
     Importing them imports Ray, and Data-Juicer would install it at this point where it is missing.
     """
-    _forbid_installing()
-    _quiet()
+    guard()
     for name, executor in (
         ("ray_executor", "RayExecutor"),
         ("ray_executor_partitioned", "PartitionedRayExecutor"),
     ):
+        if with_ray:
+            break
         module = types.ModuleType(f"data_juicer.core.executor.{name}")
         setattr(module, executor, None)
         sys.modules[module.__name__] = module
@@ -134,6 +160,20 @@ def _spare_imports_and_forks() -> None:
 
     base_op.free_models = free_models_if_any
     datasets.Dataset.map = map_without_pool
+
+
+def _tell_reuse() -> None:
+    """Have ``datasets`` say what it takes from the cache, and nothing else."""
+
+    class Reused(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.msg.startswith("Loading cached processed dataset"):
+                print("reused from the operator cache:", record.getMessage().rsplit("/", 1)[-1], flush=True)
+
+    logger = logging.getLogger("datasets.arrow_dataset")
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(Reused())
 
 
 @contextlib.contextmanager

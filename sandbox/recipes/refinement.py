@@ -1,0 +1,162 @@
+"""Set the thresholds of a recipe from its data; to what, ``k_sigma`` and ``percentiles`` say."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.recipes import as_file, operator_name, process_list, process_mapping, to_yaml
+from sandbox.recipes.thresholds import Threshold, thresholds
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where a statistic's thresholds belong.
+
+    Args:
+        low: Lower side.
+        high: Upper side.
+        low_reason: How ``low`` came about: ``5th percentile of text_len``.
+        high_reason: The same for ``high``.
+    """
+
+    low: float
+    high: float
+    low_reason: str
+    high_reason: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One argument of a recipe that a refinement set; ``before`` is ``None`` where it was not given."""
+
+    operator: str
+    argument: str
+    before: Any
+    after: Any
+    reason: str
+
+    def __str__(self) -> str:
+        before = "Data-Juicer's default" if self.before is None else self.before
+        return f"{self.operator}.{self.argument}: {before} → {self.after} ({self.reason})"
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """A refined recipe and what became of the given one.
+
+    Args:
+        recipe: The new recipe, ``process`` as a mapping by operator.
+        original: The given recipe in the same form.
+        changes: What was set to another value, in order, and why.
+        untouched: Operators of the recipe that stay as they are, and why.
+    """
+
+    recipe: dict[str, Any]
+    original: dict[str, Any]
+    changes: tuple[Change, ...]
+    untouched: dict[str, str]
+
+    def lines(self) -> list[str]:
+        """Every change and every operator that stays as it is, one a line."""
+        kept = [f"{operator} is untouched: {reason}" for operator, reason in self.untouched.items()]
+        return [*map(str, self.changes), *kept]
+
+    def diff(self) -> str:
+        """The changes as a unified diff of the recipes in YAML, headed by :meth:`lines` as comments."""
+        before, after = (to_yaml(recipe).splitlines() for recipe in (self.original, self.recipe))
+        changes = difflib.unified_diff(before, after, "recipe.yaml", "refined recipe.yaml", lineterm="")
+        return "\n".join([*(f"# {line}" for line in self.lines()), *changes]) + "\n"
+
+    def write(self, output_dir: Path, log_path: Path) -> dict[str, Any]:
+        """Write ``recipe.yaml`` and ``recipe.diff``, add the diff to the log, and return a hook's outputs."""
+        recipe_path = output_dir / "recipe.yaml"
+        recipe_path.write_text(as_file(self.recipe), encoding="utf-8")
+        diff_path = output_dir / "recipe.diff"
+        diff_path.write_text(self.diff(), encoding="utf-8")
+        with log_path.open("a", encoding="utf-8") as file:
+            file.write(self.diff())
+        for line in self.lines():
+            log.info("%s", line)
+        return {"recipe": self.recipe, "recipe_path": recipe_path, "diff_path": diff_path}
+
+
+def refine(
+    recipe: Mapping[str, Any], bounds: Callable[[str, Sequence[Threshold]], Sequence[Bounds | None] | str]
+) -> Refinement:
+    """Set both sides of every filter of a recipe.
+
+    Whole numbers stay whole, the lower side rounded down and the upper up; other numbers are rounded
+    outward at the ninth digit, so that a statistic that never varies loses no sample to rounding.
+    Values are clipped to what is legal (a ratio to [0, 1], a length to 0 and above). Arguments that
+    are no thresholds stay as they are, and so do operators without statistics and those with
+    ``reversed_range``.
+
+    Args:
+        recipe: Data-Juicer's own keys, ``process`` as a mapping by operator or a list; never edited.
+        bounds: Called with an operator's key in ``process`` (with its suffix) and its thresholds; gives the
+            bounds of each, ``None`` where it has no statistic, or says why the operator is not refined.
+    """
+    process = process_mapping(process_list(recipe))
+    original = {**copy.deepcopy(dict(recipe)), "process": process}
+    refined = copy.deepcopy(original)
+    changes: list[Change] = []
+    untouched = {}
+    for key, arguments in refined["process"].items():
+        found = _bounds(key, arguments, bounds)
+        if isinstance(found, str):
+            untouched[key] = found
+        else:
+            changes += _set(key, arguments, found)
+    return Refinement(refined, original, tuple(changes), untouched)
+
+
+def by_operator(name: str, given: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
+    """Check that an argument that names operators names those of the recipe.
+
+    Raises:
+        ValueError: It names another.
+    """
+    known = list(process_mapping(process_list(recipe)))
+    unknown = [key for key in given if key not in known]
+    if unknown:
+        raise ValueError(f"{name}: the recipe has no {', '.join(unknown)}; its operators: {', '.join(known)}")
+
+
+def _bounds(
+    key: str,
+    arguments: Mapping[str, Any],
+    bounds: Callable[[str, Sequence[Threshold]], Sequence[Bounds | None] | str],
+) -> list[tuple[Threshold, Bounds]] | str:
+    """Every threshold of an operator with its bounds, or why the operator stays as it is."""
+    known = thresholds(operator_name(key), arguments)
+    if not known:
+        return "it has no thresholds on a statistic"
+    if arguments.get("reversed_range"):
+        return "it keeps what lies outside its range (reversed_range)"
+    found = bounds(key, known)
+    if isinstance(found, str):
+        return found
+    pairs = [(threshold, sides) for threshold, sides in zip(known, found, strict=True) if sides is not None]
+    return pairs or f"no statistic {' or '.join(threshold.statistic for threshold in known)}"
+
+
+def _set(key: str, arguments: dict[str, Any], found: Sequence[tuple[Threshold, Bounds]]) -> list[Change]:
+    changes = []
+    for threshold, sides in found:
+        for argument, value, reason in (
+            (threshold.minimum, threshold.at_least(sides.low), sides.low_reason),
+            (threshold.maximum, threshold.at_most(sides.high), sides.high_reason),
+        ):
+            if argument is not None:
+                if arguments.get(argument) != value:
+                    changes.append(Change(key, argument, arguments.get(argument), value, reason))
+                arguments[argument] = value
+    return changes

@@ -1,0 +1,196 @@
+"""Run Data-Juicer's executor for Ray: on a Ray of its own on this machine, or on a cluster that runs."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import juicer_lines
+import juicer_session
+
+_ANSWER_S = 10.0
+_BATCH = 10_000
+_ROW = "__sandbox_row__"
+
+
+def process(request: dict[str, Any]) -> dict[str, Any]:
+    """Process the data set and return how many samples went in and came out.
+
+    Every sample carries its number through the operators: Ray keeps no order. Operators that make
+    several samples of one copy the number; where one drops it, the order is that of Ray's shards.
+    """
+    address = str(request["recipe"].setdefault("ray_address", "local"))
+    shards = Path(request["cache_dir"]) / "processed"
+    request = {**request, "shared_dir": None}  # Ray has no such cache
+    with juicer_session.data_set(request) as (dataset_path, num_samples):
+        numbered = _number(dataset_path, shards.parent)
+    with _ray(address, request["num_proc"]):
+        config = juicer_session.configure(request, numbered, export_path=str(shards), export_type="parquet")
+        from data_juicer.core.executor.ray_executor import RayExecutor
+
+        executor = RayExecutor(config)
+        _count_rows(executor, num_samples)
+        processed = executor.run()
+        num_kept = processed.data.count()
+    if num_kept == 0:
+        raise juicer_session.RecipeError(f"the recipe keeps none of the {num_samples} samples")
+    partial = Path(request["result_path"] + ".part")
+    dropped = set() if request["recipe"].get("keep_stats_in_res_ds") else {juicer_lines.STATS, "__dj__meta__"}
+    num_written = _join(_lines(shards, shards.parent, dropped), partial)
+    if num_written != num_kept:
+        raise juicer_session.RecipeError(f"{num_kept} samples were kept, {num_written} were written")
+    partial.replace(request["result_path"])
+    return {"num_samples_in": num_samples, "num_samples_out": num_written}
+
+
+@contextlib.contextmanager
+def _ray(address: str, num_cpus: int) -> Iterator[None]:
+    """Ray, started or reached before Data-Juicer does it, which then finds it there; ended afterwards."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_JOB"] = "1"  # Data-Juicer's operators ask for it, here and in Ray's workers
+    try:
+        import ray
+    except ImportError as error:
+        raise juicer_session.RecipeError("executor_type: ray: pip install 'sandbox[ray]'") from error
+    own = address == "local"
+    # Short, and not in the job's folder: a path of a Unix socket has at most 107 bytes.
+    folder = tempfile.mkdtemp(prefix="sandbox-ray-") if own else None
+    try:
+        _init(
+            ray,
+            address,
+            {"num_cpus": num_cpus, "include_dashboard": False, "_temp_dir": folder} if own else {},
+        )
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        yield
+    finally:
+        ray.shutdown()
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _init(ray: Any, address: str, settings: dict[str, Any]) -> None:
+    if address not in ("local", "auto"):
+        _knock(address)
+    try:
+        ray.init(
+            address,
+            runtime_env={"env_vars": {"RAY_JOB": "1", "HF_HUB_OFFLINE": "1"}},
+            log_to_driver=False,
+            **settings,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise juicer_session.RecipeError(
+            f"recipe.ray_address: {address!r} does not answer as Ray: {' '.join(str(error).split())[:300]}"
+        ) from error
+
+
+def _knock(address: str) -> None:
+    """Ray itself tries an address where nobody listens for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        raise juicer_session.RecipeError(
+            f"recipe.ray_address: expected local, auto, HOST:PORT or ray://HOST:PORT, got {address!r}"
+        )
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+    except OSError as error:
+        raise juicer_session.RecipeError(
+            f"recipe.ray_address: {address!r} does not answer: {error}"
+        ) from None
+
+
+def _number(path: Path, folder: Path) -> Path:
+    """The data set with the number of each sample, as Parquet: Ray's reader of JSON takes dates for times.
+
+    Raises:
+        RecipeError: A key has values of different kinds, for which Parquet has no column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    numbered = folder / "numbered.parquet"
+    try:
+        schemas = (_schema(batch) for batch in _batches(path))
+        schema = pa.unify_schemas(list(schemas), promote_options="permissive")
+        with pq.ParquetWriter(numbered, schema) as writer:
+            for batch in _batches(path):
+                writer.write_table(pa.Table.from_pylist(batch, schema))
+    except pa.ArrowException as error:
+        raise juicer_session.RecipeError(
+            f"executor_type: ray needs values of one kind for each key: {error}"
+        ) from error
+    return numbered
+
+
+def _schema(batch: list[dict[str, Any]]) -> Any:
+    """The columns of a batch; ``Table.from_pylist`` by itself takes the first sample's keys for all."""
+    import pyarrow as pa
+
+    keys = dict.fromkeys(key for sample in batch for key in sample)
+    return pa.Table.from_pydict({key: [sample.get(key) for sample in batch] for key in keys}).schema
+
+
+def _batches(path: Path) -> Iterator[list[dict[str, Any]]]:
+    with path.open(encoding="utf-8", newline="\n") as lines:
+        samples = ({_ROW: number, **json.loads(line)} for number, line in enumerate(lines))
+        while batch := list(itertools.islice(samples, _BATCH)):
+            yield batch
+
+
+def _count_rows(executor: Any, expected: int) -> None:
+    """Have the executor count what it loads: Ray's reader may leave out what it cannot make sense of."""
+    load = executor.datasetbuilder.load_dataset
+
+    def counted(*args: Any, **kwargs: Any) -> Any:
+        dataset = load(*args, **kwargs)
+        loaded = dataset.data.count()
+        if loaded != expected:
+            raise juicer_session.RecipeError(f"{expected} samples went in, {loaded} were loaded")
+        return dataset
+
+    executor.datasetbuilder.load_dataset = counted
+
+
+def _lines(shards: Path, folder: Path, dropped: set[str]) -> list[Path]:
+    """The shards as JSON Lines."""
+    import pyarrow.parquet as pq
+
+    paths = []
+    for shard in sorted(shards.glob("*.parquet")):
+        paths.append(folder / f"{shard.stem}.jsonl")
+        with paths[-1].open("w", encoding="utf-8") as out:
+            for batch in pq.ParquetFile(shard).iter_batches(_BATCH):
+                for sample in batch.to_pylist():
+                    kept = {key: value for key, value in sample.items() if key not in dropped}
+                    out.write(json.dumps(kept, ensure_ascii=False) + "\n")
+    return paths
+
+
+def _join(shards: list[Path], target: Path) -> int:
+    """One file of all shards, in the order of the samples' numbers and without these; returns its lines."""
+    places = []
+    for index, path in enumerate(shards):
+        position = 0
+        with path.open("rb") as file:
+            for line in file:
+                places.append((json.loads(line).get(_ROW, 0), index, position))
+                position += len(line)
+    with contextlib.ExitStack() as stack:
+        files = [stack.enter_context(path.open("rb")) for path in shards]
+        out = stack.enter_context(target.open("w", encoding="utf-8"))
+        for _, index, position in sorted(places):
+            files[index].seek(position)
+            sample = json.loads(files[index].readline())
+            sample.pop(_ROW, None)
+            out.write(json.dumps(sample, ensure_ascii=False) + "\n")
+    return len(places)
