@@ -142,8 +142,8 @@ class NearDuplicates(BaseEvaluator):
 def shingles(words: Words, texts: Sequence[str], size: int) -> tuple[Hashes, Counts]:
     """All shingles of texts in a row and how many each has: at least one, a short text's is itself."""
     hashes, counts = words.ngrams(size)
-    short = np.flatnonzero(counts == 0)
-    if not len(short):
+    short = np.flatnonzero(counts == 0).tolist()
+    if not short:
         return hashes, counts
     ends = np.cumsum(words.lengths)
     whole = [

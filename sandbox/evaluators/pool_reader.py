@@ -156,8 +156,6 @@ def _open(path: Path) -> Iterator[IO[bytes]]:
 def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     import pyarrow.parquet as pq
 
-    number = 0
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_BATCH_SAMPLES):
-            for number, sample in enumerate(batch.to_pylist(), start=number + 1):
-                yield number, sample
+        batches_of_rows = file.iter_batches(batch_size=_BATCH_SAMPLES)
+        yield from enumerate((row for batch in batches_of_rows for row in batch.to_pylist()), start=1)

@@ -27,6 +27,11 @@ def clean(text: str) -> str:
     return _MARK.sub("", text).strip() if "__dj__" in text else text.strip()
 
 
+def count_words(text: str) -> int:
+    """Number of words of a text."""
+    return len(_WORD.findall(text))
+
+
 def digest(data: bytes) -> int:
     """A number of 64 bits, the same on every machine; two of a million differ but for 3 in 10⁸ cases."""
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
@@ -82,4 +87,5 @@ def mixed(values: NDArray[Any]) -> Hashes:
     values = values * np.uint64(0xBF58476D1CE4E5B9)
     values = values ^ (values >> np.uint64(27))
     values = values * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
+    finished: Hashes = values ^ (values >> np.uint64(31))
+    return finished
