@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import islice
+import contextlib
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from sandbox.evaluators import BaseEvaluator
+from sandbox.evaluators.hash_counts import HashCounts, summarize
+from sandbox.evaluators.pool_reader import batches, check_type, pool_paths, texts
+from sandbox.evaluators.words import WordReader, Words, clean, digest
 from sandbox.job import Outputs
 
 _ORDERS = (1, 2, 3)
 _LENGTHS = ("mean", "std", "q1", "median", "q3")
-# Words of scripts that put no spaces between them count as single characters.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
-_MARK = re.compile(r"<__dj__\w+>|<\|__dj__\w+\|>")
 
 
 class TextDiversityEvaluator(BaseEvaluator):
@@ -35,7 +32,8 @@ class TextDiversityEvaluator(BaseEvaluator):
       n-grams do not cross samples; 0 where there are none.
 
     Distinct ratios fall as a data set grows: compare data sets of equal size, or set ``max_words``.
-    Data-Juicer's marks in a text (``<__dj__image>``) are left out.
+    Data-Juicer's marks in a text (``<__dj__image>``) are left out. Texts are read once; what is counted
+    waits in temporary files, about 24 bytes a word, so that memory hardly grows with the data set.
 
     Args:
         text_key: Key of a sample's text.
@@ -56,6 +54,7 @@ class TextDiversityEvaluator(BaseEvaluator):
         *(f"ngram_entropy_{order}" for order in _ORDERS),
     )
     LOWER_IS_BETTER: ClassVar[tuple[str, ...]] = ("duplicate_fraction", "normalized_duplicate_fraction")
+    VERSION: ClassVar[int] = 2
 
     def __init__(self, text_key: str = "text", max_words: int | None = None) -> None:
         if max_words is not None and max_words <= 0:
@@ -71,97 +70,68 @@ class TextDiversityEvaluator(BaseEvaluator):
                 is not JSON or has no text.
             FileNotFoundError: A file is missing.
         """
-        if eval_type not in (None, "text_diversity"):
-            raise ValueError(f"eval_type: {eval_type!r}; available: text_diversity")
-        paths = _paths(eval_obj)
-        counts = _Counts(self.max_words)
-        for path in paths:
-            for text in _texts(path, self.text_key):
-                counts.add(text)
-        if not counts.num_chars:
-            raise ValueError(f"no samples in {', '.join(map(str, paths))}")
-        return counts.figures()
+        check_type(eval_type, "text_diversity")
+        paths = pool_paths(eval_obj)
+        with contextlib.ExitStack() as stack:
+            counts = _Counts(self.max_words, output_dir, stack)
+            for batch in batches(texts(paths, self.text_key)):
+                counts.add([clean(text) for text in batch])
+            return counts.figures()
 
 
 class _Counts:
-    """What is kept of the texts seen so far."""
+    """What is kept of the texts seen so far; hashes wait in files."""
 
-    def __init__(self, max_words: int | None) -> None:
-        self.num_chars: list[int] = []
-        self._num_words: list[int] = []
-        self._seen: set[bytes] = set()
-        self._seen_normalized: set[bytes] = set()
-        self._max_words = max_words
-        self._num_counted = 0
-        self._ngrams: dict[int, Counter[tuple[str, ...]]] = {order: Counter() for order in _ORDERS}
+    def __init__(self, max_words: int | None, folder: Path, stack: contextlib.ExitStack) -> None:
+        self._reader = WordReader()
+        self._num_chars, self._num_words = array("q"), array("q")
+        self._texts = stack.enter_context(HashCounts(folder))
+        self._normalized = stack.enter_context(HashCounts(folder))
+        self._ngrams = {order: stack.enter_context(HashCounts(folder)) for order in _ORDERS}
+        self._words_left = max_words
 
-    def add(self, text: str) -> None:
-        """Count one text."""
-        text = _MARK.sub("", text).strip()
-        words = [word.lower() for word in _WORD.findall(text)]
-        self.num_chars.append(len(text))
-        self._num_words.append(len(words))
-        self._seen.add(_digest(text))
-        self._seen_normalized.add(_digest(" ".join(words) or text))
-        if self._max_words is None or self._num_counted < self._max_words:
-            self._num_counted += len(words)
-            for order, counter in self._ngrams.items():
-                counter.update(zip(*(islice(words, first, None) for first in range(order)), strict=False))
+    def add(self, batch: Sequence[str]) -> None:
+        """Count some texts."""
+        words = self._reader.read(batch)
+        self._num_chars.extend(map(len, batch))
+        self._num_words.extend(words.lengths.tolist())
+        encoded = [text.encode("utf-8", "surrogatepass") for text in batch]
+        self._texts.add(np.array([digest(text) for text in encoded], np.uint64))
+        self._normalized.add(_normalized(encoded, words))
+        self._count_ngrams(words)
 
     def figures(self) -> dict[str, float]:
         """The figures over all texts."""
-        num_samples = len(self.num_chars)
+        num_samples = len(self._num_chars)
         figures: dict[str, float] = {"num_samples": num_samples}
-        figures |= _lengths("chars", self.num_chars) | _lengths("words", self._num_words)
-        figures["duplicate_fraction"] = 1 - len(self._seen) / num_samples
-        figures["normalized_duplicate_fraction"] = 1 - len(self._seen_normalized) / num_samples
-        for order, counter in self._ngrams.items():
-            total = counter.total()
-            figures[f"distinct_{order}"] = len(counter) / total if total else 0.0
-            figures[f"ngram_entropy_{order}"] = _entropy(counter)
+        figures |= _lengths("chars", self._num_chars) | _lengths("words", self._num_words)
+        figures["duplicate_fraction"] = 1 - summarize(self._texts)[0] / num_samples
+        figures["normalized_duplicate_fraction"] = 1 - summarize(self._normalized)[0] / num_samples
+        for order, ngrams in self._ngrams.items():
+            num_distinct, entropy = summarize(ngrams)
+            figures[f"distinct_{order}"] = num_distinct / ngrams.total if ngrams.total else 0.0
+            figures[f"ngram_entropy_{order}"] = entropy
         return {name: figures[name] for name in TextDiversityEvaluator.OUTPUTS}
 
-
-def _paths(eval_obj: Any) -> list[Path]:
-    paths = [eval_obj] if isinstance(eval_obj, (str, Path)) else eval_obj
-    if (
-        not isinstance(paths, Sequence)
-        or not paths
-        or not all(isinstance(path, (str, Path)) for path in paths)
-    ):
-        raise ValueError(f"eval_obj: expected the path of a JSON Lines file, or several, not {eval_obj!r}")
-    return [Path(path) for path in paths]
+    def _count_ngrams(self, words: Words) -> None:
+        if self._words_left is not None:
+            before = np.cumsum(words.lengths) - words.lengths
+            words = Words(words.hashes, words.lengths[before < self._words_left])
+            words = Words(words.hashes[: words.lengths.sum()], words.lengths)
+            self._words_left -= len(words.hashes)
+        for order, ngrams in self._ngrams.items():
+            ngrams.add(words.ngrams(order)[0])
 
 
-def _texts(path: Path, text_key: str) -> Iterator[str]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                sample = json.loads(line)
-            except ValueError as error:
-                raise ValueError(f"{path}, line {number} is not JSON: {error}") from error
-            text = sample.get(text_key) if isinstance(sample, dict) else None
-            if not isinstance(text, str):
-                keys = ", ".join(sample) if isinstance(sample, dict) else "none"
-                raise ValueError(f"{path}, line {number} has no text under {text_key!r}; keys: {keys}")
-            yield text
+def _normalized(encoded: Sequence[bytes], words: Words) -> np.ndarray[Any, np.dtype[np.uint64]]:
+    """A hash of each text's words; of the text itself where it has none."""
+    ends = np.cumsum(words.lengths).tolist()
+    starts = [0, *ends[:-1]]
+    parts = (words.hashes[start:end].tobytes() for start, end in zip(starts, ends, strict=True))
+    return np.array([digest(part or text) for part, text in zip(parts, encoded, strict=True)], np.uint64)
 
 
-def _lengths(what: str, lengths: Sequence[int]) -> dict[str, float]:
+def _lengths(what: str, lengths: array[int]) -> dict[str, float]:
     values = np.asarray(lengths, dtype=np.float64)
     figures = (values.mean(), values.std(), *np.percentile(values, (25, 50, 75)))
     return {f"{what}_{name}": float(figure) for name, figure in zip(_LENGTHS, figures, strict=True)}
-
-
-def _entropy(counter: Counter[tuple[str, ...]]) -> float:
-    """Shannon entropy of an n-gram, in bits; 0 for none."""
-    if not counter:
-        return 0.0
-    shares = np.fromiter(counter.values(), dtype=np.float64) / counter.total()
-    return float(-(shares * np.log2(shares)).sum()) + 0.0
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=12).digest()

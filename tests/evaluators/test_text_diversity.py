@@ -89,7 +89,7 @@ def test_several_files_are_one_data_set(pool: Pool, tmp_path: Path) -> None:
         ('{"text": "a"}\n{"text": ', "line 2 is not JSON"),
         ('{"caption": "a", "id": 1}\n', "keys: caption, id"),
         ('{"text": null}\n', "no text under 'text'"),
-        ("[1]\n", "keys: none"),
+        ("[1]\n", "line 1 is no JSON object"),
         ("\n\n", "no samples"),
     ],
     ids=["cut off", "other key", "null", "no object", "empty"],

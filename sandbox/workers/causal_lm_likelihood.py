@@ -1,0 +1,133 @@
+"""Score every text with a causal language model: how probable it finds the text.
+
+    python causal_lm_likelihood.py request.json
+
+The request holds ``model_path``, ``texts_path`` (JSON Lines with the texts under ``text``), ``num_texts``,
+``window``, ``overlap``, ``batch_tokens``, ``scores_path`` and ``result_path``. The scores are one line a
+text, in order; the result holds the sums over all texts.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import causal_lm_model as lm
+import torch
+from torch import Tensor
+
+_CHUNK = 2048
+_REPORT_S = 10.0
+_MOST_NATS = 700.0
+
+Window = tuple[int, list[int], int]
+"""Number of its text, its tokens, and how many of the first predictions another window counts."""
+
+
+def main() -> None:
+    """Write the scores, a chunk of texts at a time."""
+    given = lm.request()
+    model, tokenizer = lm.load(given["model_path"])
+    start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
+    if start is None:
+        raise SystemExit(f"{given['model_path']}: its tokenizer has no token that begins or ends a text")
+    limit = getattr(model.config, "max_position_embeddings", None) or given["window"]
+    if given["window"] > limit:
+        raise SystemExit(f"{given['model_path']} reads {limit} tokens at most; window is {given['window']}")
+    scorer = _Scorer(lm.place(model).eval(), tokenizer, start, given)
+    with Path(given["scores_path"]).open("w", encoding="utf-8") as out:
+        # JSON may hold halves of surrogate pairs, which are no text to a tokenizer.
+        texts = (text.encode("utf-8", "replace").decode() for text in lm.texts(given["texts_path"], "text"))
+        while chunk := list(islice(texts, _CHUNK)):
+            out.writelines(json.dumps({"__dj__stats__": score}) + "\n" for score in scorer.score(chunk))
+    Path(given["result_path"]).write_text(json.dumps(scorer.sums), encoding="utf-8")
+
+
+class _Scorer:
+    """The model, and what it found so far."""
+
+    def __init__(self, model: Any, tokenizer: Any, start: int, given: dict[str, Any]) -> None:
+        self.sums: dict[str, float] = dict.fromkeys(
+            ("num_texts", "num_empty", "num_long", "num_tokens", "num_bytes", "nats", "mean_nats"), 0
+        )
+        self._model = model
+        self._tokenizer = tokenizer
+        self._start = start
+        self._given = given
+        self._reported = self._began = time.monotonic()
+
+    def score(self, texts: list[str]) -> Iterator[dict[str, float | None]]:
+        """The statistics of some texts, in order."""
+        tokens = self._tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        windows = [window for number, row in enumerate(tokens) for window in self._windows(number, row)]
+        nats = [0.0] * len(texts)
+        for batch in self._batches(windows):
+            for (number, _, _), found in zip(batch, self._nats(batch), strict=True):
+                nats[number] += found
+            self._report(len(texts))
+        for text, row, found in zip(texts, tokens, nats, strict=True):
+            yield self._statistics(len(text.encode()), len(row), found)
+
+    def _windows(self, number: int, tokens: list[int]) -> Iterator[Window]:
+        """A text's tokens after the start token, in windows that overlap."""
+        window, overlap = self._given["window"], self._given["overlap"]
+        row = [self._start, *tokens]
+        for first in range(0, max(len(row) - 1 - overlap, min(len(tokens), 1)), window - overlap):
+            yield number, row[first : first + window + 1], overlap if first else 0
+
+    def _batches(self, windows: list[Window]) -> Iterator[list[Window]]:
+        """Windows of about one length, longest first, as many as ``batch_tokens`` holds."""
+        ordered = sorted(windows, key=lambda window: -len(window[1]))
+        while ordered:
+            size = max(1, self._given["batch_tokens"] // len(ordered[0][1]))
+            yield ordered[:size]
+            ordered = ordered[size:]
+
+    @torch.no_grad()
+    def _nats(self, batch: list[Window]) -> list[float]:
+        """Minus the log-likelihood of what each window counts."""
+        longest = len(batch[0][1])
+        # What pads a row stands after its tokens, where they cannot see it.
+        rows = torch.tensor([[*tokens, *[self._start] * (longest - len(tokens))] for _, tokens, _ in batch])
+        losses = lm.token_loss(self._model, rows.to(self._model.device), reduction="none")
+        place = torch.arange(longest - 1)
+        ends = torch.tensor([len(tokens) - 1 for _, tokens, _ in batch])
+        starts = torch.tensor([skipped for _, _, skipped in batch])
+        counted: Tensor = (place >= starts[:, None]) & (place < ends[:, None])
+        found: list[float] = (losses.view(len(batch), -1).cpu().double() * counted).sum(dim=1).tolist()
+        return found
+
+    def _statistics(self, num_bytes: int, num_tokens: int, nats: float) -> dict[str, float | None]:
+        loss = nats / num_tokens if num_tokens else None
+        self.sums["num_texts"] += 1
+        self.sums["num_empty"] += loss is None
+        self.sums["num_long"] += num_tokens > self._given["window"]
+        self.sums["num_tokens"] += num_tokens
+        self.sums["num_bytes"] += num_bytes
+        self.sums["nats"] += nats
+        self.sums["mean_nats"] += loss or 0.0
+        return {
+            "lm_log_likelihood": None if loss is None else -loss,
+            "lm_perplexity": None if loss is None else math.exp(min(loss, _MOST_NATS)),
+            "lm_bits_per_byte": None if loss is None else nats / math.log(2) / num_bytes,
+            "lm_num_tokens": num_tokens,
+        }
+
+    def _report(self, num_texts: int) -> None:
+        if time.monotonic() - self._reported > _REPORT_S:
+            self._reported = time.monotonic()
+            done = int(self.sums["num_texts"])
+            print(
+                f"{done} of {self._given['num_texts']} texts done, at work on the next {num_texts}, "
+                f"{self._reported - self._began:.0f} s",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Score texts with a quality classifier, a saved pyspark pipeline.
+
+    python quality_classifier.py request.json
+
+The request holds ``texts_path`` (JSON Lines, ``{"row": 0, "text": …}``), ``model_path``,
+``tokenizer_path`` or null, ``num_threads``, ``memory_gb``, ``work_dir`` for temporary files, and
+``result_path``: one score a line, in the order of the rows.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+def main() -> None:
+    """Write the scores."""
+    given: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    scores_dir = Path(given["work_dir"], "scores")
+    try:
+        texts_path, columns = Path(given["texts_path"]), "row long, text string"
+        if given["tokenizer_path"]:
+            texts_path, columns = _split(texts_path, given["tokenizer_path"]), "row long, words array<string>"
+        _score(given, texts_path, columns, scores_dir)
+    except Exception as error:  # Spark's are Java's, with hundreds of lines behind the first
+        cause = str(error).strip().splitlines() or [type(error).__name__]
+        print(error, flush=True)
+        raise SystemExit(f"{given['model_path']}: Spark cannot score with it: {cause[0]}") from None
+    with Path(given["result_path"]).open("w", encoding="utf-8") as out:
+        for expected, (row, score) in enumerate(_rows(scores_dir)):
+            if int(row) != expected:
+                raise SystemExit(f"Spark gave row {row} in place of row {expected}")
+            out.write(score + "\n")
+
+
+def _split(texts_path: Path, tokenizer_path: str) -> Path:
+    """The texts as the pieces of a sentencepiece model."""
+    from sentencepiece import SentencePieceProcessor
+
+    pieces_path = texts_path.with_name("pieces.jsonl")
+    tokenizer = SentencePieceProcessor(model_file=tokenizer_path)
+    with texts_path.open(encoding="ascii") as lines, pieces_path.open("w", encoding="ascii") as out:
+        for line in lines:
+            sample = json.loads(line)
+            words = tokenizer.encode(sample["text"], out_type=str)
+            out.write(json.dumps({"row": sample["row"], "words": words}) + "\n")
+    return pieces_path
+
+
+def _score(given: dict[str, Any], texts_path: Path, columns: str, scores_dir: Path) -> None:
+    from pyspark.ml import PipelineModel
+    from pyspark.ml.functions import vector_to_array
+    from pyspark.sql import SparkSession
+
+    settings = {
+        "spark.driver.memory": f"{given['memory_gb']}g",
+        "spark.driver.host": "127.0.0.1",  # a machine's own name need not resolve
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.local.dir": given["work_dir"],
+        "spark.sql.warehouse.dir": str(Path(given["work_dir"], "warehouse")),
+        "spark.sql.files.maxPartitionBytes": "16m",  # both cores from a few thousand texts on
+        "spark.sql.files.openCostInBytes": "1m",
+    }
+    builder = SparkSession.builder.master(f"local[{given['num_threads']}]").appName("quality_classifier")
+    for key, value in settings.items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    try:
+        model = PipelineModel.load(given["model_path"])
+        scored = model.transform(spark.read.schema(columns).json(str(texts_path)))
+        score = vector_to_array(scored["probability"])[1]
+        # Files are numbered by partition, partitions follow the file: the order is kept.
+        scored.select("row", score.alias("score")).write.csv(str(scores_dir))
+    finally:
+        spark.stop()
+
+
+def _rows(scores_dir: Path) -> Iterator[list[str]]:
+    for part in sorted(scores_dir.glob("part-*.csv")):
+        with part.open(encoding="utf-8", newline="") as lines:
+            yield from csv.reader(lines)
+
+
+if __name__ == "__main__":
+    main()
