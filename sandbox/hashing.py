@@ -119,7 +119,7 @@ class _Memory:
                 with self._path.open("rb") as file:
                     file.seek(self._offset)
                     lines = file.read().splitlines(keepends=True)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):  # the run says what is wrong with its store
                 return
             for line in lines:
                 if line.endswith(b"\n"):
