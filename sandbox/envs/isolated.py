@@ -62,8 +62,8 @@ class IsolatedEnv(Env):
         refuse_secrets("extra_index_urls", extra_index_urls)
         refuse_secrets("find_links", find_links)
         refuse_secrets("dependencies", declared.packages)
-        if index_credentials and not index_url:
-            raise ValueError("index_credentials: are for index_url, which is not given")
+        if index_credentials and not (index_url or "").startswith(("https://", "http://")):
+            raise ValueError(f"index_credentials: are for an index_url of https://…, given {index_url}")
         self.env_name = env_name
         self.env_manager = env_manager
         self.python_version = python
@@ -173,12 +173,15 @@ class IsolatedEnv(Env):
 
     async def _prepare(self, log_path: Path, echo: bool) -> None:
         elsewhere = self._elsewhere()
-        if elsewhere and not self.install:
+        if elsewhere is None or self.install:
+            await self._ensure(self.declared, log_path, echo)
+        else:
             self._check_env(elsewhere)
             if str(self.declared):
                 log.warning("%s is there and used as it is; install=true installs: %s", self, self.declared)
-            return
-        await self._ensure(self.declared, log_path, echo)
+        if log_path != self.log_path:
+            log_path.parent.mkdir(parents=True, exist_ok=True)
+            record.note(self.folder, log_path)
 
     async def _ensure(self, wanted: Dependencies, log_path: Path, echo: bool) -> None:
         """Make the env if it is not there, and install what is not recorded as installed."""
@@ -239,12 +242,19 @@ class IsolatedEnv(Env):
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("a", encoding="utf-8") as file:
             file.write(f"{what}\n$ {' '.join(map(str, argv))}\n")
+        began = log_path.stat().st_size
+        secrets = self._secrets()
+        variables = self._making_variables()
         try:
-            await process.run_async(argv, log_path=log_path, variables=self._making_variables(), echo=echo)
+            await process.run_async(argv, log_path=log_path, variables=variables, echo=echo and not secrets)
         except ProcessError as error:
             said = [line for line in str(error).splitlines() if line.lower().startswith("error")]
             cause = f"{said[-1]}\n" if said else ""  # uv's hints come after it
-            raise ProcessError(f"{what} failed: {cause}{error}", error.returncode) from error
+            message = _hidden(f"{what} failed: {cause}{error}".encode(), secrets).decode()
+            raise ProcessError(message, error.returncode) from None  # whose own words may hold a secret
+        finally:
+            if secrets:
+                _hide(log_path, began, secrets)
         log.info("%s: done in %.1f s", self, time.monotonic() - started)
 
     def _making_variables(self) -> dict[str, str | None]:
@@ -253,14 +263,34 @@ class IsolatedEnv(Env):
         if self.index_url:
             url = self.index_url
             if self.index_credentials:
-                user, _, password = self.index_credentials.partition(":")
+                login = ":".join(quote(part, safe="") for part in self.index_credentials.split(":", 1))
                 parts = urlsplit(url)
-                login = f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}"
-                url = parts._replace(netloc=login).geturl()
+                url = parts._replace(netloc=f"{login}@{parts.netloc}").geturl()
             variables |= {"PIP_INDEX_URL": url, "UV_DEFAULT_INDEX": url}
         return variables
+
+    def _secrets(self) -> list[bytes]:
+        """What installers must not say: most hide it, but not where an address is malformed."""
+        password = (self.index_credentials or "").partition(":")[2] or self.index_credentials
+        return [password.encode(), quote(password, safe="").encode()] if password else []
 
     def _index_options(self) -> list[str]:
         """Options that pip and uv have in common."""
         extra = [part for url in self.extra_index_urls for part in ("--extra-index-url", url)]
         return extra + [part for place in self.find_links for part in ("--find-links", place)]
+
+
+def _hidden(text: bytes, secrets: Sequence[bytes]) -> bytes:
+    """The text with stars in place of secrets, of the same length."""
+    for secret in secrets:
+        text = text.replace(secret, b"*" * len(secret))
+    return text
+
+
+def _hide(log_path: Path, began: int, secrets: Sequence[bytes]) -> None:
+    """Hide secrets in a log from byte ``began`` on; whoever follows it keeps their place."""
+    with log_path.open("r+b") as file:
+        file.seek(began)
+        text = file.read()
+        file.seek(began)
+        file.write(_hidden(text, secrets))

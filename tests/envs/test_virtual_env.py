@@ -9,9 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +106,8 @@ def test_an_env_holds_what_it_declares_and_is_made_once(
         again.install_py_deps()
     assert time.process_time() - before < 0.05
     assert again.folder == env.folder
+    noted = Path("said.env.txt").read_text()
+    assert noted == (env.folder / "sandbox_env.lock.txt").read_text(), "the lock lies beside the log"
     with pytest.raises(ProcessError, match="ModuleNotFoundError"):
         says(env, "import numpy")
 
@@ -389,7 +395,7 @@ def test_an_env_elsewhere_is_used_as_it_is(make: MakeEnv, tmp_path: Path, manage
         ({"env_manager": "pipenv"}, "'pipenv' is none of venv, virtualenv, uv"),
         ({"python": "three"}, "'three' is neither a version"),
         ({"env_name": ""}, "'' is neither a name nor a folder"),
-        ({"index_credentials": "a:b", "index_url": None}, "for index_url, which is not given"),
+        ({"index_credentials": "a:b", "index_url": None}, "for an index_url of https"),
         ({"index_url": "https://me:pw@example.org/simple"}, "never as a literal"),
         ({"extra_index_urls": ["https://token@example.org/simple"]}, "never as a literal"),
         ({"dependencies": ["x @ git+https://me:pw@example.org/x.git"]}, "never as a literal"),
@@ -475,6 +481,41 @@ def test_a_password_reaches_the_installer_and_nothing_else(
     ]
     for text in (str(caught.value), *capfd.readouterr(), env.describe(), *written):
         assert "pass%20word" not in text and "pass word" not in text
+
+
+@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
+def test_an_index_with_a_login_is_installed_from(
+    make: MakeEnv, manager: str, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    login = "Basic " + b64encode(b"me:pa:ss word").decode()
+
+    class Index(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.headers.get("Authorization") == login:
+                super().do_GET()
+            else:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="packages"')
+                self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    folder = sources.requirements_path.parent
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Index, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        env = make(
+            manager,
+            index_url=f"http://127.0.0.1:{server.server_port}/simple",
+            index_credentials="me:pa:ss word",
+            dependencies=["tiny-demo==1.0"],
+        )
+        try:
+            env.install_py_deps()
+        finally:
+            server.shutdown()
+    assert says(env, "import tiny_demo; print(tiny_demo.VERSION)") == "1.0\n"
 
 
 def test_the_router_has_every_manager_of_the_guide() -> None:
