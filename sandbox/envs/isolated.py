@@ -14,17 +14,21 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from logging import getLogger
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
 from sandbox import process
 from sandbox.envs import Env, managers, record
 from sandbox.envs.dependencies import Dependencies, refuse_secrets
+from sandbox.envs.indexes import Indexes
 from sandbox.envs.record import EnvRecord
-from sandbox.job import Secret
 from sandbox.process import ProcessError
 
 log = getLogger(__name__)
 
+# For the programs that make envs: what the launcher's own interpreter is told is not for another one.
+_APART: Mapping[str, str | None] = {
+    **dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")),
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+}
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
 
 
@@ -45,10 +49,7 @@ class IsolatedEnv(Env):
         env_manager: str,
         declared: Dependencies,
         python: str | None,
-        index_url: str | None,
-        extra_index_urls: Sequence[str],
-        find_links: Sequence[str],
-        index_credentials: Secret | None,
+        indexes: Indexes,
         root: str,
         install: bool,
     ) -> None:
@@ -58,19 +59,12 @@ class IsolatedEnv(Env):
             raise ValueError(f"python: {python!r} is neither a version (3.11) nor an interpreter's path")
         if env_name is not None and not env_name.strip(". /"):
             raise ValueError(f"env_name: {env_name!r} is neither a name nor a folder")
-        refuse_secrets("index_url", [index_url or ""])
-        refuse_secrets("extra_index_urls", extra_index_urls)
-        refuse_secrets("find_links", find_links)
+        indexes.check()
         refuse_secrets("dependencies", declared.packages)
-        if index_credentials and not (index_url or "").startswith(("https://", "http://")):
-            raise ValueError(f"index_credentials: are for an index_url of https://…, given {index_url}")
         self.env_name = env_name
         self.env_manager = env_manager
         self.python_version = python
-        self.index_url = index_url
-        self.extra_index_urls = tuple(extra_index_urls)
-        self.find_links = tuple(find_links)
-        self.index_credentials = index_credentials
+        self.indexes = indexes
         self.root = root
         self.install = install
         self.declared = declared
@@ -131,7 +125,8 @@ class IsolatedEnv(Env):
 
     def describe(self) -> str:
         if self._is_folder:
-            state, contents = "used as it is", str(self.declared)
+            state = "installed into" if self.install else "used as it is"
+            contents = str(self.declared)
         else:
             found = record.read(self._own_folder)
             state = f"there, packages: {found.num_packages}" if found else "to be made"
@@ -160,7 +155,7 @@ class IsolatedEnv(Env):
         identity = {
             "manager": self.env_manager,
             "installed": sorted(self.declared.items()),
-            "indexes": [self.index_url, self.extra_index_urls, self.find_links],
+            "indexes": self.indexes.identity(),
             "contents": self._contents(),
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
@@ -243,54 +238,15 @@ class IsolatedEnv(Env):
         with log_path.open("a", encoding="utf-8") as file:
             file.write(f"{what}\n$ {' '.join(map(str, argv))}\n")
         began = log_path.stat().st_size
-        secrets = self._secrets()
-        variables = self._making_variables()
+        plainly = echo and not self.indexes.credentials
+        variables = {**_APART, **self.indexes.variables()}
         try:
-            await process.run_async(argv, log_path=log_path, variables=variables, echo=echo and not secrets)
+            await process.run_async(argv, log_path=log_path, variables=variables, echo=plainly)
         except ProcessError as error:
             said = [line for line in str(error).splitlines() if line.lower().startswith("error")]
             cause = f"{said[-1]}\n" if said else ""  # uv's hints come after it
-            message = _hidden(f"{what} failed: {cause}{error}".encode(), secrets).decode()
-            raise ProcessError(message, error.returncode) from None  # whose own words may hold a secret
+            message = self.indexes.hidden(f"{what} failed: {cause}{error}")
+            raise ProcessError(message, error.returncode) from None  # whose own words may hold a password
         finally:
-            if secrets:
-                _hide(log_path, began, secrets)
+            self.indexes.hide(log_path, began)
         log.info("%s: done in %.1f s", self, time.monotonic() - started)
-
-    def _making_variables(self) -> dict[str, str | None]:
-        """Variables of the programs that make the env. Passwords are no arguments: those stand in logs."""
-        variables: dict[str, str | None] = {"PYTHONPATH": None, "PYTHONHOME": None, "VIRTUAL_ENV": None}
-        if self.index_url:
-            url = self.index_url
-            if self.index_credentials:
-                login = ":".join(quote(part, safe="") for part in self.index_credentials.split(":", 1))
-                parts = urlsplit(url)
-                url = parts._replace(netloc=f"{login}@{parts.netloc}").geturl()
-            variables |= {"PIP_INDEX_URL": url, "UV_DEFAULT_INDEX": url}
-        return variables
-
-    def _secrets(self) -> list[bytes]:
-        """What installers must not say: most hide it, but not where an address is malformed."""
-        password = (self.index_credentials or "").partition(":")[2] or self.index_credentials
-        return [password.encode(), quote(password, safe="").encode()] if password else []
-
-    def _index_options(self) -> list[str]:
-        """Options that pip and uv have in common."""
-        extra = [part for url in self.extra_index_urls for part in ("--extra-index-url", url)]
-        return extra + [part for place in self.find_links for part in ("--find-links", place)]
-
-
-def _hidden(text: bytes, secrets: Sequence[bytes]) -> bytes:
-    """The text with stars in place of secrets, of the same length."""
-    for secret in secrets:
-        text = text.replace(secret, b"*" * len(secret))
-    return text
-
-
-def _hide(log_path: Path, began: int, secrets: Sequence[bytes]) -> None:
-    """Hide secrets in a log from byte ``began`` on; whoever follows it keeps their place."""
-    with log_path.open("r+b") as file:
-        file.seek(began)
-        text = file.read()
-        file.seek(began)
-        file.write(_hidden(text, secrets))

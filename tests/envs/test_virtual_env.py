@@ -473,7 +473,7 @@ def test_a_password_reaches_the_installer_and_nothing_else(
         index_credentials="me:pass word",
         dependencies=["tiny-demo"],
     )
-    assert env._making_variables()["PIP_INDEX_URL"] == "http://me:pass%20word@127.0.0.1:9/simple"
+    assert env.indexes.variables()["PIP_INDEX_URL"] == "http://me:pass%20word@127.0.0.1:9/simple"
     with pytest.raises(ProcessError) as caught:
         env.run_cmd("python -V")
     written = [
