@@ -124,9 +124,9 @@ class IsolatedEnv(Env):
         return self._own_folder.with_name(f"{self._own_folder.name}.log")
 
     def describe(self) -> str:
-        if self._is_folder:
-            state = "installed into" if self.install else "used as it is"
-            contents = str(self.declared)
+        if self._elsewhere():
+            state = "there, installed into" if self.install else "there, used as it is"
+            contents = str(self.declared) if self.install else ""
         else:
             found = record.read(self._own_folder)
             state = f"there, packages: {found.num_packages}" if found else "to be made"
@@ -139,7 +139,7 @@ class IsolatedEnv(Env):
 
     @property
     def _place(self) -> str:
-        return (self.env_name or "") if self._is_folder else str(Path(self.root) / self._own_folder.name)
+        return str(self._elsewhere() or Path(self.root) / self._own_folder.name)
 
     @property
     def _is_folder(self) -> bool:
@@ -183,9 +183,7 @@ class IsolatedEnv(Env):
         items = wanted.items()
         if self._has(items):
             return
-        wanted.check()
-        if not self.check_availability():
-            raise ValueError(managers.absence(self.env_manager))
+        self.check()
         async with record.claimed(self._own_folder):
             if self._has(items):  # another process was quicker
                 return
@@ -219,14 +217,14 @@ class IsolatedEnv(Env):
     ) -> None:
         """Install what is missing. Packages installed before are named again, so that they stay fitting."""
         before = [key for key in found.asked if not key.startswith("-")]
-        folder, untouched = self.folder, record.fingerprint(self.folder)
+        folder, untouched = self.folder, record.snapshot(self.folder)
         record.forget(folder)
         arguments = [part for argv in missing.values() for part in argv]
         what = f"{self}: installing {', '.join(' '.join(argv) for argv in missing.values())}"
         try:
             await self._start(what, [*self._installer(), *before, *arguments], log_path, echo)
         except ProcessError:
-            if record.fingerprint(folder) == untouched:
+            if record.snapshot(folder) == untouched:
                 record.write(folder, self.env_manager, found.asked)
             raise
         record.write(folder, self.env_manager, [*found.asked, *missing])

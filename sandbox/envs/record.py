@@ -112,7 +112,7 @@ def conda_packages(folder: Path) -> list[str]:
     return found
 
 
-def fingerprint(folder: Path) -> tuple[tuple[str, int], ...]:
+def snapshot(folder: Path) -> tuple[tuple[str, int], ...]:
     """Names and times of what is installed: whether an installer that failed had begun to change it."""
     entries = [entry for path in _site_packages(folder) for entry in os.scandir(path)]
     return tuple(sorted((entry.path, entry.stat().st_mtime_ns) for entry in entries if entry.name[0] != "_"))

@@ -146,6 +146,7 @@ def test_an_env_that_conda_knows_is_used_as_it_is(
     env.run_cmd(["python", "-V"])
     assert calls() == [["run", "--no-capture-output", "--prefix", str(theirs), "python", "-V"]]
     assert "used as it is; install=true installs: six" in caplog.text
+    assert env.describe() == f"conda: {theirs} (there, used as it is)"
     assert CondaEnv(env_name=str(theirs)).folder == theirs
     assert CondaEnv(env_name="other").folder.name.startswith("other-")
 

@@ -98,6 +98,17 @@ def test_a_code_base_counts_by_its_content_and_not_by_what_installing_it_writes(
     assert "input executor.env.code_dir changed" in capsys.readouterr().out
 
 
+def test_elements_of_a_job_may_have_envs_of_their_own(
+    library: Project, sources: Sources, capsys: pytest.CaptureFixture[str]
+) -> None:
+    each = "+jobs.train.map.executor.env.dependencies=[['tiny-demo==1.0'],['tiny-demo==2.0']]"
+    library.run("library", *chosen(sources, each), "dry_run=true")
+    assert capsys.readouterr().out.splitlines()[-1].endswith("env            one for each element")
+    library.run("library", *chosen(sources, each))
+    texts = [Path(path).read_text().split() for path in library.info("train")["path"]]
+    assert [version for version, _ in texts] == ["1.0", "2.0"] and texts[0][1] != texts[1][1]
+
+
 @pytest.mark.parametrize("manager", ["conda", "mamba", "micromamba"])
 def test_a_missing_manager_is_found_by_the_plan(
     library: Project, manager: str, monkeypatch: pytest.MonkeyPatch

@@ -427,9 +427,10 @@ def test_a_wrong_argument_is_refused_at_once(make: MakeEnv, arguments: Any, mess
 def test_what_is_not_there_is_found_before_anything_runs(
     make: MakeEnv, arguments: Any, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**arguments).check()
-    assert not (tmp_path / "outputs").exists()
+    for ask in ("check", "create"):
+        with pytest.raises(ValueError, match=message):
+            getattr(make(**arguments), ask)()
+    assert not [path for path in (tmp_path / "outputs").rglob("*") if path.is_dir() and path.name != "envs"]
 
 
 def test_deps_of_no_kind_are_refused(make: MakeEnv) -> None:
