@@ -46,6 +46,7 @@ sys.addaudithook(_note)
 @contextmanager
 def no_program_started() -> Iterator[None]:
     """Nothing inside starts a program."""
+    STARTED.clear()
     WATCHING.append(True)
     try:
         yield
