@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -170,13 +171,13 @@ def _package(name: str, extra: str) -> Finding:
         return Finding(name, "-", "not installed", f"pip install {wanted}")
 
 
-def _gpus() -> Iterator[Finding]:
-    driver = Path("/proc/driver/nvidia/version")
+def _gpus(root: Path = Path("/")) -> Iterator[Finding]:
+    driver = root / "proc/driver/nvidia/version"
     models = []
-    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+    for path in sorted((root / "proc/driver/nvidia/gpus").glob("*/information")):
         lines = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
         models.append(lines.get("Model", "?").strip())
-    devices = [path for path in Path("/dev").glob("nvidia[0-9]*") if path.name[6:].isdigit()]
+    devices = [path for path in (root / "dev").glob("nvidia[0-9]*") if path.name[6:].isdigit()]
     if not models and not devices:
         yield Finding(
             "GPU", "-", "none", "small models run on the CPU; larger ones want an NVIDIA GPU and driver"
@@ -187,10 +188,16 @@ def _gpus() -> Iterator[Finding]:
     )
     if driver.is_file():
         text = driver.read_text().splitlines()[0]
-        yield Finding("GPU driver", "ok", text.partition("version:")[2].strip() or text)
+        number = re.search(r"\d+\.\d+[.\d]*", text)
+        yield Finding("GPU driver", "ok", number[0] if number else text)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        yield Finding("GPUs visible", "ok" if visible else "-", f"CUDA_VISIBLE_DEVICES={visible!r}")
+        yield Finding(
+            "GPUs visible",
+            "ok" if visible else "-",
+            f"CUDA_VISIBLE_DEVICES={visible!r}",
+            "" if visible else "unset it",
+        )
     if _package("torch", "").detail.endswith("+cpu"):
         yield Finding("torch build", "-", "for CPUs only", "install torch's CUDA build (https://pytorch.org)")
 

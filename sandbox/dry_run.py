@@ -63,7 +63,12 @@ def env_lines(checked: Plan, allowed: tuple[str, ...]) -> Iterator[str]:
             if not issubclass(cls, Env) or issubclass(cls, CurrentEnv):
                 continue
             waits = sorted({reference.job for reference in references(dict(node))})
-            what = f"depends on {', '.join(waits)}" if waits else components.build(node, allowed).describe()
+            if any(f"{where}.{leaf}".startswith(f"{place}.") for leaf in spec.map):
+                what = "one for each element"
+            else:
+                what = (
+                    f"depends on {', '.join(waits)}" if waits else components.build(node, allowed).describe()
+                )
             yield f"{place:<34} {what}"
 
 

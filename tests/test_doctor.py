@@ -40,6 +40,20 @@ def test_it_tells_what_the_machine_has(project: Project, capsys: pytest.CaptureF
     assert not (project.root / "outputs").exists(), "it writes nothing"
 
 
+def test_gpus_and_their_driver_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As NVIDIA's driver lays them out."""
+    nvidia = tmp_path / "proc/driver/nvidia"
+    for bus in ("0000:01:00.0", "0000:02:00.0"):
+        (nvidia / "gpus" / bus).mkdir(parents=True)
+        (nvidia / "gpus" / bus / "information").write_text("Model: \t\t NVIDIA H200\nIRQ:   \t\t 42\n")
+    text = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 2024\nGCC 12\n"
+    (nvidia / "version").write_text(text)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    found = {finding.name: finding for finding in doctor._gpus(tmp_path)}
+    assert found["GPU"].detail == "2: NVIDIA H200" and found["GPU driver"].detail == "550.54.15"
+    assert found["GPUs visible"].remedy == "unset it"
+
+
 def test_columns_are_aligned(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     doctor.main([])
     printed = capsys.readouterr().out.splitlines()

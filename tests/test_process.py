@@ -35,6 +35,33 @@ def test_output_and_errors_are_appended_to_the_log(tmp_path: Path) -> None:
     assert log.read_text() == "before\nout\nerr\n"
 
 
+def test_a_variable_can_be_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOY", "here")
+    process.run(
+        python("import os; print('TOY' in os.environ)"), log_path=tmp_path / "log", variables={"TOY": None}
+    )
+    assert (tmp_path / "log").read_text() == "False\n"
+
+
+def test_output_can_be_repeated_on_the_console(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("before\n")
+    process.run(python("print('out ü')"), log_path=log, echo=True)
+    with pytest.raises(ProcessError):
+        process.run(python("print('last'); 1/0"), log_path=log, echo=True)
+    said = capsys.readouterr().out
+    assert said.startswith("out ü\nlast\n") and "ZeroDivisionError" in said
+    assert log.read_text() == f"before\n{said}"
+
+
+def test_a_failure_quotes_the_program_itself_and_not_what_stood_in_the_log(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("another program's words\n")
+    with pytest.raises(ProcessError) as caught:
+        process.run(python("raise SystemExit(4)"), log_path=log)
+    assert "said nothing" in str(caught.value) and "another" not in str(caught.value)
+
+
 def test_without_input_standard_input_is_empty(tmp_path: Path) -> None:
     process.run(python("import sys; assert sys.stdin.read() == ''"), log_path=tmp_path / "log")
 

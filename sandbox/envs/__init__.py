@@ -78,9 +78,9 @@ class Env(ABC):
         return self.folder / "bin" / "python"
 
     @property
+    @abstractmethod
     def log_path(self) -> Path:
         """Where output goes for which no other log is named."""
-        return Path(DEFAULT_ROOT).absolute() / f"{self.folder.name}.log"
 
     def check(self) -> None:
         """Asked by the plan. Raises ValueError: the env cannot be made here."""
@@ -180,6 +180,10 @@ class CurrentEnv(Env):
     @property
     def python(self) -> Path:
         return Path(sys.executable)
+
+    @property
+    def log_path(self) -> Path:
+        return Path(DEFAULT_ROOT).absolute() / "current.log"
 
     def describe(self) -> str:
         return f"current: {sys.executable}"

@@ -12,6 +12,7 @@ from typing import Literal
 
 from sandbox.envs import DEFAULT_ROOT, managers
 from sandbox.envs.dependencies import Dependencies, refuse_secrets
+from sandbox.envs.indexes import Indexes
 from sandbox.envs.isolated import IsolatedEnv
 from sandbox.job import Secret
 
@@ -78,10 +79,7 @@ class CondaEnv(IsolatedEnv):
             env_manager,
             Dependencies(tuple(dependencies), requirements_path, code_dir),
             python,
-            index_url,
-            extra_index_urls,
-            find_links,
-            index_credentials,
+            Indexes(index_url, tuple(extra_index_urls), tuple(find_links), index_credentials),
             root,
             install,
         )
@@ -110,7 +108,7 @@ class CondaEnv(IsolatedEnv):
         return [*program, *create, *channels, *only, f"python={self._python}", "pip", *self.packages]
 
     def _installer(self) -> list[str | Path]:
-        pip = ["python", "-m", "pip", "install", "--no-input", *self._index_options()]
+        pip = ["python", "-m", "pip", "install", "--no-input", *self.indexes.options()]
         return [*self._wrapped(pip)]
 
     def _contents(self) -> Mapping[str, object]:

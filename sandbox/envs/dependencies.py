@@ -72,7 +72,11 @@ class Dependencies:
 
         A requirements file is known by its content, with that of the files that it includes; a code
         base by its place and its build files, because its code is not copied.
+
+        Raises:
+            ValueError: As :meth:`check`.
         """
+        self.check()
         found = {package.strip(): [package.strip()] for package in self.packages}
         if self.requirements_path:
             found[f"-r {_digest(_requirements(self.requirements_path))}"] = [

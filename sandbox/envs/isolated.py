@@ -14,17 +14,21 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from logging import getLogger
 from pathlib import Path
-from urllib.parse import quote, urlsplit
 
 from sandbox import process
 from sandbox.envs import Env, managers, record
 from sandbox.envs.dependencies import Dependencies, refuse_secrets
+from sandbox.envs.indexes import Indexes
 from sandbox.envs.record import EnvRecord
-from sandbox.job import Secret
 from sandbox.process import ProcessError
 
 log = getLogger(__name__)
 
+# For the programs that make envs: what the launcher's own interpreter is told is not for another one.
+_APART: Mapping[str, str | None] = {
+    **dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")),
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+}
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
 
 
@@ -45,10 +49,7 @@ class IsolatedEnv(Env):
         env_manager: str,
         declared: Dependencies,
         python: str | None,
-        index_url: str | None,
-        extra_index_urls: Sequence[str],
-        find_links: Sequence[str],
-        index_credentials: Secret | None,
+        indexes: Indexes,
         root: str,
         install: bool,
     ) -> None:
@@ -58,19 +59,12 @@ class IsolatedEnv(Env):
             raise ValueError(f"python: {python!r} is neither a version (3.11) nor an interpreter's path")
         if env_name is not None and not env_name.strip(". /"):
             raise ValueError(f"env_name: {env_name!r} is neither a name nor a folder")
-        refuse_secrets("index_url", [index_url or ""])
-        refuse_secrets("extra_index_urls", extra_index_urls)
-        refuse_secrets("find_links", find_links)
+        indexes.check()
         refuse_secrets("dependencies", declared.packages)
-        if index_credentials and not index_url:
-            raise ValueError("index_credentials: are for index_url, which is not given")
         self.env_name = env_name
         self.env_manager = env_manager
         self.python_version = python
-        self.index_url = index_url
-        self.extra_index_urls = tuple(extra_index_urls)
-        self.find_links = tuple(find_links)
-        self.index_credentials = index_credentials
+        self.indexes = indexes
         self.root = root
         self.install = install
         self.declared = declared
@@ -130,8 +124,9 @@ class IsolatedEnv(Env):
         return self._own_folder.with_name(f"{self._own_folder.name}.log")
 
     def describe(self) -> str:
-        if self._is_folder:
-            state, contents = "used as it is", str(self.declared)
+        if self._elsewhere():
+            state = "there, installed into" if self.install else "there, used as it is"
+            contents = str(self.declared) if self.install else ""
         else:
             found = record.read(self._own_folder)
             state = f"there, packages: {found.num_packages}" if found else "to be made"
@@ -144,7 +139,7 @@ class IsolatedEnv(Env):
 
     @property
     def _place(self) -> str:
-        return (self.env_name or "") if self._is_folder else str(Path(self.root) / self._own_folder.name)
+        return str(self._elsewhere() or Path(self.root) / self._own_folder.name)
 
     @property
     def _is_folder(self) -> bool:
@@ -160,7 +155,7 @@ class IsolatedEnv(Env):
         identity = {
             "manager": self.env_manager,
             "installed": sorted(self.declared.items()),
-            "indexes": [self.index_url, self.extra_index_urls, self.find_links],
+            "indexes": self.indexes.identity(),
             "contents": self._contents(),
         }
         digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
@@ -173,21 +168,22 @@ class IsolatedEnv(Env):
 
     async def _prepare(self, log_path: Path, echo: bool) -> None:
         elsewhere = self._elsewhere()
-        if elsewhere and not self.install:
+        if elsewhere is None or self.install:
+            await self._ensure(self.declared, log_path, echo)
+        else:
             self._check_env(elsewhere)
             if str(self.declared):
                 log.warning("%s is there and used as it is; install=true installs: %s", self, self.declared)
-            return
-        await self._ensure(self.declared, log_path, echo)
+        if log_path != self.log_path:
+            log_path.parent.mkdir(parents=True, exist_ok=True)
+            record.note(self.folder, log_path)
 
     async def _ensure(self, wanted: Dependencies, log_path: Path, echo: bool) -> None:
         """Make the env if it is not there, and install what is not recorded as installed."""
         items = wanted.items()
         if self._has(items):
             return
-        wanted.check()
-        if not self.check_availability():
-            raise ValueError(managers.absence(self.env_manager))
+        self.check()
         async with record.claimed(self._own_folder):
             if self._has(items):  # another process was quicker
                 return
@@ -221,14 +217,14 @@ class IsolatedEnv(Env):
     ) -> None:
         """Install what is missing. Packages installed before are named again, so that they stay fitting."""
         before = [key for key in found.asked if not key.startswith("-")]
-        folder, untouched = self.folder, record.fingerprint(self.folder)
+        folder, untouched = self.folder, record.snapshot(self.folder)
         record.forget(folder)
         arguments = [part for argv in missing.values() for part in argv]
         what = f"{self}: installing {', '.join(' '.join(argv) for argv in missing.values())}"
         try:
             await self._start(what, [*self._installer(), *before, *arguments], log_path, echo)
         except ProcessError:
-            if record.fingerprint(folder) == untouched:
+            if record.snapshot(folder) == untouched:
                 record.write(folder, self.env_manager, found.asked)
             raise
         record.write(folder, self.env_manager, [*found.asked, *missing])
@@ -239,28 +235,16 @@ class IsolatedEnv(Env):
         log_path.parent.mkdir(parents=True, exist_ok=True)
         with log_path.open("a", encoding="utf-8") as file:
             file.write(f"{what}\n$ {' '.join(map(str, argv))}\n")
+        began = log_path.stat().st_size
+        plainly = echo and not self.indexes.credentials
+        variables = {**_APART, **self.indexes.variables()}
         try:
-            await process.run_async(argv, log_path=log_path, variables=self._making_variables(), echo=echo)
+            await process.run_async(argv, log_path=log_path, variables=variables, echo=plainly)
         except ProcessError as error:
             said = [line for line in str(error).splitlines() if line.lower().startswith("error")]
             cause = f"{said[-1]}\n" if said else ""  # uv's hints come after it
-            raise ProcessError(f"{what} failed: {cause}{error}", error.returncode) from error
+            message = self.indexes.hidden(f"{what} failed: {cause}{error}")
+            raise ProcessError(message, error.returncode) from None  # whose own words may hold a password
+        finally:
+            self.indexes.hide(log_path, began)
         log.info("%s: done in %.1f s", self, time.monotonic() - started)
-
-    def _making_variables(self) -> dict[str, str | None]:
-        """Variables of the programs that make the env. Passwords are no arguments: those stand in logs."""
-        variables: dict[str, str | None] = {"PYTHONPATH": None, "PYTHONHOME": None, "VIRTUAL_ENV": None}
-        if self.index_url:
-            url = self.index_url
-            if self.index_credentials:
-                user, _, password = self.index_credentials.partition(":")
-                parts = urlsplit(url)
-                login = f"{quote(user, safe='')}:{quote(password, safe='')}@{parts.netloc}"
-                url = parts._replace(netloc=login).geturl()
-            variables |= {"PIP_INDEX_URL": url, "UV_DEFAULT_INDEX": url}
-        return variables
-
-    def _index_options(self) -> list[str]:
-        """Options that pip and uv have in common."""
-        extra = [part for url in self.extra_index_urls for part in ("--extra-index-url", url)]
-        return extra + [part for place in self.find_links for part in ("--find-links", place)]

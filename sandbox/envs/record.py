@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import asdict, dataclass
 from logging import getLogger
@@ -56,12 +57,10 @@ def write(folder: Path, manager: str, asked: Sequence[str]) -> EnvRecord:
     that conda installed there is a second one, for ``conda create --file``.
     """
     packages = python_packages(folder)
-    header = f"# What is installed in {folder.name}; asked for: {', '.join(asked) or 'nothing'}\n"
-    (folder / LOCK).write_text(header + "".join(f"{line}\n" for line in packages), encoding="utf-8")
+    _write_lines(folder / LOCK, [f"# What is installed in {folder.name}", *packages])
     conda = conda_packages(folder)
     if conda:
-        lines = "".join(f"{line}\n" for line in ("@EXPLICIT", *conda))
-        (folder / CONDA_LOCK).write_text(lines, encoding="utf-8")
+        _write_lines(folder / CONDA_LOCK, ["@EXPLICIT", *conda])
     record = EnvRecord(str(folder), manager, list(asked), len(packages))
     temporary = folder / f".{RECORD}.{os.getpid()}"
     temporary.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
@@ -69,9 +68,23 @@ def write(folder: Path, manager: str, asked: Sequence[str]) -> EnvRecord:
     return record
 
 
+def note(folder: Path, log_path: Path) -> None:
+    """Leave the lock beside a log, so that whoever reads it can make the env again; it may be gone then."""
+    if not (folder / LOCK).exists():  # an env made elsewhere
+        _write_lines(log_path.with_suffix(".env.txt"), [f"# What {folder} held", *python_packages(folder)])
+        return
+    for name, suffix in ((LOCK, ".env.txt"), (CONDA_LOCK, ".conda.txt")):
+        if (folder / name).exists():
+            shutil.copyfile(folder / name, log_path.with_suffix(suffix))
+
+
 def forget(folder: Path) -> None:
     """Take the record away: from now on the env is not whole."""
     (folder / RECORD).unlink(missing_ok=True)
+
+
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def python_packages(folder: Path) -> list[str]:
@@ -99,7 +112,7 @@ def conda_packages(folder: Path) -> list[str]:
     return found
 
 
-def fingerprint(folder: Path) -> tuple[tuple[str, int], ...]:
+def snapshot(folder: Path) -> tuple[tuple[str, int], ...]:
     """Names and times of what is installed: whether an installer that failed had begun to change it."""
     entries = [entry for path in _site_packages(folder) for entry in os.scandir(path)]
     return tuple(sorted((entry.path, entry.stat().st_mtime_ns) for entry in entries if entry.name[0] != "_"))

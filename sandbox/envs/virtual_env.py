@@ -12,6 +12,7 @@ from typing import Literal
 
 from sandbox.envs import DEFAULT_ROOT, managers
 from sandbox.envs.dependencies import Dependencies
+from sandbox.envs.indexes import Indexes
 from sandbox.envs.isolated import IsolatedEnv
 from sandbox.job import Secret
 
@@ -61,10 +62,7 @@ class VirtualEnv(IsolatedEnv):
             env_manager,
             Dependencies(tuple(dependencies), requirements_path, code_dir),
             python,
-            index_url,
-            extra_index_urls,
-            find_links,
-            index_credentials,
+            Indexes(index_url, tuple(extra_index_urls), tuple(find_links), index_credentials),
             root,
             install,
         )
@@ -85,8 +83,8 @@ class VirtualEnv(IsolatedEnv):
     def _installer(self) -> list[str | Path]:
         if self.env_manager == "uv":  # an env that uv made has no pip
             program = managers.find("uv") or ["uv"]
-            return [*program, "pip", "install", "--python", self.python, *self._index_options()]
-        return [self.python, "-m", "pip", "install", "--no-input", *self._index_options()]
+            return [*program, "pip", "install", "--python", self.python, *self.indexes.options()]
+        return [self.python, "-m", "pip", "install", "--no-input", *self.indexes.options()]
 
     def _contents(self) -> Mapping[str, object]:
         return {"python": self.python_version or platform.python_version()}

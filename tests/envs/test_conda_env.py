@@ -146,6 +146,7 @@ def test_an_env_that_conda_knows_is_used_as_it_is(
     env.run_cmd(["python", "-V"])
     assert calls() == [["run", "--no-capture-output", "--prefix", str(theirs), "python", "-V"]]
     assert "used as it is; install=true installs: six" in caplog.text
+    assert env.describe() == f"conda: {theirs} (there, used as it is)"
     assert CondaEnv(env_name=str(theirs)).folder == theirs
     assert CondaEnv(env_name="other").folder.name.startswith("other-")
 
@@ -200,7 +201,8 @@ REAL = [
 @pytest.mark.parametrize("manager", REAL)
 def test_a_real_manager_makes_an_env_and_runs_in_it(manager: Any, tmp_path: Path) -> None:
     path = tmp_path / "environment.yml"
-    path.write_text(ENVIRONMENT.format(channel=_channel(tmp_path / "channel").as_uri()))
+    channel = _channel(tmp_path / "channel").as_uri()
+    path.write_text(ENVIRONMENT.format(channel=f"{channel}, nodefaults"))
     _use(CondaEnv(env_manager=manager, env_file_path=path, root=str(tmp_path / "envs")), tmp_path)
 
 

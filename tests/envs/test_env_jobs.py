@@ -98,6 +98,17 @@ def test_a_code_base_counts_by_its_content_and_not_by_what_installing_it_writes(
     assert "input executor.env.code_dir changed" in capsys.readouterr().out
 
 
+def test_elements_of_a_job_may_have_envs_of_their_own(
+    library: Project, sources: Sources, capsys: pytest.CaptureFixture[str]
+) -> None:
+    each = "+jobs.train.map.executor.env.dependencies=[['tiny-demo==1.0'],['tiny-demo==2.0']]"
+    library.run("library", *chosen(sources, each), "dry_run=true")
+    assert capsys.readouterr().out.splitlines()[-1].endswith("env            one for each element")
+    library.run("library", *chosen(sources, each))
+    texts = [Path(path).read_text().split() for path in library.info("train")["path"]]
+    assert [version for version, _ in texts] == ["1.0", "2.0"] and texts[0][1] != texts[1][1]
+
+
 @pytest.mark.parametrize("manager", ["conda", "mamba", "micromamba"])
 def test_a_missing_manager_is_found_by_the_plan(
     library: Project, manager: str, monkeypatch: pytest.MonkeyPatch
@@ -146,9 +157,9 @@ def test_a_password_from_a_variable_is_in_no_record(
 ) -> None:
     monkeypatch.setenv("INDEX_LOGIN", "me:hunter2")
     overrides = chosen(sources, "+jobs.train.executor.env.index_credentials='${oc.env:INDEX_LOGIN}'")
-    overrides = [text.replace("file:///", "file://localhost/") for text in overrides]
+    overrides = [text.replace(sources.index_url, "'http://no such host/simple'") for text in overrides]
     library.run("library", *overrides, "dry_run=true")
-    with pytest.raises(RuntimeError):  # a file has no password; what was tried is recorded as failed
+    with pytest.raises(RuntimeError, match=r"no such host"):  # uv repeats it, login and all
         library.run("library", *overrides)
     written = [path.read_text(errors="replace") for path in library.root.rglob("*") if path.is_file()]
     assert written and not [text for text in written if "hunter2" in text]

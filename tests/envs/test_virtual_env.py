@@ -9,9 +9,13 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +46,7 @@ sys.addaudithook(_note)
 @contextmanager
 def no_program_started() -> Iterator[None]:
     """Nothing inside starts a program."""
+    STARTED.clear()
     WATCHING.append(True)
     try:
         yield
@@ -102,6 +107,8 @@ def test_an_env_holds_what_it_declares_and_is_made_once(
         again.install_py_deps()
     assert time.process_time() - before < 0.05
     assert again.folder == env.folder
+    noted = Path("said.env.txt").read_text()
+    assert noted == (env.folder / "sandbox_env.lock.txt").read_text(), "the lock lies beside the log"
     with pytest.raises(ProcessError, match="ModuleNotFoundError"):
         says(env, "import numpy")
 
@@ -389,7 +396,7 @@ def test_an_env_elsewhere_is_used_as_it_is(make: MakeEnv, tmp_path: Path, manage
         ({"env_manager": "pipenv"}, "'pipenv' is none of venv, virtualenv, uv"),
         ({"python": "three"}, "'three' is neither a version"),
         ({"env_name": ""}, "'' is neither a name nor a folder"),
-        ({"index_credentials": "a:b", "index_url": None}, "for index_url, which is not given"),
+        ({"index_credentials": "a:b", "index_url": None}, "for an index_url of https"),
         ({"index_url": "https://me:pw@example.org/simple"}, "never as a literal"),
         ({"extra_index_urls": ["https://token@example.org/simple"]}, "never as a literal"),
         ({"dependencies": ["x @ git+https://me:pw@example.org/x.git"]}, "never as a literal"),
@@ -421,9 +428,10 @@ def test_a_wrong_argument_is_refused_at_once(make: MakeEnv, arguments: Any, mess
 def test_what_is_not_there_is_found_before_anything_runs(
     make: MakeEnv, arguments: Any, message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=message):
-        make(**arguments).check()
-    assert not (tmp_path / "outputs").exists()
+    for ask in ("check", "create"):
+        with pytest.raises(ValueError, match=message):
+            getattr(make(**arguments), ask)()
+    assert not [path for path in (tmp_path / "outputs").rglob("*") if path.is_dir() and path.name != "envs"]
 
 
 def test_deps_of_no_kind_are_refused(make: MakeEnv) -> None:
@@ -467,7 +475,7 @@ def test_a_password_reaches_the_installer_and_nothing_else(
         index_credentials="me:pass word",
         dependencies=["tiny-demo"],
     )
-    assert env._making_variables()["PIP_INDEX_URL"] == "http://me:pass%20word@127.0.0.1:9/simple"
+    assert env.indexes.variables()["PIP_INDEX_URL"] == "http://me:pass%20word@127.0.0.1:9/simple"
     with pytest.raises(ProcessError) as caught:
         env.run_cmd("python -V")
     written = [
@@ -475,6 +483,41 @@ def test_a_password_reaches_the_installer_and_nothing_else(
     ]
     for text in (str(caught.value), *capfd.readouterr(), env.describe(), *written):
         assert "pass%20word" not in text and "pass word" not in text
+
+
+@pytest.mark.parametrize("manager", ["uv", "virtualenv"])
+def test_an_index_with_a_login_is_installed_from(
+    make: MakeEnv, manager: str, sources: Sources, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    login = "Basic " + b64encode(b"me:pa:ss word").decode()
+
+    class Index(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.headers.get("Authorization") == login:
+                super().do_GET()
+            else:
+                self.send_response(401)
+                self.send_header("WWW-Authenticate", 'Basic realm="packages"')
+                self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing."""
+
+    folder = sources.requirements_path.parent
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Index, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        env = make(
+            manager,
+            index_url=f"http://127.0.0.1:{server.server_port}/simple",
+            index_credentials="me:pa:ss word",
+            dependencies=["tiny-demo==1.0"],
+        )
+        try:
+            env.install_py_deps()
+        finally:
+            server.shutdown()
+    assert says(env, "import tiny_demo; print(tiny_demo.VERSION)") == "1.0\n"
 
 
 def test_the_router_has_every_manager_of_the_guide() -> None:
