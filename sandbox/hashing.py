@@ -98,7 +98,7 @@ class ContentHashes:
             try:
                 inside = name.startswith(self._inside)
                 self._media[name] = self._of_file(name) if inside else " ".join(map(str, _identity(name)[:3]))
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError):  # the run says what is wrong with its store
                 self._media[name] = f"{name} missing"
         return self._media[name]
 
@@ -119,7 +119,7 @@ class _Memory:
                 with self._path.open("rb") as file:
                     file.seek(self._offset)
                     lines = file.read().splitlines(keepends=True)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):  # the run says what is wrong with its store
                 return
             for line in lines:
                 if line.endswith(b"\n"):
