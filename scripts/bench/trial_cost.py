@@ -3,7 +3,8 @@
     python scripts/bench/trial_cost.py [--quick]
 
 Plain Hydra is the same config with a task that does nothing. Both sweep over N values; what one trial costs
-is the difference between two N, user + system time with children, the median of several rounds in turn.
+is the difference between two N, user + system time with children, each the least of several rounds in turn:
+a busy machine only adds.
 ``new`` trials run a job of their own beside a shared one, ``recorded`` ones find everything recorded; wandb
 is left out, and in the last line is offline, as it is by default.
 """
@@ -12,13 +13,12 @@ from __future__ import annotations
 
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-FEW, MANY, ROUNDS = 2, 22, 5
+FEW, MANY, ROUNDS = 2, 22, 4
 LIMIT_MS = 50.0
 PLAIN = """
 import hydra
@@ -89,7 +89,7 @@ def main() -> None:
         (folder / "bench_components.py").write_text(COMPONENTS)
         (folder / "plain.py").write_text(PLAIN)
         ours = ["-m", "sandbox"]
-        costs: dict[str, list[float]] = {"plain": [], "new": [], "recorded": [], "wandb offline": []}
+        spent: dict[tuple[str, int], list[float]] = {}
         for number in range(rounds):
             new = 1000 * (number + 1)
             for kind, command, first, overrides in (
@@ -98,13 +98,17 @@ def main() -> None:
                 ("recorded", ours, new, [experiment, quiet]),
                 ("wandb offline", ours, new, [experiment]),
             ):
-                many = cpu_s(folder, command, MANY, first, *overrides)
-                few = cpu_s(folder, command, FEW, first + 100 if kind == "new" else first, *overrides)
-                costs[kind].append(1000 * (many - few) / (MANY - FEW))
-        plain = statistics.median(costs["plain"])
+                for num_trials, shift in ((MANY, 0), (FEW, 100 if kind == "new" else 0)):
+                    seconds = cpu_s(folder, command, num_trials, first + shift, *overrides)
+                    spent.setdefault((kind, num_trials), []).append(seconds)
+
+        def cost_ms(kind: str) -> float:
+            return 1000 * (min(spent[kind, MANY]) - min(spent[kind, FEW])) / (MANY - FEW)
+
+        plain = cost_ms("plain")
         print(f"{'plain Hydra':<16} {plain:6.1f} ms CPU a trial")
         for kind in ("new", "recorded", "wandb offline"):
-            added = statistics.median(costs[kind]) - plain
+            added = cost_ms(kind) - plain
             told = f"limit {LIMIT_MS:g}: {'kept' if added <= LIMIT_MS else 'EXCEEDED'}"
             print(f"{kind:<16} {plain + added:6.1f} ms: {added:+6.1f} added, {told}")
 
