@@ -102,6 +102,8 @@ class Claim:
         """
         self._stop.set()
         self._thread.join()
+        if not self.is_held:  # nor is it after it has become a file, which must stay as it is
+            raise ClaimLost(self._who_took_over())
         self._file.seek(0)
         self._file.truncate()
         self._file.write(text)
@@ -163,6 +165,7 @@ def take(folder: Path, label: str, is_done: Callable[[], bool]) -> Claim | None:
             claim = _begin(folder, number + 1, host, stale_s)
             if claim:
                 return claim
+            time.sleep(0.05)
         else:
             if watched is None or watched.attempt_dir != attempt_dir:
                 watched = _Watch(attempt_dir, host, stale_s, label)

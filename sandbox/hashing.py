@@ -98,7 +98,7 @@ class ContentHashes:
             try:
                 inside = name.startswith(self._inside)
                 self._media[name] = self._of_file(name) if inside else " ".join(map(str, _identity(name)[:3]))
-            except (FileNotFoundError, NotADirectoryError):
+            except (FileNotFoundError, NotADirectoryError):  # the run says what is wrong with its store
                 self._media[name] = f"{name} missing"
         return self._media[name]
 

@@ -212,6 +212,18 @@ def test_an_owner_killed_while_it_takes_a_job_holds_up_nobody(claimants: Claiman
     assert said(claimants.start("a", stale_s=PATIENT)) == "held 1"
 
 
+def test_what_a_claim_has_become_stays_as_it_is(tmp_path: Path) -> None:
+    """Ctrl-C may come just after the record is there."""
+    claim = claims.take(tmp_path, "job", lambda: False)
+    assert claim and claim.is_held
+    claim.end_as(tmp_path / "record.json", "the record")
+    with pytest.raises(claims.ClaimLost):
+        claim.end_as(tmp_path / "failure.json", "the failure")
+    claim.release()
+    assert (tmp_path / "record.json").read_text() == "the record"
+    assert not (tmp_path / "failure.json").exists()
+
+
 def test_a_time_after_which_claims_are_stale_is_a_positive_number(monkeypatch: pytest.MonkeyPatch) -> None:
     for given in ("0", "-1", "soon", "nan"):
         monkeypatch.setenv("SANDBOX_CLAIM_STALE_S", given)
