@@ -104,6 +104,8 @@ class Slurm(BaseCompute):
             )
         if not 0 < poll_s <= 25:  # two polls that tell the same make an end sure: within a minute
             raise ValueError(f"poll_s must be at most 25 seconds, got {poll_s}")
+        if "%" in folder:  # which SLURM would replace
+            raise ValueError(f"folder must not hold a %, got {folder!r}")
         if on_interrupt not in ("cancel", "leave"):
             raise ValueError(f"on_interrupt must be cancel or leave, got {on_interrupt!r}")
         options = {"partition": partition, "account": account, "qos": qos, "constraint": constraint}
