@@ -89,7 +89,7 @@ async def run_async(
         raise ProcessError(_failure(command, process.returncode, log_path, began), process.returncode)
 
 
-def output(argv: Sequence[str | Path], *, timeout_s: float = 60.0, stdin_text: str | None = None) -> str:
+def output(argv: Sequence[str | Path], *, timeout_s: float = 60.0) -> str:
     """Ask a small program that answers at once; returns its standard output.
 
     Raises:
@@ -98,7 +98,7 @@ def output(argv: Sequence[str | Path], *, timeout_s: float = 60.0, stdin_text: s
     """
     command = [str(part) for part in argv]
     try:
-        done = subprocess.run(command, input=stdin_text, capture_output=True, text=True, timeout=timeout_s)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProcessError(f"{command[0]}: {error}") from error
     if done.returncode != 0:

@@ -177,3 +177,13 @@ def test_a_job_can_have_a_compute_of_its_own(project: Project) -> None:
     project.write("toy", body)
     project.run("toy")
     assert project.info("here")["process"]["pid"] == os.getpid() != project.info("there")["process"]["pid"]
+
+
+@pytest.mark.slow
+def test_processes_start_inside_a_trial_of_joblib(project: Project) -> None:
+    project.write("toy", experiment({"one": data_job("Value", value=0)}))
+    sweep = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "jobs.one.executor.value=1,2"]
+    options = ["watcher.mode=disabled", "compute=local", "compute.num_workers=1"]
+    ended = project.command("--multirun", "+experiment=toy", *options, *sweep)
+    assert ended.code == 0, ended.text
+    assert len(project.records("one")) == 2

@@ -113,6 +113,8 @@ class _Slot:
         self._go_on(item)
         if self._pool is None:
             level = logging.getLogger().level
+            if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
+                multiprocessing.set_start_method("spawn", force=True)  # a process of joblib names its own
             self._pool = ProcessPoolExecutor(
                 1, multiprocessing.get_context("spawn"), _enter_slot, (self.num_threads, self.gpus, level)
             )

@@ -4,51 +4,31 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import os
 import re
 import shlex
 import shutil
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from sandbox import process
 from sandbox.compute import BaseCompute, T, slurm_queue
 from sandbox.compute.slurm_node import OnNode
+from sandbox.compute.slurm_options import flag, more_options, outside_of_a_job
 from sandbox.compute.slurm_signals import Signals
 from sandbox.compute.slurm_ticket import Ticket, is_orphan, submitting, this_driver
 from sandbox.compute.slurm_watch import Submitted, Watch
 
 log = logging.getLogger(__name__)
 
-_OURS = {
-    *("array", "comment", "error", "input", "job-name", "nodes", "ntasks", "ntasks-per-node", "open-mode"),
-    *("output", "parsable", "requeue", "signal", "test-only", "wait", "wrap"),
-}
-
-
-_ARGUMENTS = {
-    "account": "account",
-    "constraint": "constraint",
-    "cpus-per-task": "cpus_per_task",
-    "gpus": "gpus",
-    "gpus-per-node": "gpus",
-    "mem": "mem_gb",
-    "partition": "partition",
-    "qos": "qos",
-    "time": "timeout_min",
-}
-"""Options of sbatch that arguments stand for."""
-
 
 class Slurm(BaseCompute):
     """Submit items as one SLURM array, and watch them until each has its result or is known to be lost.
 
     The nodes must see the working directory, the Python environment and ``folder`` under the same paths.
-    An item runs as one task on one node. What is asked for in vain (``None``) is left to the cluster.
+    An item runs as one task on one node. What is ``None`` is left to the cluster.
 
     Args:
         gpus: GPUs of each element, all on its node.
@@ -104,6 +84,8 @@ class Slurm(BaseCompute):
             )
         if not 0 < poll_s <= 25:  # two polls that tell the same make an end sure: within a minute
             raise ValueError(f"poll_s must be at most 25 seconds, got {poll_s}")
+        if "%" in folder:  # which SLURM would replace
+            raise ValueError(f"folder must not hold a %, got {folder!r}")
         if on_interrupt not in ("cancel", "leave"):
             raise ValueError(f"on_interrupt must be cancel or leave, got {on_interrupt!r}")
         options = {"partition": partition, "account": account, "qos": qos, "constraint": constraint}
@@ -113,7 +95,7 @@ class Slurm(BaseCompute):
             self.options["gpus-per-node"] = gpus
         if mem_gb is not None:
             self.options["mem"] = f"{round(mem_gb * 1024)}M"
-        self.options |= _more_options(additional_parameters or {})
+        self.options |= more_options(additional_parameters or {})
         for name, given in (*self.options.items(), ("folder", folder)):
             if not str(given).isprintable():
                 raise ValueError(f"{name} must be one line of printable text, got {given!r}")
@@ -143,9 +125,9 @@ class Slurm(BaseCompute):
             )
         if importlib.util.find_spec("submitit") is None:
             raise ValueError("slurm needs submitit: pip install 'sandbox[sweeps]'")
-        command = ["sbatch", "--test-only", *(_flag(*option) for option in self.options.items())]
+        command = ["sbatch", "--test-only", *(flag(*option) for option in self.options.items())]
         try:
-            with _outside_of_a_job():
+            with outside_of_a_job():
                 process.output([*command, "--wrap=true"])
         except process.ProcessError as error:
             raise ValueError(f"{error} (asked: {' '.join(command)})") from None
@@ -271,7 +253,7 @@ class Slurm(BaseCompute):
             },
         )
         try:
-            with _outside_of_a_job():
+            with outside_of_a_job():
                 jobs = executor.map_array(work, [*items.values()])
         except Exception as error:  # submitit's own, with what sbatch said
             raise process.ProcessError(f"sbatch refused: {error}") from error
@@ -285,28 +267,6 @@ class Slurm(BaseCompute):
         return submitted
 
 
-def _more_options(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of sbatch beyond those that are arguments; checked, by their long name."""
-    found = {}
-    for key, value in given.items():
-        name = str(key).replace("_", "-")
-        if not re.fullmatch(r"[a-z][a-z0-9-]+", name):
-            raise ValueError(f"additional_parameters: {key!r} is no long option of sbatch")
-        if name in _OURS | {*_ARGUMENTS}:
-            instead = (
-                f"give {_ARGUMENTS[name]} instead" if name in _ARGUMENTS else "it is set by this compute"
-            )
-            raise ValueError(f"additional_parameters: {key} cannot be given here: {instead}")
-        if value is not True and (isinstance(value, bool) or not isinstance(value, (str, int, float))):
-            raise ValueError(f"additional_parameters: {key} must be text, a number or true, got {value!r}")
-        found[name] = value
-    return found
-
-
-def _flag(name: str, value: Any) -> str:
-    return f"--{name}" if value is True else f"--{name}={value}"
-
-
 def _folder_of(item: object) -> Path | None:
     """The folder of an element job in the store; other items have none, and are not found again."""
     return getattr(item, "folder", None)
@@ -314,16 +274,3 @@ def _folder_of(item: object) -> Path | None:
 
 def _label_of(item: object) -> str:
     return str(getattr(item, "label", item))
-
-
-@contextmanager
-def _outside_of_a_job() -> Iterator[None]:
-    """Submit as if from a shell: what describes this machine, or a job that this is in, is not handed on."""
-    inner = [name for name in os.environ if name.startswith(("SLURM_", "SRUN_", "SUBMITIT_"))]
-    hidden = {name: os.environ.pop(name) for name in inner if name != "SLURM_CONF"}
-    if gpus := os.environ.pop("CUDA_VISIBLE_DEVICES", None):
-        hidden["CUDA_VISIBLE_DEVICES"] = gpus
-    try:
-        yield
-    finally:
-        os.environ.update(hidden)

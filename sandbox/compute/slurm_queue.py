@@ -67,7 +67,7 @@ def states(job_ids: Iterable[str]) -> Mapping[str, JobState]:
     arrays = ",".join(sorted({job_id.partition("_")[0] for job_id in asked}))
     command = ["squeue", "--noheader", "--array", "--states=all", "--format=%i|%T|%N|%r|%k", "--jobs", arrays]
     try:
-        text = process.output(command)
+        text = process.output(command, timeout_s=30)
     except process.ProcessError as error:
         if "Invalid job id" not in str(error):
             raise

@@ -60,3 +60,9 @@ class Hungry(BaseDataExecutor):
         memory = b"1" * (self.megabytes << 20)
         time.sleep(60)
         return {"size": len(memory)}
+
+
+def no_thirteen(item: int) -> None:
+    """Do nothing; fail for 13."""
+    if item == 13:
+        raise ValueError("unlucky")

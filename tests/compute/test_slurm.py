@@ -12,7 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from slurm_toys import no_thirteen
 from toy_project import Project, alive, data_job, experiment, finish, until
+
+from sandbox.compute import slurm_queue
+from sandbox.compute.slurm import Slurm
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 SLURM = ["compute=slurm", "compute.poll_s=1", "compute.mem_gb=0.5"]
@@ -115,14 +119,16 @@ def test_an_error_comes_back_with_its_message_and_only_that_element_runs_again(
 def test_a_killed_process_is_seen_with_and_without_accounting(
     project: Project, cluster: Path, sacct: str
 ) -> None:
-    variables = {}
+    """With the default of ten seconds between two polls, where there is no ``sacct`` at all."""
+    variables, options = {}, SLURM
     if sacct == "absent":
+        options = [*SLURM, "compute.poll_s=10"]
         variables["PATH"] = without_sacct(project.root / "bin")
         assert not shutil.which("sacct", path=variables["PATH"])
     elif sacct == "answers":
         variables["PATH"] = f"{cluster}/bin:{os.environ['PATH']}"
     many(project, value=[1, 2], gate=["a", None])
-    running = project.start("toy", *SLURM, **variables)
+    running = project.start("toy", *options, **variables)
     (victim,) = project.wait_for("a")
     os.kill(victim, signal.SIGKILL)
     ended = finish(running, timeout_s=60)
@@ -268,7 +274,7 @@ def test_an_interrupted_run_cancels_or_leaves_what_it_submitted(
     many(project, value=[1, 2], gate=["a", "b"])
     running = project.start("toy", *SLURM, f"compute.on_interrupt={option}")
     pids = project.wait_for("a", "b")
-    running.send_signal(number)
+    os.killpg(running.pid, number)  # as a terminal does
     ended = finish(running)
     assert ended.code == 1 and "interrupted" in ended.err
     if not is_left:
@@ -296,9 +302,32 @@ def test_one_job_alone_can_run_on_the_cluster(project: Project, cluster: Path) -
     body = experiment(jobs)
     body["defaults"].insert(-1, {"/compute@jobs.there.compute": "slurm"})
     project.write("toy", body)
-    ended = project.main("toy", "jobs.there.compute.poll_s=1", "jobs.there.compute.mem_gb=0.5")
+    more = ["setup=['echo a module is loaded']", "additional_parameters={exclude: n1, nice: 5}"]
+    options = [f"jobs.there.compute.{option}" for option in ("poll_s=1", "mem_gb=0.5", *more)]
+    ended = project.main("toy", *options)
     assert ended.code == 0, ended.text
-    assert "here: running (inline)" in ended.text and "there: SLURM job" in ended.text
+    assert "here: running (inline)" in ended.text and "there: running on n2" in ended.text
+    (log,) = (project.root / "outputs/slurm").rglob("*_log.out")
+    assert log.read_text().startswith("a module is loaded")
+
+
+def test_items_that_are_no_element_jobs_run_too_and_what_sbatch_refuses_is_said(
+    cluster: Path, tmp_path: Path
+) -> None:
+    found = dict(Slurm(folder=str(tmp_path / "a folder"), poll_s=1).map(no_thirteen, [1, 13, 3]))
+    assert found[0] is None and found[2] is None
+    assert isinstance(found[1], ValueError) and str(found[1]) == "unlucky"
+    refused = dict(Slurm(folder=str(tmp_path), partition="nowhere").map(no_thirteen, [1, 2]))
+    assert [*refused] == [0, 1] and all(
+        "invalid partition" in str(error).lower() for error in refused.values()
+    )
+
+
+def test_a_job_that_squeue_has_forgotten_is_gone(cluster: Path) -> None:
+    assert slurm_queue.states(["7_0"])["7_0"].name == slurm_queue.GONE
+    job_id = tool("sbatch", "--parsable", "--array=0", "--hold", "--output=/dev/null", "--wrap=true").strip()
+    found = slurm_queue.states(["7_0", f"{job_id}_0"])
+    assert found["7_0"].is_final and found[f"{job_id}_0"].is_alive
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from typing import Any
 
 import pytest
 from toy_project import Project, data_job, experiment
 
+from sandbox import process
 from sandbox.compute.slurm import Slurm
+from sandbox.compute.slurm_node import portable
+from sandbox.compute.slurm_signals import Signals
 
 
 @pytest.mark.parametrize(
@@ -24,6 +29,7 @@ from sandbox.compute.slurm import Slurm
         {"on_interrupt": "panic"},
         {"partition": "debug\ntouch /tmp/owned"},
         {"folder": "a\nb"},
+        {"folder": "100%"},
         {"additional_parameters": {"array": "0-3"}},
         {"additional_parameters": {"time": 5}},
         {"additional_parameters": {"not an option": 5}},
@@ -43,3 +49,24 @@ def test_where_there_is_no_slurm_the_plan_says_so(project: Project, monkeypatch:
     monkeypatch.setenv("PATH", str(project.root))
     (problem,) = project.problems("toy", "compute=slurm")
     assert "compute: slurm needs sbatch" in problem and "PATH" in problem
+
+
+def test_an_interrupt_waits_for_the_end_of_a_submission_and_does_not_reach_its_programs() -> None:
+    done = []
+    with pytest.raises(KeyboardInterrupt), Signals().deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+        done.append(process.output(["sh", "-c", "kill -INT $$; echo submitted"]))
+    assert done == ["submitted\n"]
+
+
+class Stubborn(Exception):
+    """An error that cannot be built again from its text."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def test_an_error_that_cannot_travel_is_told_by_its_text() -> None:
+    assert isinstance(portable(ValueError("plain")), ValueError)
+    found = portable(Stubborn(1, 2))
+    assert isinstance(found, RuntimeError) and str(found) == "Stubborn: 1 and 2"
