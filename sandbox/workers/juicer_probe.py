@@ -20,18 +20,19 @@ import juicer_session
 import juicer_stats
 
 _BATCH = 1000  # Data-Juicer's own
+_FILTERS: list[juicer_operators.Statistics] = []  # inherited by forks: filters cannot be sent to a process
 
 
 def probe(request: dict[str, Any]) -> dict[str, Any]:
     """Write the lines of the data set with the statistics of each, and their overall table."""
     with juicer_session.data_set(request) as (dataset_path, num_samples):
-        filters = juicer_operators.load_filters(request["recipe"])
+        _FILTERS.extend(juicer_operators.load_filters(request["recipe"]))
         num_parts = min(request["num_proc"], num_samples)
         parts = [Path(request["cache_dir"]) / f"part-{index}" for index in range(num_parts)]
         sizes = [num_samples * (i + 1) // num_parts - num_samples * i // num_parts for i in range(num_parts)]
         _in_processes(
             [
-                (request, dataset_path, filters, part, sum(sizes[:index]), sizes[index])
+                (request, dataset_path, part, sum(sizes[:index]), sizes[index])
                 for index, part in enumerate(parts)
             ]
         )
@@ -67,9 +68,7 @@ class _NoPool:
     def __exit__(self, *exc: object) -> None: ...
 
 
-def _share(
-    request: dict[str, Any], dataset_path: Path, filters: list[Any], part: Path, start: int, size: int
-) -> None:
+def _share(request: dict[str, Any], dataset_path: Path, part: Path, start: int, size: int) -> None:
     """Lines ``start`` to ``start + size``: with statistics to ``lines.jsonl``, the numbers to columns."""
     part.mkdir()
     columns = _Columns(part)
@@ -83,7 +82,7 @@ def _share(
         originals = itertools.islice(source, start, start + size) if _has_statistics(request) else None
         while batch := list(itertools.islice(lines, _BATCH)):
             samples = [json.loads(line) for line in batch]
-            statistics = _statistics(samples, filters)
+            statistics = _statistics(samples)
             columns.add(statistics)
             given = samples if originals is None else itertools.islice(originals, len(batch))
             out.writelines(juicer_stats.joined(given, batch, statistics))
@@ -96,12 +95,12 @@ def _has_statistics(request: dict[str, Any]) -> bool:
         return any(key in line for line in file)
 
 
-def _statistics(samples: list[dict[str, Any]], filters: list[Any]) -> list[dict[str, Any]]:
+def _statistics(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the filters record of each sample; the batch has a column for every key of a sample."""
     keys = dict.fromkeys(key for sample in samples for key in sample)
     batch: dict[str, Any] = {key: [sample.get(key) for sample in samples] for key in keys}
     batch[juicer_lines.STATS] = [{} for _ in samples]
-    for operator in filters:
+    for operator in _FILTERS:
         try:
             batch = operator(batch)
         except Exception as error:

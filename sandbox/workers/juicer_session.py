@@ -136,6 +136,10 @@ def import_data_juicer(with_ray: bool = False) -> None:
     import data_juicer.core  # noqa: F401
 
     _spare_imports_and_forks()
+    # An operator's own copy of its arguments holds the job's folder, so that no other job would find what
+    # it made; the folder itself is left out already.
+    base_op = sys.modules["data_juicer.ops.base_op"]
+    base_op.OP._NON_FINGERPRINT_ATTRS |= {"_op_cfg"}
 
 
 def _spare_imports_and_forks() -> None:
