@@ -118,7 +118,7 @@ def refine(
     return Refinement(refined, original, tuple(changes), untouched)
 
 
-def by_operator(name: str, given: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
+def check_operators(name: str, given: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
     """Check that an argument that names operators names those of the recipe.
 
     Raises:

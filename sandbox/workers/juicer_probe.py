@@ -5,6 +5,7 @@ Usage: juicer_probe.py request.json
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import multiprocessing
@@ -51,21 +52,13 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
 
 def _in_processes(shares: list[tuple[Any, ...]]) -> None:
     """Run the shares side by side, the last one here; a share that fails ends the program."""
+    pool: Any
     fork = multiprocessing.get_context("fork")  # the operators are loaded once
-    with fork.Pool(len(shares) - 1) if len(shares) > 1 else _NoPool() as pool:
+    with fork.Pool(len(shares) - 1) if len(shares) > 1 else contextlib.nullcontext() as pool:
         others = [pool.apply_async(_share, share) for share in shares[:-1]]
         _share(*shares[-1])
         for other in others:
             other.get()
-
-
-class _NoPool:
-    """One process needs no pool."""
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *exc: object) -> None: ...
 
 
 def _share(request: dict[str, Any], dataset_path: Path, part: Path, start: int, size: int) -> None:

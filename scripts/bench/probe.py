@@ -45,7 +45,7 @@ UPSTREAM = """
 import json, sys
 sys.path.insert(0, sys.argv[2])
 import juicer_session
-juicer_session._forbid_installing()  # all that Data-Juicer's own way is spared: it would install packages
+juicer_session.guard()  # all that Data-Juicer's own way is spared: it would install packages
 from data_juicer.config import get_init_configs
 from data_juicer.core import Analyzer
 Analyzer(get_init_configs(json.loads(sys.argv[1]))).run()
