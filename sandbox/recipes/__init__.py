@@ -49,10 +49,10 @@ def load_recipe(recipe: Mapping[str, Any] | None, recipe_path: Path | None) -> d
     """
     over = dict(recipe or {})
     if recipe_path is None:
-        return {**over, "process": process_mapping(process_list(over))}
+        return {**over, "process": as_mapping(over)}
     base = _read(recipe_path)
     try:
-        process = process_mapping(process_list(base))
+        process = as_mapping(base)
     except ValueError as error:
         raise ValueError(f"recipe_path: {recipe_path}: {error}") from error
     changes = over.pop("process", None) or {}
@@ -88,6 +88,20 @@ def process_list(recipe: Mapping[str, Any]) -> list[dict[str, dict[str, Any]]]:
     if not entries:
         raise ValueError("recipe.process names no operator")
     return [{name: copy.deepcopy(_arguments(name, arguments))} for name, arguments in entries]
+
+
+def as_mapping(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The operators of a recipe by their keys: as given in a mapping, else with suffixes.
+
+    Raises:
+        ValueError: As of :func:`process_list`.
+    """
+    entries = process_list(recipe)
+    process = recipe["process"]
+    if not isinstance(process, Mapping):
+        return process_mapping(entries)
+    arguments = (each for item in entries for each in item.values())
+    return dict(zip(map(str, process), arguments, strict=True))
 
 
 def process_mapping(process: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sandbox.recipes.refinement import Bounds, Refinement, by_operator, refine
+from sandbox.recipes.refinement import Bounds, Refinement, check_operators, refine
 from sandbox.recipes.thresholds import Threshold
 
 
@@ -32,7 +32,7 @@ def refine_by_k_sigma(
     every argument with "min" or "max" in its name.
     """
     ks = dict(k_by_operator or {})
-    by_operator("k_by_operator", ks, recipe)
+    check_operators("k_by_operator", ks, recipe)
     check_k(k, ks)
 
     def bounds(key: str, known: Sequence[Threshold]) -> list[Bounds | None] | str:

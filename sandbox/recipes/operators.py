@@ -6,6 +6,7 @@ import ast
 import difflib
 import importlib.util
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import entry_points
@@ -64,7 +65,7 @@ def arguments_of(operator: str) -> frozenset[str]:
     path = operators()[operator]
     text = path.read_text(encoding="utf-8")
     names = dict(_NAMED.findall(text))
-    classes = {node.name: node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)}
+    classes = {node.name: node for node in _parsed(text).body if isinstance(node, ast.ClassDef)}
     node = next(
         (
             each
@@ -91,11 +92,16 @@ def _base_arguments() -> frozenset[str]:
     path = next(iter(operators().values())).parents[1] / "base_op.py"
     tables = [
         node.value
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(_parsed(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_BASE_PARAMS"
     ]
     keys = [key for table in tables if isinstance(table, ast.Dict) for key in table.keys]
     return frozenset(str(key.value) for key in keys if isinstance(key, ast.Constant))
+
+
+def _parsed(text: str) -> ast.Module:
+    with warnings.catch_warnings(action="ignore"):  # of escapes in Data-Juicer's texts
+        return ast.parse(text)
 
 
 def _own_arguments(node: ast.ClassDef) -> Iterator[str]:

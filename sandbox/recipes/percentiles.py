@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox.recipes import operator_name, process_list, process_mapping
-from sandbox.recipes.refinement import Bounds, Refinement, by_operator, refine
+from sandbox.recipes import as_mapping, operator_name
+from sandbox.recipes.refinement import Bounds, Refinement, check_operators, refine
 from sandbox.recipes.thresholds import Threshold, thresholds
 
 _STATS = "__dj__stats__"
@@ -42,9 +42,9 @@ def refine_by_percentiles(
     import numpy as np
 
     pairs = dict(by_operator_percentiles or {})
-    by_operator("percentiles_by_operator", pairs, recipe)
+    check_operators("percentiles_by_operator", pairs, recipe)
     check_percentiles(low, high, pairs)
-    process = process_mapping(process_list(recipe))
+    process = as_mapping(recipe)
     names = {t.statistic for key, args in process.items() for t in thresholds(operator_name(key), args)}
     values = read_statistics(dataset_path, names)
 

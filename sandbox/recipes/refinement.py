@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.recipes import as_file, operator_name, process_list, process_mapping, to_yaml
+from sandbox.recipes import as_file, as_mapping, operator_name, to_yaml
 from sandbox.recipes.thresholds import Threshold, thresholds
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,7 @@ def refine(
         bounds: Called with an operator's key in ``process`` (with its suffix) and its thresholds; gives the
             bounds of each, ``None`` where it has no statistic, or says why the operator is not refined.
     """
-    process = process_mapping(process_list(recipe))
+    process = as_mapping(recipe)
     original = {**copy.deepcopy(dict(recipe)), "process": process}
     refined = copy.deepcopy(original)
     changes: list[Change] = []
@@ -118,13 +118,13 @@ def refine(
     return Refinement(refined, original, tuple(changes), untouched)
 
 
-def by_operator(name: str, given: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
+def check_operators(name: str, given: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
     """Check that an argument that names operators names those of the recipe.
 
     Raises:
         ValueError: It names another.
     """
-    known = list(process_mapping(process_list(recipe)))
+    known = list(as_mapping(recipe))
     unknown = [key for key in given if key not in known]
     if unknown:
         raise ValueError(f"{name}: the recipe has no {', '.join(unknown)}; its operators: {', '.join(known)}")

@@ -31,8 +31,9 @@ def load_filters(recipe: dict[str, Any]) -> list[Statistics]:
     for token in ("image", "audio", "video", "eoc"):
         if value := recipe.get(f"{token}_special_token"):
             os.environ[f"_DJ_SPECIAL_TOKEN_{token.upper()}"] = value  # read when Data-Juicer is imported
-    base_op = _import_base()
-    modules = {name: _import_operator(name) for item in recipe["process"] for name in item}
+    with juicer_session.importing():
+        base_op = _import_base()
+        modules = {name: _import_operator(name) for item in recipe["process"] for name in item}
     juicer_session.check_operators([item for item in recipe["process"] if modules[next(iter(item))]])
     text_keys = recipe.get("text_keys") or "text"
     keys = {key: recipe.get(key) or default for key, default in _KEYS.items()}

@@ -5,6 +5,7 @@ Usage: juicer_probe.py request.json
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import multiprocessing
@@ -20,18 +21,19 @@ import juicer_session
 import juicer_stats
 
 _BATCH = 1000  # Data-Juicer's own
+_FILTERS: list[juicer_operators.Statistics] = []  # inherited by forks: filters cannot be sent to a process
 
 
 def probe(request: dict[str, Any]) -> dict[str, Any]:
     """Write the lines of the data set with the statistics of each, and their overall table."""
     with juicer_session.data_set(request) as (dataset_path, num_samples):
-        filters = juicer_operators.load_filters(request["recipe"])
+        _FILTERS.extend(juicer_operators.load_filters(request["recipe"]))
         num_parts = min(request["num_proc"], num_samples)
         parts = [Path(request["cache_dir"]) / f"part-{index}" for index in range(num_parts)]
         sizes = [num_samples * (i + 1) // num_parts - num_samples * i // num_parts for i in range(num_parts)]
         _in_processes(
             [
-                (request, dataset_path, filters, part, sum(sizes[:index]), sizes[index])
+                (request, dataset_path, part, sum(sizes[:index]), sizes[index])
                 for index, part in enumerate(parts)
             ]
         )
@@ -50,26 +52,16 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
 
 def _in_processes(shares: list[tuple[Any, ...]]) -> None:
     """Run the shares side by side, the last one here; a share that fails ends the program."""
+    pool: Any
     fork = multiprocessing.get_context("fork")  # the operators are loaded once
-    with fork.Pool(len(shares) - 1) if len(shares) > 1 else _NoPool() as pool:
+    with fork.Pool(len(shares) - 1) if len(shares) > 1 else contextlib.nullcontext() as pool:
         others = [pool.apply_async(_share, share) for share in shares[:-1]]
         _share(*shares[-1])
         for other in others:
             other.get()
 
 
-class _NoPool:
-    """One process needs no pool."""
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(self, *exc: object) -> None: ...
-
-
-def _share(
-    request: dict[str, Any], dataset_path: Path, filters: list[Any], part: Path, start: int, size: int
-) -> None:
+def _share(request: dict[str, Any], dataset_path: Path, part: Path, start: int, size: int) -> None:
     """Lines ``start`` to ``start + size``: with statistics to ``lines.jsonl``, the numbers to columns."""
     part.mkdir()
     columns = _Columns(part)
@@ -83,7 +75,7 @@ def _share(
         originals = itertools.islice(source, start, start + size) if _has_statistics(request) else None
         while batch := list(itertools.islice(lines, _BATCH)):
             samples = [json.loads(line) for line in batch]
-            statistics = _statistics(samples, filters)
+            statistics = _statistics(samples)
             columns.add(statistics)
             given = samples if originals is None else itertools.islice(originals, len(batch))
             out.writelines(juicer_stats.joined(given, batch, statistics))
@@ -96,12 +88,12 @@ def _has_statistics(request: dict[str, Any]) -> bool:
         return any(key in line for line in file)
 
 
-def _statistics(samples: list[dict[str, Any]], filters: list[Any]) -> list[dict[str, Any]]:
+def _statistics(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What the filters record of each sample; the batch has a column for every key of a sample."""
     keys = dict.fromkeys(key for sample in samples for key in sample)
     batch: dict[str, Any] = {key: [sample.get(key) for sample in samples] for key in keys}
     batch[juicer_lines.STATS] = [{} for _ in samples]
-    for operator in filters:
+    for operator in _FILTERS:
         try:
             batch = operator(batch)
         except Exception as error:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -38,8 +39,8 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
 
         executor = RayExecutor(config)
         _count_rows(executor, num_samples)
-        processed = executor.run()
-        num_kept = processed.data.count()
+        with _causes():
+            num_kept = executor.run().data.count()
     if num_kept == 0:
         raise juicer_session.RecipeError(f"the recipe keeps none of the {num_samples} samples")
     partial = Path(request["result_path"] + ".part")
@@ -76,6 +77,19 @@ def _ray(address: str, num_cpus: int) -> Iterator[None]:
         ray.shutdown()
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _causes() -> Iterator[None]:
+    """Name what an operator found wrong, which Ray tells in the middle of a long trace."""
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except RayError as error:
+        lines = str(error).strip().splitlines()
+        causes = [line for line in lines if re.match(r"(?!ray\.)[\w.]*(Error|Exception)\b", line)]
+        raise juicer_session.RecipeError((causes or lines)[-1]) from error
 
 
 def _init(ray: Any, address: str, settings: dict[str, Any]) -> None:

@@ -1,23 +1,31 @@
-"""Data-Juicer's Analyzer and Executor through our executors."""
+"""Data-Juicer's Analyzer, Executor and our fast probe of it."""
 
 from __future__ import annotations
 
+import importlib.util
+import itertools
 import json
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from sandbox.executors.data_juicer import DataJuicerAnalyzer, DataJuicerExecutor
+from sandbox.executors.data_juicer import DataJuicerAnalyzer, DataJuicerExecutor, DataJuicerFastProbe
 from sandbox.process import ProcessError
 
 Write = Callable[[Sequence[str]], Path]
+Run = Callable[..., dict[str, Any]]
+PROBES = [DataJuicerAnalyzer, DataJuicerFastProbe]
 TEXT = {"process": {"text_length_filter": {"min_len": 20, "max_len": 100}}}
 IMAGE = {"process": {"image_shape_filter": {}}}
 
@@ -43,11 +51,13 @@ def picture(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[[Any], dict[str, Any]]:
-    def go(component: Any) -> dict[str, Any]:
-        out = tmp_path / "out"
-        out.mkdir(exist_ok=True)
-        outputs = dict(component.run(output_dir=out, log_path=tmp_path / "log"))
+def run(tmp_path: Path) -> Run:
+    numbers = itertools.count()
+
+    def go(component: Any, dataset_path: Path, recipe: dict[str, Any], **more: Any) -> dict[str, Any]:
+        out = tmp_path / "out" / str(next(numbers))  # as two jobs have it
+        out.mkdir(parents=True)
+        outputs = dict(component.run(dataset_path, recipe, output_dir=out, log_path=tmp_path / "log", **more))
         assert set(outputs) == set(component.OUTPUTS)
         assert not list(out.glob("cache-*"))
         return outputs
@@ -60,7 +70,10 @@ def rows(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.slow
-def test_the_analyzer_adds_statistics_and_keeps_the_lines(write: Write, picture: Path, run: Any) -> None:
+@pytest.mark.parametrize("probe", PROBES)
+def test_a_probe_adds_statistics_and_keeps_the_lines(
+    write: Write, picture: Path, run: Run, probe: Any
+) -> None:
     lines = [
         '{"id":1.50, "text": "A red\\u0020circle, d\\u00e9j\\u00e0 vu", "n": 12345678901234567, "images": ["'
         f'{picture}"]}}',
@@ -69,7 +82,7 @@ def test_the_analyzer_adds_statistics_and_keeps_the_lines(write: Write, picture:
         '{"__dj__stats__": {"text_len": 999, "old": 7}, "text": "three", "images": []}',
     ]
     recipe = {"process": {"text_length_filter": {}, "image_shape_filter": {}}}
-    made = run(DataJuicerAnalyzer(write(lines), recipe))
+    made = run(probe(), write(lines), recipe)
 
     first, second, third = made["dataset_path"].read_text(encoding="utf-8").split("\n")[:3]
     stats = ', "__dj__stats__": {"text_len": 21, "image_width": [32], "image_height": [16]}}'
@@ -98,8 +111,8 @@ def test_the_analyzer_adds_statistics_and_keeps_the_lines(write: Write, picture:
 
 
 @pytest.mark.slow
-def test_the_analyzer_draws_when_asked_and_has_no_spread_of_one_sample(write: Write, run: Any) -> None:
-    made = run(DataJuicerAnalyzer(write(['{"text": "one"}']), TEXT, plots=True))
+def test_the_analyzer_draws_when_asked_and_has_no_spread_of_one_sample(write: Write, run: Run) -> None:
+    made = run(DataJuicerAnalyzer(plots=True), write(['{"text": "one"}']), TEXT)
     assert made["statistics"]["text_len"]["std"] is None
     assert {path.name for path in made["analysis_dir"].glob("*.png")} >= {
         "text_len-hist.png",
@@ -109,7 +122,7 @@ def test_the_analyzer_draws_when_asked_and_has_no_spread_of_one_sample(write: Wr
 
 @pytest.mark.slow
 def test_the_executor_filters_and_hands_its_recipe_on_as_a_file(
-    write: Write, picture: Path, run: Any
+    write: Write, picture: Path, run: Run
 ) -> None:
     texts = ["short", "long enough for the filter", "long enough, but far too strange $$$$$$$$$$$$$$$$$$$$$"]
     stale = '"__dj__stats__": {"text_len": 50}'
@@ -122,7 +135,7 @@ def test_the_executor_filters_and_hands_its_recipe_on_as_a_file(
             "text_length_filter__2": {"max_len": 90},
         },
     }
-    made = run(DataJuicerExecutor(data, recipe))
+    made = run(DataJuicerExecutor(), data, recipe)
     assert (made["num_samples_in"], made["num_samples_out"]) == (3, 1)
     assert rows(made["dataset_path"]) == [{"text": texts[1], "images": [str(picture)]}]
     written = yaml.safe_load(made["recipe_path"].read_text())
@@ -131,13 +144,11 @@ def test_the_executor_filters_and_hands_its_recipe_on_as_a_file(
         "special_characters_filter",
         "text_length_filter",
     ]
-    recipe_file = data.with_name("recipe.yaml")
-    recipe_file.write_text(yaml.safe_dump({**written, "dataset_path": "/nowhere", "np": 4}))
-    again = run(DataJuicerExecutor(data, recipe_path=recipe_file, num_proc=2))
+    again = run(DataJuicerExecutor(num_proc=2), data, {**written, "dataset_path": "/nowhere", "np": 4})
     assert rows(again["dataset_path"]) == [{"text": texts[1], "images": [str(picture)]}]
 
 
-@pytest.mark.parametrize("component", [DataJuicerAnalyzer, DataJuicerExecutor])
+@pytest.mark.parametrize("component", [DataJuicerFastProbe, DataJuicerExecutor])
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -152,10 +163,10 @@ def test_the_executor_filters_and_hands_its_recipe_on_as_a_file(
     ids=["empty", "malformed", "nan", "no-object", "no-text", "no-picture", "no-path"],
 )
 def test_bad_data_is_named_in_one_line(
-    write: Write, run: Any, component: Any, lines: list[str], message: str
+    write: Write, run: Run, component: Any, lines: list[str], message: str
 ) -> None:
     with pytest.raises(ProcessError) as error:
-        run(component(write(lines), TEXT))
+        run(component(), write(lines), TEXT)
     assert message in str(error.value).splitlines()[-1]
 
 
@@ -174,26 +185,53 @@ def test_bad_data_is_named_in_one_line(
         (DataJuicerAnalyzer, {"process": {"whitespace_normalization_mapper": {}}}, "needs a filter"),
         (DataJuicerExecutor, TEXT, "keeps none of the 1 samples"),
         (DataJuicerAnalyzer, IMAGE, "cannot identify image file"),
+        (DataJuicerFastProbe, IMAGE, "image_shape_filter: UnidentifiedImageError: cannot identify image"),
+        (DataJuicerFastProbe, {"process": {"text_lenght_filter": {}}}, "text_lenght_filter"),
+        (DataJuicerFastProbe, {"process": {"clean_email_mapper": {}}}, "needs a filter"),
+        (
+            DataJuicerFastProbe,
+            {"process": {"text_length_filter": {"min_len": "x"}}},
+            "'min_len' expects type 'int'",
+        ),
+        (
+            DataJuicerFastProbe,
+            {"process": {"image_tagging_mapper": {}}},
+            "image_tagging_mapper tags samples: not with probe=fast",
+        ),
         (DataJuicerExecutor, IMAGE, "cannot identify image file"),
     ],
-    ids=["operator", "argument", "type", "key", "no-filter", "none-kept", "picture", "picture-executor"],
+    ids=[
+        "operator",
+        "argument",
+        "type",
+        "key",
+        "no-filter",
+        "none-kept",
+        "picture",
+        "picture-fast",
+        "operator-fast",
+        "no-filter-fast",
+        "type-fast",
+        "tags-fast",
+        "picture-executor",
+    ],
 )
 def test_a_bad_recipe_or_picture_is_named_in_the_last_line(
-    write: Write, run: Any, tmp_path: Path, component: Any, recipe: dict[str, Any], message: str
+    write: Write, run: Run, tmp_path: Path, component: Any, recipe: dict[str, Any], message: str
 ) -> None:
     data = write(['{"text": "a", "images": ["broken.png"]}'])
     data.with_name("broken.png").write_bytes(b"no picture")
     with pytest.raises(ProcessError) as error:
-        run(component(data, recipe))
+        run(component(), data, recipe)
     assert message in str(error.value).splitlines()[-1]
     assert "Traceback" not in (tmp_path / "log").read_text()
-    assert not list((tmp_path / "out").glob("*.jsonl"))
+    assert not list((tmp_path / "out").glob("*/*.jsonl"))
 
 
 @pytest.mark.slow
-def test_nothing_is_ever_installed(write: Write, run: Any) -> None:
+def test_nothing_is_ever_installed(write: Write, run: Run) -> None:
     with pytest.raises(ProcessError) as error:
-        run(DataJuicerAnalyzer(write(['{"text": "a"}']), {"process": {"language_id_score_filter": {}}}))
+        run(DataJuicerAnalyzer(), write(['{"text": "a"}']), {"process": {"language_id_score_filter": {}}})
     assert "needs the package 'fasttext" in str(error.value).splitlines()[-1]
 
 
@@ -213,21 +251,220 @@ def test_an_operator_cannot_start_pip_itself() -> None:
     assert "RecipeError: an operator of the recipe needs the package" in done.stderr.splitlines()[-1]
 
 
+def test_the_number_of_processes_is_checked_and_may_come_with_the_recipe(write: Write, run: Run) -> None:
+    for component in (DataJuicerAnalyzer, DataJuicerExecutor, DataJuicerFastProbe):
+        with pytest.raises(ValueError, match="num_proc: expected at least 1, got 0"):
+            component(num_proc=0)
+        with pytest.raises(ValueError, match=r"recipe\.np: expected at least 1, got 0"):
+            run(component(), write(['{"text": "a"}']), {**TEXT, "np": 0})
+
+
+TEXTS = [
+    "Plain words, and more of them.",
+    "Tief im Wald, d\u00e9j\u00e0 vu",
+    "short",
+    "one line\nand another one\n\nand one more",
+    "ha ha ha ha ha ha ha ha ha ha ha ha ha ha",
+    "$$$ ### !!!",
+    "",
+]
+FILTERS: dict[str, dict[str, Any]] = {
+    "alphanumeric_filter": {},
+    "average_line_length_filter": {},
+    "character_repetition_filter": {"rep_len": 3},
+    "maximum_line_length_filter": {},
+    "special_characters_filter": {},
+    "text_length_filter": {"max_len": 3},
+    "word_repetition_filter": {"rep_len": 2},
+    "words_num_filter": {},
+    "specified_field_filter": {"field_key": "id", "target_value": [1]},
+    "specified_numeric_field_filter": {"field_key": "id", "max_value": 2},
+    "image_aspect_ratio_filter": {},
+    "image_shape_filter": {},
+    "image_size_filter": {},
+    "image_subplot_filter": {},
+    "clean_email_mapper": {},
+}
+"""Every filter for texts and images that needs no download; and a mapper, which probes pass over."""
+
+
+@pytest.fixture
+def captions(tmp_path: Path) -> Path:
+    """Samples of all kinds: one, several or no pictures, keys that others lack, older statistics."""
+    image = pytest.importorskip("PIL.Image")
+    for index in range(4):
+        image.effect_noise((20 + 13 * index, 30), 50).save(tmp_path / f"{index}.png")
+    with (tmp_path / "captions.jsonl").open("w") as file:
+        for index in range(60):
+            sample: dict[str, Any] = {
+                "id": index,
+                "text": TEXTS[index % len(TEXTS)] + " x" * (index // 7 + 1),
+            }
+            if index % 3:
+                sample["images"] = [f"{(index + i) % 4}.png" for i in range(index % 4)]
+            if index % 10 == 0:
+                sample["meta"] = {"title": f"title {index}"}
+                sample["__dj__stats__"] = {"text_len": 99, "mine": [index]}
+            file.write(json.dumps(sample) + "\n")
+    return tmp_path / "captions.jsonl"
+
+
+def installed(*packages: str) -> bool:
+    return all(importlib.util.find_spec(package) for package in packages)
+
+
+@pytest.mark.slow
+def test_the_fast_probe_gives_the_analyzers_statistics_to_the_last_digit(captions: Path, run: Run) -> None:
+    process = dict(FILTERS)
+    if not installed("cv2"):
+        del process["image_subplot_filter"]
+    recipe = {"process": process, "percentiles": [0.1]}
+    slow = run(DataJuicerAnalyzer(), captions, recipe)
+    lines = slow["dataset_path"].read_bytes()
+    table = (slow["analysis_dir"] / "overall.csv").read_text()
+    for num_proc in (1, 3):
+        fast = run(DataJuicerFastProbe(num_proc), captions, recipe)
+        assert fast["dataset_path"].read_bytes() == lines
+        assert fast["statistics"] == slow["statistics"]
+        assert (fast["analysis_dir"] / "overall.csv").read_text() == table
+    assert {"alnum_ratio", "image_width", "aspect_ratios", "num_words"} <= set(slow["statistics"])
+
+
+@pytest.mark.slow
+def test_the_fast_probe_reads_the_recipes_keys(write: Write, run: Run) -> None:
+    data = write(['{"title": "four", "body": "x"}', '{"title": "seven!!", "body": "yy"}'])
+    recipe = {
+        "text_keys": "title",
+        "process": [{"text_length_filter": {"min_len": None}}, {"words_num_filter": {"text_key": "body"}}],
+    }
+    fast, slow = (
+        run(probe(), data, recipe)["statistics"] for probe in (DataJuicerFastProbe, DataJuicerAnalyzer)
+    )
+    assert fast == slow
+    assert fast["text_len"]["mean"] == 5.5
+
+
+def reused(log_path: Path) -> list[str]:
+    """Operators of which a run took something from the cache."""
+    found, any_reused = [], False
+    for line in log_path.read_text().splitlines():
+        any_reused = any_reused or line.startswith("reused from the operator cache")
+        if done := re.search(r"OP \[(\w+)\] Done", line):
+            found += [done[1]] if any_reused else []
+            any_reused = False
+    return found
+
+
+@pytest.mark.slow
+def test_only_later_operators_run_again(captions: Path, run: Run, tmp_path: Path) -> None:
+    def process(max_num: int, **more: Any) -> tuple[list[str], bytes]:
+        (tmp_path / "log").unlink(missing_ok=True)
+        words = {"min_num": 1, "max_num": max_num}
+        recipe = {"process": {"text_length_filter": {}, "clean_email_mapper": {}, "words_num_filter": words}}
+        made = run(DataJuicerExecutor(), captions, recipe, **more)
+        return reused(tmp_path / "log"), made["dataset_path"].read_bytes()
+
+    cache = {"cache_dir": tmp_path / "cache"}
+    assert process(9, **cache)[0] == []
+    operators, other = process(6, **cache)
+    assert operators == ["text_length_filter", "clean_email_mapper"]
+    operators, again = process(6, **cache)
+    assert operators == ["text_length_filter", "clean_email_mapper", "words_num_filter"]
+    assert other == again == process(6)[1]
+    (captions.parent / "1.png").touch()  # pictures count, whoever reads them
+    assert process(6, **cache)[0] == []
+
+
+@pytest.mark.slow
+def test_the_analyzer_reuses_statistics_and_two_runs_share_a_cache(captions: Path, tmp_path: Path) -> None:
+    recipe = {"process": {"text_length_filter": {}, "image_shape_filter": {}, "words_num_filter": {}}}
+
+    def analyze(name: str, recipe: dict[str, Any]) -> bytes:
+        (tmp_path / name).mkdir()
+        made = DataJuicerAnalyzer().run(
+            captions,
+            recipe,
+            output_dir=tmp_path / name,
+            log_path=tmp_path / f"{name}.log",
+            cache_dir=tmp_path / "cache",
+        )
+        return Path(made["dataset_path"]).read_bytes()
+
+    with ThreadPoolExecutor() as threads:
+        first, second = threads.map(lambda name: analyze(name, recipe), ("one", "two"))
+    assert first == second
+    recipe["process"]["words_num_filter"] = {"min_num": 3}
+    assert analyze("three", recipe) == first
+    assert reused(tmp_path / "three.log") == ["text_length_filter", "image_shape_filter"]
+
+
+@pytest.mark.slow
+def test_the_cache_is_bounded_and_can_be_turned_off(
+    captions: Path, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache" / "data_juicer"
+    monkeypatch.setenv("SANDBOX_OPERATOR_CACHE_GB", "0")
+    run(DataJuicerExecutor(), captions, TEXT, cache_dir=tmp_path / "cache")
+    assert not cache.exists()
+    monkeypatch.setenv("SANDBOX_OPERATOR_CACHE_GB", "0.000001")
+    run(DataJuicerExecutor(), captions, TEXT, cache_dir=tmp_path / "cache")
+    assert list(cache.iterdir()) == []
+    monkeypatch.delenv("SANDBOX_OPERATOR_CACHE_GB")
+    run(DataJuicerExecutor(), captions, TEXT, cache_dir=tmp_path / "cache")
+    assert len(list(cache.iterdir())) == 1
+    assert "GB of at most 10 in" in (tmp_path / "log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not installed("ray"), reason="needs Ray")
+def test_ray_gives_the_default_executors_result_in_order_and_leaves_nothing(
+    tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", tempfile.mkdtemp(prefix="rt-", dir="/tmp"))
+    texts = [f"caf\u00e9 {'word ' * (i % 9)}" for i in range(12_000)]
+    data = tmp_path / "in.jsonl"
+    with data.open("w") as file:
+        for i, text in enumerate(texts):
+            more = {"more": 0.1 + i / 3} if i % 2 else {}
+            file.write(json.dumps({"id": i, "text": text, "meta": {"a": [i]}, **more}) + "\n")
+    recipe = {"process": {"text_length_filter": {"min_len": 12}, "whitespace_normalization_mapper": {}}}
+    plain = run(DataJuicerExecutor(), data, recipe)
+    expected, counts = rows(plain["dataset_path"]), (plain["num_samples_in"], plain["num_samples_out"])
+    made = run(DataJuicerExecutor(2), data, {**recipe, "executor_type": "ray"})
+    assert (made["num_samples_in"], made["num_samples_out"]) == counts
+    assert rows(made["dataset_path"]) == expected
+    left = Path(os.environ["TMPDIR"])
+    assert not list(left.glob("sandbox-ray-*"))
+    running = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not [line for line in running if str(left).encode() in line]
+    shutil.rmtree(left)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not installed("ray"), reason="needs Ray")
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("more", "message"),
     [
-        ({}, "exactly one of recipe and recipe_path"),
-        ({"recipe": TEXT, "recipe_path": Path("r.yaml")}, "exactly one of recipe and recipe_path"),
-        ({"recipe": {"np": 1}}, r"recipe\.process"),
-        ({"recipe": TEXT, "num_proc": 0}, "num_proc"),
+        ({"ray_address": "127.0.0.1:1"}, "recipe.ray_address: '127.0.0.1:1' does not answer"),
+        ({"ray_address": "nonsense"}, "expected local, auto, HOST:PORT or ray://HOST:PORT, got 'nonsense'"),
+        ({"process": {"document_deduplicator": {}}}, "does not support executor mode 'ray'"),
     ],
+    ids=["address", "no-address", "operator"],
 )
-def test_arguments_are_checked_at_once(arguments: dict[str, Any], message: str) -> None:
-    for component in (DataJuicerAnalyzer, DataJuicerExecutor):
-        with pytest.raises(ValueError, match=message):
-            component(Path("in.jsonl"), **arguments)
+def test_a_ray_that_cannot_be_used_is_one_line(write: Write, run: Run, more: Any, message: str) -> None:
+    with pytest.raises(ProcessError) as error:
+        run(DataJuicerExecutor(), write(['{"text": "a"}']), {**TEXT, "executor_type": "ray", **more})
+    assert message in str(error.value).splitlines()[0]
 
 
-def test_executors_for_ray_are_refused(write: Write, run: Any) -> None:
-    with pytest.raises(ValueError, match=r"recipe\.executor_type.*'ray'"):
-        run(DataJuicerExecutor(write(['{"text": "a"}']), {**TEXT, "executor_type": "ray"}))
+@pytest.mark.slow
+@pytest.mark.skipif(not installed("ray"), reason="needs Ray")
+def test_a_sample_that_ray_cannot_handle_is_an_error(write: Write, run: Run) -> None:
+    data = write([f'{{"text": "a", "images": ["{name}.png"]}}' for name in ("good", "broken")])
+    pytest.importorskip("PIL.Image").new("RGB", (8, 8)).save(data.with_name("good.png"))
+    data.with_name("broken.png").write_bytes(b"no picture")
+    with pytest.raises(ProcessError, match="cannot identify image file"):
+        run(DataJuicerExecutor(), data, {**IMAGE, "executor_type": "ray"})
+    with pytest.raises(ProcessError, match="executor_type: ray needs values of one kind for each key"):
+        mixed = write(['{"text": "a", "x": 1}', '{"text": "a", "x": "one"}'])
+        run(DataJuicerExecutor(), mixed, {**TEXT, "executor_type": "ray"})

@@ -16,7 +16,7 @@ import yaml
 from sandbox.hooks.refine_recipe_via_k_sigma import RefineRecipeViaKSigmaHook
 from sandbox.job import JobScope
 from sandbox.recipes import process_list, process_mapping
-from sandbox.recipes.k_sigma import refine
+from sandbox.recipes.k_sigma import refine_by_k_sigma as refine
 from sandbox.recipes.thresholds import THRESHOLDS
 
 WORKERS = Path(__file__).parents[2] / "sandbox" / "workers"
@@ -161,7 +161,7 @@ def test_single_operators_may_have_another_k() -> None:
 
 @pytest.mark.parametrize("k", [0, -1, float("nan"), float("inf")])
 def test_k_must_be_positive(k: float) -> None:
-    with pytest.raises(ValueError, match="k of text_length_filter"):
+    with pytest.raises(ValueError, match="k: expected a positive number"):
         refine({"process": {"text_length_filter": {}}}, {}, k)
 
 
@@ -186,8 +186,8 @@ def test_a_process_that_is_none_is_refused(process: Any) -> None:
 def test_the_hook_writes_a_recipe_file_and_a_diff(tmp_path: Path) -> None:
     scope = JobScope("refine", tmp_path, tmp_path / "log", lambda metrics, step=None: None)
     hook = RefineRecipeViaKSigmaHook(
-        {"process": {"text_length_filter": {"min_len": 1}, "text_length_filter__2": {}}},
         {"text_len": {"mean": 100.0, "std": 10.0}},
+        {"process": {"text_length_filter": {"min_len": 1}, "text_length_filter__2": {}}},
         k=2,
     )
     out = hook.run(scope)
@@ -195,7 +195,11 @@ def test_the_hook_writes_a_recipe_file_and_a_diff(tmp_path: Path) -> None:
     written = yaml.safe_load(out["recipe_path"].read_text())
     assert written == {"process": [{"text_length_filter": {"min_len": 80, "max_len": 120}}] * 2}
     assert out["recipe"]["process"]["text_length_filter__2"] == {"min_len": 80, "max_len": 120}
-    assert "+    max_len: 120" in out["diff_path"].read_text()
+    diff = out["diff_path"].read_text()
+    assert "+    max_len: 120" in diff
+    assert "# text_length_filter.min_len: 1 → 80 (100 - 2 × 10 of text_len)\n" in diff
+    assert "# text_length_filter__2.max_len: Data-Juicer's default → 120 (100 + 2 × 10 of text_len)\n" in diff
+    assert diff in (tmp_path / "log").read_text()
 
 
 def in_data_juicer(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,219 @@
+"""Recipes: groups, Data-Juicer's own files, single thresholds, and what is known of operators beforehand."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from toy_project import Project
+
+from sandbox.hooks.process_data import ProcessDataHook
+from sandbox.recipes import as_file, check_recipe, load_recipe
+from sandbox.recipes.operators import arguments_of, operator_problems, operators
+
+SPEC = importlib.util.find_spec("data_juicer")
+PACKAGE = Path(SPEC.origin).parent if SPEC and SPEC.origin else Path("none")
+SHIPPED = [
+    "config/config_min.yaml",
+    "config/config_all.yaml",
+    "config/recipe_llm_semantic.yaml",
+    "tools/hpo/configs/process.yaml",
+]
+OWN = """
+project_name: 'as Data-Juicer writes it'   # with comments
+dataset_path: /nowhere.jsonl
+np: 4
+op_fusion: false
+process:
+  - text_length_filter:
+      min_len: 10
+      max_len: null
+  - clean_email_mapper:
+  - text_length_filter: {max_len: 500}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A recipe file in Data-Juicer's own form."""
+    path = tmp_path / "own.yaml"
+    path.write_text(OWN)
+    return path
+
+
+def test_data_juicers_own_files_are_read_as_they_are(own: Path) -> None:
+    recipe = load_recipe(None, own)
+    assert recipe["process"] == {
+        "text_length_filter": {"min_len": 10, "max_len": None},
+        "clean_email_mapper": {},
+        "text_length_filter__2": {"max_len": 500},
+    }
+    assert (recipe["np"], recipe["op_fusion"]) == (4, False)
+    assert yaml.safe_load(as_file(recipe))["process"] == [
+        {"text_length_filter": {"min_len": 10, "max_len": None}},
+        {"clean_email_mapper": {}},
+        {"text_length_filter": {"max_len": 500}},
+    ]
+
+
+@pytest.mark.skipif(not PACKAGE.is_dir(), reason="needs Data-Juicer")
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_files_that_data_juicer_ships_are_read(name: str) -> None:
+    given = yaml.safe_load((PACKAGE / name).read_text())
+    if "process" not in given:
+        with pytest.raises(ValueError, match=r"recipe_path: .*config_min\.yaml: recipe\.process: expected"):
+            load_recipe(None, PACKAGE / name)
+        return
+    written = yaml.safe_load(as_file(load_recipe(None, PACKAGE / name)))
+    assert written == {
+        **given,
+        "process": [{k: v or {} for k, v in item.items()} for item in given["process"]],
+    }
+
+
+def test_a_recipe_over_a_file_changes_single_arguments(own: Path) -> None:
+    over = {"np": 1, "process": {"text_length_filter__2": {"max_len": 9}, "words_num_filter": {"min_num": 2}}}
+    recipe = load_recipe(over, own)
+    assert recipe["np"] == 1
+    assert recipe["process"]["text_length_filter"] == {"min_len": 10, "max_len": None}
+    assert recipe["process"]["text_length_filter__2"] == {"max_len": 9}
+    assert list(recipe["process"])[-1] == "words_num_filter"
+    with pytest.raises(ValueError, match=r"recipe\.process: over a recipe_path, expected a mapping"):
+        load_recipe({"process": [{"words_num_filter": {}}]}, own)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n- b\n", r"recipe_path: .*bad\.yaml: expected a recipe, a YAML mapping"),
+        ("process: [", r"recipe_path: .*bad\.yaml is no YAML: .*line 1"),
+        ("np: 3\n", r"recipe_path: .*bad\.yaml: recipe\.process: expected .*keys of the recipe: np"),
+    ],
+)
+def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        check_recipe(None, path)
+
+
+def test_a_recipe_must_be_given() -> None:
+    with pytest.raises(ValueError, match="recipe: choose one, or give recipe_path"):
+        ProcessDataHook(None, Path("x.jsonl"))  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not PACKAGE.is_dir(), reason="needs Data-Juicer")
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (
+            {"process": {"text_lenght_filter": {}}},
+            r"recipe\.process\.text_lenght_filter: .*mean text_length_filter",
+        ),
+        (
+            {"process": {"words_num_filter__2": {"min_nums": 1}}},
+            r"words_num_filter__2\.min_nums: .*mean min_num\?",
+        ),
+        ({"process": {"words_num_filter": {"xyz": 1}}}, "it takes: lang, max_num, min_num, tokenization"),
+        (
+            {"process": {"words_num_filter": {}}, "executor_type": "dask"},
+            r"executor_type: .*default, ray, got 'dask'",
+        ),
+    ],
+)
+def test_an_unknown_operator_or_argument_is_found_without_data_juicer(recipe: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_recipe(recipe, None)
+    assert "data_juicer" not in sys.modules
+
+
+@pytest.mark.skipif(not PACKAGE.is_dir(), reason="needs Data-Juicer")
+def test_what_every_operator_takes_is_known_and_operators_of_ones_own_are_not_refused() -> None:
+    check_recipe(
+        {"process": {"words_num_filter": {"text_key": "x", "num_proc": 2, "reversed_range": True}}}, None
+    )
+    recipe = {"custom_operator_paths": ["mine.py"], "process": {"my_filter": {"x": 1}}}
+    check_recipe(recipe, None)
+
+
+def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else find(name))
+    with pytest.raises(ValueError, match=r"ray is not installed; pip install 'sandbox\[ray\]'"):
+        check_recipe({"executor_type": "ray", "process": {"words_num_filter": {}}}, None)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not PACKAGE.is_dir(), reason="needs Data-Juicer")
+def test_the_sources_say_what_data_juicer_says() -> None:
+    """Names of all operators and arguments; of arguments nothing where the sources are not enough."""
+    script = """
+import juicer_session, json; juicer_session.import_data_juicer()
+from data_juicer.core.preflight import _get_valid_params
+from data_juicer.ops import OPERATORS
+print(json.dumps({name: sorted(_get_valid_params(each)) for name, each in OPERATORS.modules.items()}))
+"""
+    workers = Path(__file__).parents[2] / "sandbox" / "workers"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(workers)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    known = json.loads(done.stdout.splitlines()[-1])
+    assert set(known) <= set(operators())
+    assert all(set(known[name]) <= arguments_of(name) for name in known if arguments_of(name))
+    assert sum(bool(arguments_of(name)) for name in known) > 0.8 * len(known)
+    started = time.process_time()
+    recipe = load_recipe(None, PACKAGE / "tools/hpo/configs/process.yaml")
+    assert operator_problems(recipe) == []
+    assert time.process_time() - started < 1
+
+
+EXPERIMENT = """
+defaults:
+  - /hook@jobs.process: process_data
+  - /executor@jobs.process.executor: data_juicer_executor
+  - /recipe@jobs.process.recipe: text_quality_filters
+  - _self_
+experiment_name: own
+pipelines:
+  main:
+    execution_jobs: [process]
+jobs:
+  process:
+    dataset_path: in.jsonl
+"""
+
+
+def test_a_threshold_has_a_short_path_and_a_wrong_one_ends_in_the_plan(project: Project) -> None:
+    (project.root / "in.jsonl").write_text('{"text": "a"}\n')
+    project.write("own", EXPERIMENT)
+    length = "jobs.process.recipe.process.text_length_filter"
+    process = project.compose("own", f"{length}.min_len=12").jobs.process.recipe.process
+    assert process.text_length_filter == {"min_len": 12, "max_len": 1000000}
+    chosen = project.compose("own", "recipe@jobs.process.recipe=caption_statistics").jobs.process.recipe
+    assert "image_shape_filter" in chosen.process
+    (problem,) = project.problems("own", f"+{length}.min_length=12")
+    assert problem.startswith("jobs.process: recipe.process.text_length_filter.min_length: ")
+    assert "did you mean min_len?" in problem
+
+
+def test_the_demo_takes_another_probe_or_recipe_by_one_word(project: Project) -> None:
+    fast = project.compose("demo", "probe=fast", "recipe=caption_statistics")
+    for job in ("probe", "probe_again"):
+        assert fast.jobs[job].analyzer["_target_"].endswith("DataJuicerFastProbe")
+        assert "image_shape_filter" in fast.jobs[job].recipe.process
+    over = project.compose("demo", "+jobs.process.recipe.process.text_length_filter.min_len=10")
+    assert over.jobs.process.recipe == {"process": {"text_length_filter": {"min_len": 10}}}
+    (problem,) = project.problems("demo", "+jobs.process.recipe.process.text_length_filter.min_length=10")
+    assert problem.startswith("jobs.process: recipe.process.text_length_filter.min_length: ")
