@@ -123,7 +123,11 @@ def test_a_data_set_without_duplicates(tmp_path: Path) -> None:
 
 
 def test_characters_find_what_words_do_not(tmp_path: Path) -> None:
-    texts = ["一只黑色的猫坐在红色的垫子上面", "一只黑色的猫坐在红色的垫子上边", "完全不同的另一句话在这里写着呢"]
+    texts = [
+        "一只黑色的猫坐在红色的垫子上面",
+        "一只黑色的猫坐在红色的垫子上边",
+        "完全不同的另一句话在这里写着呢",
+    ]
     pool = write(tmp_path / "pool.jsonl", [*texts, "thewholethingisoneword", "thewholethingisoneworm"])
     assert members(search(pool, tmp_path)) == [[0, 1]]
     outputs = search(pool, tmp_path, shingle_unit="characters", shingle_size=3)
@@ -131,7 +135,9 @@ def test_characters_find_what_words_do_not(tmp_path: Path) -> None:
 
 
 def test_many_copies_of_one_text_are_one_cluster(tmp_path: Path) -> None:
-    texts = [f"a text that comes often and another that is number {n if n % 5 == 0 else ''}" for n in range(5000)]
+    texts = [
+        f"a text that comes often and another that is number {n if n % 5 == 0 else ''}" for n in range(5000)
+    ]
     outputs = search(write(tmp_path / "pool.jsonl", texts), tmp_path, shingle_size=1)
     assert outputs["largest_cluster"] == 5000 and len(read(outputs["pairs_path"])) == 4999
 
@@ -149,7 +155,13 @@ def test_nothing_temporary_is_left(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"threshold": 0.0}, {"threshold": 1.1}, {"shingle_size": 0}, {"shingle_unit": "bytes"}, {"num_permutations": 0}],
+    [
+        {"threshold": 0.0},
+        {"threshold": 1.1},
+        {"shingle_size": 0},
+        {"shingle_unit": "bytes"},
+        {"num_permutations": 0},
+    ],
     ids=str,
 )
 def test_arguments_are_checked(given: dict[str, Any]) -> None:

@@ -107,7 +107,9 @@ def test_statistics_that_both_have_are_compared(tmp_path: Path) -> None:
     assert list(statistics) == ["chars", "words", "n"]
     assert outputs["left_out"] == ["lang", "mine", "theirs"]
     assert statistics["n"] == {"wasserstein": 0, "wasserstein_scaled": None, "ks": 0}
-    with pytest.raises(ValueError, match=r"reference.jsonl: statistic 'mine' is not there; available: .*theirs"):
+    with pytest.raises(
+        ValueError, match=r"reference.jsonl: statistic 'mine' is not there; available: .*theirs"
+    ):
         distance(pool, reference, tmp_path, statistics=["mine"])
 
 

@@ -58,14 +58,18 @@ def test_lists_count_by_their_mean_and_what_is_missing_is_counted(tmp_path: Path
 
 def test_statistics_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
     stats = [{"lang": "en", "flag": True, "mixed": 1, "names": ["a"], "n": 1}, {"mixed": "one", "n": 2}]
-    outputs = describe(write(tmp_path / "pool.jsonl", [{STATS: each} for each in stats]), tmp_path, text_key=None)
+    outputs = describe(
+        write(tmp_path / "pool.jsonl", [{STATS: each} for each in stats]), tmp_path, text_key=None
+    )
     assert list(outputs["statistics"]) == ["n"]
     assert outputs["left_out"] == ["flag", "lang", "mixed", "names"]
 
 
 def test_infinite_values_are_no_part_of_the_figures(tmp_path: Path) -> None:
     pool = tmp_path / "pool.jsonl"
-    pool.write_text(f'{{"{STATS}": {{"n": Infinity}}}}\n{{"{STATS}": {{"n": NaN}}}}\n{{"{STATS}": {{"n": 2}}}}\n')
+    pool.write_text(
+        f'{{"{STATS}": {{"n": Infinity}}}}\n{{"{STATS}": {{"n": NaN}}}}\n{{"{STATS}": {{"n": 2}}}}\n'
+    )
     figures = describe(pool, tmp_path, text_key=None)["statistics"]["n"]
     assert (figures["count"], figures["missing"], figures["max"]) == (1, 1, 2)
 

@@ -137,7 +137,7 @@ def test_what_is_no_model_for_it_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=f"{tmp_path} is not a checkpoint.*smollm2"):
         score(tmp_path, pool, tmp_path / "out")
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 64}')
-    with pytest.raises(ValueError, match="window: 1024, but .* reads 64 tokens at most"):
+    with pytest.raises(ValueError, match=r"window: 1024, but .* reads 64 tokens at most"):
         score(tmp_path, pool, tmp_path / "out")
 
 

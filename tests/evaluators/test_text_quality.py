@@ -14,9 +14,28 @@ import pytest
 from sandbox.evaluators.text_quality import TextQuality
 from sandbox.process import run
 
-GOOD = "the study of rivers shows that water moves slowly through old valleys".split()
-BAD = "buy cheap now click win free offer deal casino bonus".split()
-TEXTS = ["the study of old rivers", "buy cheap casino bonus now", "", " water\u2028\nmoves  click", "a \ud800 deal"]
+GOOD = [
+    "the",
+    "study",
+    "of",
+    "rivers",
+    "shows",
+    "that",
+    "water",
+    "moves",
+    "slowly",
+    "through",
+    "old",
+    "valleys",
+]
+BAD = ["buy", "cheap", "now", "click", "win", "free", "offer", "deal", "casino", "bonus"]
+TEXTS = [
+    "the study of old rivers",
+    "buy cheap casino bonus now",
+    "",
+    " water\u2028\nmoves  click",
+    "a \ud800 deal",
+]
 TRAIN = """
 import json, os, sys
 from pyspark.ml import Pipeline
@@ -34,7 +53,8 @@ stages = [HashingTF(inputCol="words", outputCol="features"), LogisticRegression(
 whole = Pipeline(stages=[Tokenizer(inputCol="text", outputCol="words"), *stages])
 model = whole.fit(spark.createDataFrame(given["samples"], ["text", "label"]))
 model.write().save(given["folder"] + "/whole")
-pieces = spark.createDataFrame([(text.split(), label) for text, label in given["samples"]], ["words", "label"])
+samples = [(["▁" + word for word in text.split()], label) for text, label in given["samples"]]
+pieces = spark.createDataFrame(samples, ["words", "label"])
 Pipeline(stages=stages).fit(pieces).write().save(given["folder"] + "/pieces")
 scored = qc_utils.predict(model, spark.createDataFrame([(t,) for t in given["texts"]], ["text"]))
 print("expected", json.dumps([row.doc_score for row in scored.select("doc_score").collect()]))
@@ -58,7 +78,7 @@ def score(model: Path, pool: Path, output_dir: Path, **arguments: Any) -> tuple[
 
 @pytest.fixture(scope="module")
 def classifiers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
-    """Two classifiers of Data-Juicer's layout, and what its own code makes of TEXTS (one is no text to it)."""
+    """Two classifiers of Data-Juicer's layout, and its own scores of TEXTS (the last is no text to it)."""
     folder = tmp_path_factory.mktemp("classifiers")
     rng = random.Random(0)
     samples = [
@@ -104,12 +124,16 @@ def test_a_sentencepiece_tokenizer_stands_beside_the_pipeline(
     corpus = tmp_path / "corpus.txt"
     corpus.write_text("\n".join(" ".join(GOOD + BAD) for _ in range(50)))
     sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus), model_prefix=str(tmp_path / "tiny.sp"), vocab_size=60, minloglevel=2
+        input=str(corpus),
+        model_prefix=str(tmp_path / "tiny.sp"),
+        model_type="word",
+        vocab_size=50,
+        hard_vocab_limit=False,
+        minloglevel=2,
     )
-    model = tmp_path / "tiny.sp.model"
     pool = write(tmp_path / "pool.jsonl", TEXTS)
-    outputs, rows = score(folder / "pieces", pool, tmp_path / "out", tokenizer_path=model)
-    assert len({row["doc_score"] for row in rows}) >= 1 and outputs["num_samples"] == len(TEXTS)
+    _, rows = score(folder / "pieces", pool, tmp_path / "out", tokenizer_path=tmp_path / "tiny.sp.model")
+    assert rows[0]["doc_score"] > 0.99 and rows[1]["doc_score"] < 0.01 and len(rows) == len(TEXTS)
 
 
 def saved(folder: Path, *stages: str) -> Path:
@@ -133,7 +157,9 @@ def test_tokenizer_and_classifier_must_fit(tmp_path: Path) -> None:
     pool = write(tmp_path / "pool.jsonl", ["a"])
     whole = saved(tmp_path / "whole", "Tokenizer", "HashingTF", "LogisticRegressionModel")
     pieces = saved(tmp_path / "pieces", "HashingTF", "LogisticRegressionModel")
-    with pytest.raises(ValueError, match=r"tokenizer_path: .*pieces has no tokenizer itself; .*zh\.sp\.model"):
+    with pytest.raises(
+        ValueError, match=r"tokenizer_path: .*pieces has no tokenizer itself; .*zh\.sp\.model"
+    ):
         score(pieces, pool, tmp_path / "out")
     with pytest.raises(ValueError, match=r"tokenizer_path: given .*, but .*whole has a tokenizer itself"):
         score(whole, pool, tmp_path / "out", tokenizer_path=pool)

@@ -36,7 +36,8 @@ for _ in range(80):
         words, pos = ["please", *words], ["INTJ", *pos]
         heads, deps = [1, *(head + 1 for head in heads)], ["intj", *deps]
     if rng.random() < 0.3:
-        words, pos, heads, deps = ["she", "sleeps", "."], ["PRON", "VERB", "PUNCT"], [1, 1, 1], ["nsubj", "ROOT", "punct"]
+        words, pos = ["she", "sleeps", "."], ["PRON", "VERB", "PUNCT"]
+        heads, deps = [1, 1, 1], ["nsubj", "ROOT", "punct"]
     doc = spacy.tokens.Doc(nlp.vocab, words=words)
     starts = [True] + [False] * (len(words) - 1)
     annotation = {"heads": heads, "deps": deps, "pos": pos, "sent_starts": starts}
@@ -75,7 +76,14 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 @needs_spacy
 def test_pairs_are_counted_with_a_real_parser(models: Path, tmp_path: Path) -> None:
-    texts = ["write a story.", "Please write a story.", "bake a cake.", "she sleeps.", "", "she sleeps. tell a joke."]
+    texts = [
+        "write a story.",
+        "Please write a story.",
+        "bake a cake.",
+        "she sleeps.",
+        "",
+        "she sleeps. tell a joke.",
+    ]
     pool = write(tmp_path / "pool.jsonl", texts)
     outputs, pairs = judge(models / "parser", pool, tmp_path / "out")
     assert pairs == [("write", "story", 2), ("bake", "cake", 1)]
@@ -87,7 +95,9 @@ def test_pairs_are_counted_with_a_real_parser(models: Path, tmp_path: Path) -> N
 @pytest.mark.slow
 @needs_spacy
 def test_a_model_without_a_parser_is_named(models: Path, tmp_path: Path) -> None:
-    with pytest.raises(ProcessError, match="half has no dependency parser; its pipeline has: tok2vec") as failure:
+    with pytest.raises(
+        ProcessError, match="half has no dependency parser; its pipeline has: tok2vec"
+    ) as failure:
         judge(models / "half", write(tmp_path / "pool.jsonl", ["a"]), tmp_path / "out")
     assert "Traceback" not in str(failure.value)
 
