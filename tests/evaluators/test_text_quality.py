@@ -14,20 +14,7 @@ import pytest
 from sandbox.evaluators.text_quality import TextQuality
 from sandbox.process import run
 
-GOOD = [
-    "the",
-    "study",
-    "of",
-    "rivers",
-    "shows",
-    "that",
-    "water",
-    "moves",
-    "slowly",
-    "through",
-    "old",
-    "valleys",
-]
+GOOD = ["the", "study", "of", "rivers", "shows", "that", "water", "moves", "slowly", "in", "old", "valleys"]
 BAD = ["buy", "cheap", "now", "click", "win", "free", "offer", "deal", "casino", "bonus"]
 TEXTS = [
     "the study of old rivers",
