@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sandbox.evaluators.words import Counts, Hashes
 
-_PART_SIZE = 1 << 23
+_PART_SIZE = 1 << 22
 _BLOCK = 1 << 20
 
 
 class HashCounts:
-    """Counts how often each of many 64-bit hashes occurs, exactly, in at most about 200 MB.
+    """Counts how often each of many 64-bit hashes occurs, exactly, in at most about 300 MB.
 
     The hashes wait in a temporary file, 8 bytes each, and are counted in several passes over it, each
     for a part of their range. Exact but for two things of one hash.
@@ -51,15 +52,29 @@ class HashCounts:
         """Different hashes in ascending order and how often each occurs, part by part."""
         num_parts = num_parts or self.num_parts
         for part in range(num_parts):
-            yield np.unique(self._part(part, num_parts), return_counts=True)
+            # Counted block by block first: a word such as "the" would fill a part by itself.
+            blocks = [_counted(block) for block in self._blocks(part, num_parts)]
+            yield _merged([values for values, _ in blocks], [counts for _, counts in blocks])
 
-    def _part(self, part: int, num_parts: int) -> Hashes:
+    def _blocks(self, part: int, num_parts: int) -> Iterator[Hashes]:
         self._file.seek(0)
-        found = [np.empty(0, np.uint64)]
         while len(block := np.fromfile(self._file, dtype=np.uint64, count=_BLOCK)):
-            mine = (block >> np.uint64(32)) * np.uint64(num_parts) >> np.uint64(32) == part
-            found.append(block[mine])
-        return np.concatenate(found)
+            yield block[(block >> np.uint64(32)) * np.uint64(num_parts) >> np.uint64(32) == part]
+
+
+def _counted(hashes: Hashes) -> tuple[Hashes, NDArray[np.uint32]]:
+    values, counts = np.unique(hashes, return_counts=True)
+    return values, counts.astype(np.uint32)
+
+
+def _merged(values: Sequence[Hashes], counts: Sequence[NDArray[np.uint32]]) -> tuple[Hashes, Counts]:
+    together = np.concatenate([np.empty(0, np.uint64), *values])
+    order = np.argsort(together, kind="stable")
+    together = together[order]
+    starts = np.flatnonzero(np.diff(together, prepend=~together[:1]))
+    if not len(starts):
+        return together, np.empty(0, np.int64)
+    return together[starts], np.add.reduceat(np.concatenate(counts)[order], starts, dtype=np.int64)
 
 
 def summarize(hashes: HashCounts) -> tuple[int, float]:

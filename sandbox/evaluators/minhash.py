@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -83,7 +84,7 @@ class RowFile:
     """Rows of numbers in a temporary file: appended, then read by column or a few rows at a time."""
 
     def __init__(self, folder: Path, dtype: Any, width: int) -> None:
-        self._file = tempfile.NamedTemporaryFile(dir=folder)  # noqa: SIM115  closed by __exit__
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by __exit__
         self._dtype = np.dtype(dtype)
         self._width = width
         self.num_rows = 0
@@ -113,9 +114,11 @@ class RowFile:
     def rows(self, numbers: Rows) -> NDArray[Any]:
         """Some rows."""
         self._file.flush()
-        # Mapped for each call alone: pages of a mapping count as memory of this process.
-        mapped = np.memmap(self._file.name, self._dtype, "r", shape=(self.num_rows, self._width))
-        return np.array(mapped[numbers])
+        rows = np.empty((len(numbers), self._width), self._dtype)
+        # Not mapped: for every row the system would bring in 64 kB, as memory of this process.
+        for row, number in zip(rows, numbers.tolist(), strict=True):
+            os.preadv(self._file.fileno(), [row], number * row.nbytes)
+        return rows
 
 
 def clusters(

@@ -164,9 +164,11 @@ def _characters(texts: Sequence[str]) -> Words:
 
 def _members(roots: np.ndarray[Any, np.dtype[np.int64]]) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
     """The samples of every cluster of two or more, the largest clusters first."""
-    order = np.argsort(roots, kind="stable")
-    groups = np.split(order, np.flatnonzero(np.diff(roots[order])) + 1)
-    return sorted((group for group in groups if len(group) > 1), key=lambda group: (-len(group), group[0]))
+    _, number, sizes = np.unique(roots, return_inverse=True, return_counts=True)
+    found = np.flatnonzero(sizes[number] > 1)
+    found = found[np.argsort(roots[found], kind="stable")]
+    groups = np.split(found, np.flatnonzero(np.diff(roots[found])) + 1) if len(found) else []
+    return sorted(groups, key=lambda group: (-len(group), group[0]))
 
 
 def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:

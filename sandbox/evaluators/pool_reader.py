@@ -117,7 +117,9 @@ def write_texts(path: Path, text_key: str, target: Path) -> int:
     row = -1
     with target.open("w", encoding="ascii") as out:
         for row, text in enumerate(texts([path], text_key)):
-            out.write(json.dumps({"row": row, "text": text}) + "\n")
+            # JSON may hold halves of surrogate pairs, which are no text to a tokenizer.
+            readable = text.encode("utf-8", "replace").decode()
+            out.write(json.dumps({"row": row, "text": readable}) + "\n")
     return row + 1
 
 

@@ -86,19 +86,20 @@ class TextLikelihood(BaseEvaluator):
         """Score the pool ``eval_obj``.
 
         Raises:
-            ValueError: ``eval_type`` or ``eval_obj`` is something else, a sample cannot be read, or no
-                sample has a token.
+            ValueError: ``eval_type`` or ``eval_obj`` is something else, ``model_path`` is no checkpoint or
+                reads less than ``window``, a sample cannot be read, or no sample has a token.
             FileNotFoundError: The pool is missing.
-            ProcessError: ``model_path`` is no checkpoint, or its context is shorter than ``window``.
+            ProcessError: The checkpoint is none of a causal language model.
         """
         check_type(eval_type, "text_likelihood")
         pool = pool_path(eval_obj)
+        self._check_model()
         with tempfile.TemporaryDirectory(dir=output_dir) as folder:
             num_samples = write_texts(pool, self.text_key, Path(folder, "texts.jsonl"))
             sums = self._sums(Path(folder), num_samples, output_dir)
+            if not sums["num_tokens"]:
+                raise ValueError(f"{pool}: none of its {num_samples} samples has a token to score")
             scores_path = Path(folder, "scores.jsonl").replace(output_dir / "scores.jsonl")
-        if not sums["num_tokens"]:
-            raise ValueError(f"{pool}: none of its {num_samples} samples has a token to score")
         return {
             **{name: int(sums[name]) for name in ("num_empty", "num_long", "num_tokens")},
             "num_samples": num_samples,
@@ -107,6 +108,18 @@ class TextLikelihood(BaseEvaluator):
             "bits_per_byte": sums["nats"] / math.log(2) / sums["num_bytes"],
             "scores_path": scores_path,
         }
+
+    def _check_model(self) -> None:
+        try:
+            config = json.loads((self.model_path / "config.json").read_text(encoding="utf-8"))
+            limit = config.get("max_position_embeddings")
+        except (OSError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"model_path: {self.model_path} is not a checkpoint of a causal language model: expected a "
+                "folder with a config.json, such as executor=smollm2 makes"
+            ) from error
+        if isinstance(limit, int) and self.window > limit:
+            raise ValueError(f"window: {self.window}, but {self.model_path} reads {limit} tokens at most")
 
     def _sums(self, folder: Path, num_samples: int, output_dir: Path) -> dict[str, float]:
         request = {

@@ -77,8 +77,8 @@ class VerbNounDiversity(BaseEvaluator):
         """Describe the pool ``eval_obj``.
 
         Raises:
-            ValueError: ``eval_type`` or ``eval_obj`` is something else, ``model_path`` is no spaCy model, or a
-                sample cannot be read.
+            ValueError: ``eval_type`` or ``eval_obj`` is something else, ``model_path`` is no spaCy model, or
+                a sample cannot be read.
             FileNotFoundError: The pool is missing.
             ProcessError: The model has no parser, or spaCy failed.
         """

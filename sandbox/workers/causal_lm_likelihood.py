@@ -36,13 +36,9 @@ def main() -> None:
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if start is None:
         raise SystemExit(f"{given['model_path']}: its tokenizer has no token that begins or ends a text")
-    limit = getattr(model.config, "max_position_embeddings", None) or given["window"]
-    if given["window"] > limit:
-        raise SystemExit(f"{given['model_path']} reads {limit} tokens at most; window is {given['window']}")
-    scorer = _Scorer(lm.place(model).eval(), tokenizer, start, given)
+    scorer = _Scorer(lm.place(model).train(False), tokenizer, start, given)
     with Path(given["scores_path"]).open("w", encoding="utf-8") as out:
-        # JSON may hold halves of surrogate pairs, which are no text to a tokenizer.
-        texts = (text.encode("utf-8", "replace").decode() for text in lm.texts(given["texts_path"], "text"))
+        texts = lm.texts(given["texts_path"], "text")
         while chunk := list(islice(texts, _CHUNK)):
             out.writelines(json.dumps({"__dj__stats__": score}) + "\n" for score in scorer.score(chunk))
     Path(given["result_path"]).write_text(json.dumps(scorer.sums), encoding="utf-8")

@@ -8,6 +8,7 @@ The request holds ``package_dir``, where the GGUF file is, and ``checkpoint_path
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import causal_lm_model as lm
 import torch
@@ -22,7 +23,7 @@ def main() -> None:
         raise SystemExit(f"{given['package_dir']} has {len(found)} files SmolLM2-*.gguf; expected one")
     source = {"gguf_file": found[0].name, "local_files_only": True}
     packed = AutoModelForCausalLM.from_pretrained(given["package_dir"], dtype=torch.bfloat16, **source)
-    config = packed.config
+    config: Any = packed.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     # A model that came from GGUF refuses to be saved; its weights in a new model do not.

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import json
+import math
+import random
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.evaluators.text_likelihood import TextLikelihood
+from sandbox.executors.smollm2 import SmolLM2Checkpoint
+from sandbox.process import run
+
+STATS = "__dj__stats__"
+TEXTS = [
+    "Return the sum of a sequence of numbers, or zero if it is empty.",
+    "Open the file and return a stream. Raise an error if that fails.",
+    "The capital of France is Paris, and the capital of Germany is Berlin.",
+    "Wait until the thread has ended, or until the time is up.",
+    "A dictionary holds keys and values; every key occurs only once.",
+]
+ODD_TEXTS = ["b" * 40, "", "a", "ünïcödé 第三", "x y", "line\nline", "b" * 41, "abc" * 100]
+BUILD = """
+import json
+import sys
+sys.path.insert(0, sys.argv[1])
+import causal_lm_model as lm
+import torch
+torch.manual_seed(0)
+tokenizer = lm.byte_tokenizer()
+model = lm.from_config(len(tokenizer), 32, 1)
+model.config.max_position_embeddings = 512
+model.save_pretrained(sys.argv[2])
+tokenizer.save_pretrained(sys.argv[2])
+for text in json.loads(sys.argv[3]):
+    ids = torch.tensor([[tokenizer.eos_token_id, *tokenizer(text)["input_ids"]]])
+    print("loss", model(input_ids=ids, labels=ids).loss.item() if text else "null")
+"""
+
+
+def write(path: Path, texts: Sequence[str]) -> Path:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+def score(model: Path, pool: Path, output_dir: Path, **arguments: Any) -> tuple[dict[str, Any], list[Any]]:
+    output_dir.mkdir(exist_ok=True)
+    outputs = TextLikelihood(model, **arguments).run(None, pool, output_dir=output_dir)
+    assert set(outputs) == set(TextLikelihood.OUTPUTS)
+    rows = [json.loads(line)[STATS] for line in outputs["scores_path"].read_text().splitlines()]
+    return dict(outputs), rows
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float | None]]:
+    """A model with random weights that reads bytes, and its own loss on each of the odd texts."""
+    folder = tmp_path_factory.mktemp("model")
+    workers = Path(__file__).parents[2] / "sandbox" / "workers"
+    argv = [sys.executable, "-c", BUILD, workers, folder, json.dumps(ODD_TEXTS)]
+    run(argv, log_path=folder / "log.txt")
+    log = (folder / "log.txt").read_text().splitlines()
+    return folder, [json.loads(line.split()[1]) for line in log if line.startswith("loss ")]
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model of the package, made once."""
+    SmolLM2Checkpoint.check()
+    folder = tmp_path_factory.mktemp("smollm2")
+    outputs = SmolLM2Checkpoint().run(output_dir=folder, log_path=folder / "log.txt")
+    assert set(outputs) == set(SmolLM2Checkpoint.OUTPUTS)
+    path: Path = outputs["checkpoint_path"]
+    return path
+
+
+@pytest.mark.slow
+def test_clean_texts_score_better_than_the_same_words_in_disorder(smollm2: Path, tmp_path: Path) -> None:
+    """Under a model that a package ships, with no download: every single one of them does."""
+    rng = random.Random(0)
+    shuffled = [" ".join(rng.sample(text.split(), len(text.split()))) for text in TEXTS]
+    outputs, rows = score(smollm2, write(tmp_path / "pool.jsonl", TEXTS + shuffled), tmp_path / "out")
+    for good, bad in zip(rows[: len(TEXTS)], rows[len(TEXTS) :], strict=True):
+        assert good["lm_log_likelihood"] > bad["lm_log_likelihood"] + 1
+        assert good["lm_perplexity"] < 0.4 * bad["lm_perplexity"]
+        assert good["lm_bits_per_byte"] < 2 < bad["lm_bits_per_byte"]
+    assert outputs["num_samples"] == 2 * len(TEXTS)
+
+
+@pytest.mark.slow
+def test_every_text_is_scored_as_if_it_were_alone(
+    tiny: tuple[Path, list[float | None]], tmp_path: Path
+) -> None:
+    """As transformers' own loss says; in the pool's order, whatever the batches."""
+    model, losses = tiny
+    outputs, rows = score(
+        model, write(tmp_path / "pool.jsonl", ODD_TEXTS), tmp_path / "out", window=512, batch_tokens=90
+    )
+    lengths = [len(text.encode()) for text in ODD_TEXTS]
+    assert [row["lm_num_tokens"] for row in rows] == lengths
+    for row, loss in zip(rows, losses, strict=True):
+        assert row["lm_log_likelihood"] == (None if loss is None else pytest.approx(-loss, rel=1e-4))
+        assert row["lm_perplexity"] == (None if loss is None else pytest.approx(math.exp(loss), rel=1e-3))
+    scored = [loss for loss in losses if loss is not None]
+    assert outputs["log_likelihood"] == pytest.approx(-sum(scored) / len(scored), rel=1e-4)
+    nats = sum((loss or 0) * length for loss, length in zip(losses, lengths, strict=True))
+    assert outputs["perplexity"] == pytest.approx(math.exp(nats / sum(lengths)), rel=1e-3)
+    assert outputs["bits_per_byte"] == pytest.approx(nats / math.log(2) / sum(lengths), rel=1e-4)
+    assert (outputs["num_samples"], outputs["num_empty"], outputs["num_long"]) == (8, 1, 0)
+    assert outputs["num_tokens"] == sum(lengths)
+
+
+@pytest.mark.slow
+def test_a_long_text_is_read_in_windows_and_none_of_it_is_lost(
+    tiny: tuple[Path, list[float | None]], tmp_path: Path
+) -> None:
+    model, losses = tiny
+    pool = write(tmp_path / "pool.jsonl", [*ODD_TEXTS, "a\ud800b"])
+    outputs, rows = score(model, pool, tmp_path / "out", window=20, overlap=5)
+    assert outputs["num_long"] == 3 and rows[-1]["lm_num_tokens"] == 3
+    # An untrained model finds all contexts alike: what is counted twice or left out would be seen.
+    for row, loss in zip(rows, losses, strict=False):
+        assert row["lm_log_likelihood"] == (None if loss is None else pytest.approx(-loss, rel=0.05))
+
+
+@pytest.mark.slow
+def test_a_pool_without_a_token_is_an_error(tiny: tuple[Path, list[float | None]], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="none of its 2 samples has a token"):
+        score(tiny[0], write(tmp_path / "pool.jsonl", ["", ""]), tmp_path / "out", window=64, overlap=0)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["likelihood.log"]
+
+
+def test_what_is_no_model_for_it_is_named(tmp_path: Path) -> None:
+    pool = write(tmp_path / "pool.jsonl", ["a"])
+    with pytest.raises(ValueError, match=f"{tmp_path} is not a checkpoint.*smollm2"):
+        score(tmp_path, pool, tmp_path / "out")
+    (tmp_path / "config.json").write_text('{"max_position_embeddings": 64}')
+    with pytest.raises(ValueError, match=r"window: 1024, but .* reads 64 tokens at most"):
+        score(tmp_path, pool, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "given", [{"window": 0}, {"overlap": 1024}, {"overlap": -1}, {"batch_tokens": 0}], ids=str
+)
+def test_arguments_are_checked(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=next(iter(given))):
+        TextLikelihood(tmp_path, **given)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+import random
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sandbox.evaluators.text_quality import TextQuality
+from sandbox.process import run
+
+GOOD = ["the", "study", "of", "rivers", "shows", "that", "water", "moves", "slowly", "in", "old", "valleys"]
+BAD = ["buy", "cheap", "now", "click", "win", "free", "offer", "deal", "casino", "bonus"]
+TEXTS = [
+    "the study of old rivers",
+    "buy cheap casino bonus now",
+    "",
+    " water\u2028\nmoves  click",
+    "a \ud800 deal",
+]
+TRAIN = """
+import json, os, sys
+from pyspark.ml import Pipeline
+from pyspark.ml.classification import LogisticRegression
+from pyspark.ml.feature import HashingTF, Tokenizer
+from pyspark.sql import SparkSession
+from data_juicer.tools.quality_classifier import qc_utils
+
+given = json.loads(sys.argv[1])
+os.environ["PYSPARK_PYTHON"] = sys.executable
+builder = SparkSession.builder.master("local[1]").config("spark.driver.host", "127.0.0.1")
+builder = builder.config("spark.ui.enabled", "false").config("spark.driver.memory", "1g")
+spark = builder.config("spark.local.dir", given["folder"]).getOrCreate()
+stages = [HashingTF(inputCol="words", outputCol="features"), LogisticRegression()]
+whole = Pipeline(stages=[Tokenizer(inputCol="text", outputCol="words"), *stages])
+model = whole.fit(spark.createDataFrame(given["samples"], ["text", "label"]))
+model.write().save(given["folder"] + "/whole")
+samples = [(["▁" + word for word in text.split()], label) for text, label in given["samples"]]
+pieces = spark.createDataFrame(samples, ["words", "label"])
+Pipeline(stages=stages).fit(pieces).write().save(given["folder"] + "/pieces")
+scored = qc_utils.predict(model, spark.createDataFrame([(t,) for t in given["texts"]], ["text"]))
+print("expected", json.dumps([row.doc_score for row in scored.select("doc_score").collect()]))
+spark.stop()
+"""
+
+
+def write(path: Path, texts: Sequence[str]) -> Path:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+def score(model: Path, pool: Path, output_dir: Path, **arguments: Any) -> tuple[dict[str, Any], list[Any]]:
+    output_dir.mkdir(exist_ok=True)
+    outputs = TextQuality(model, **arguments).run(None, pool, output_dir=output_dir)
+    assert set(outputs) == set(TextQuality.OUTPUTS)
+    lines = outputs["scores_path"].read_text().splitlines()
+    assert sorted(path.name for path in output_dir.iterdir()) == ["scores.jsonl", "spark.log"]
+    return dict(outputs), [json.loads(line)["__dj__stats__"] for line in lines]
+
+
+@pytest.fixture(scope="module")
+def classifiers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
+    """Two classifiers of Data-Juicer's layout, and its own scores of TEXTS (the last is no text to it)."""
+    folder = tmp_path_factory.mktemp("classifiers")
+    rng = random.Random(0)
+    samples = [
+        (" ".join(rng.choices(words, k=rng.randint(5, 20))), label)
+        for _ in range(100)
+        for label, words in ((1, GOOD), (0, BAD))
+    ]
+    request = {"folder": str(folder), "samples": samples, "texts": TEXTS[:4]}
+    argv = [sys.executable, "-c", TRAIN, json.dumps(request)]
+    run(argv, log_path=folder / "log.txt", variables={"SPARK_LOCAL_IP": "127.0.0.1"})
+    log = (folder / "log.txt").read_text().splitlines()
+    (expected,) = [json.loads(line.removeprefix("expected ")) for line in log if line.startswith("expected ")]
+    return folder, expected
+
+
+@pytest.mark.slow
+def test_scores_are_those_of_data_juicers_own_prediction(
+    classifiers: tuple[Path, list[float]], tmp_path: Path
+) -> None:
+    folder, expected = classifiers
+    outputs, rows = score(folder / "whole", write(tmp_path / "pool.jsonl", TEXTS * 40), tmp_path / "out")
+    scores = [row["doc_score"] for row in rows]
+    assert len(rows) == outputs["num_samples"] == 200
+    assert scores[:4] == expected and scores == scores[:5] * 40
+    assert scores[0] > 0.99 and scores[1] < 0.01
+    assert [row["keep_label"] for row in rows] == [value > 0.5 for value in scores]
+    assert outputs["mean_score"] == pytest.approx(np.mean(scores))
+    assert outputs["median_score"] == pytest.approx(np.median(scores))
+    assert outputs["keep_ratio_label"] == np.mean(np.array(scores) > 0.5)
+    # What scores 0.4 is kept with probability P(x > 0.6) = 1.6⁻⁹, one in 69; what scores 1 always.
+    kept = np.array([row["keep_pareto"] for row in rows])
+    assert kept[::5].all() and kept[1::5].mean() == 0 and outputs["keep_ratio_pareto"] == kept.mean()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("sentencepiece") is None, reason="sentencepiece is not installed")
+def test_a_sentencepiece_tokenizer_stands_beside_the_pipeline(
+    classifiers: tuple[Path, list[float]], tmp_path: Path
+) -> None:
+    import sentencepiece
+
+    folder, _ = classifiers
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n".join(" ".join(GOOD + BAD) for _ in range(50)))
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(corpus),
+        model_prefix=str(tmp_path / "tiny.sp"),
+        model_type="word",
+        vocab_size=50,
+        hard_vocab_limit=False,
+        minloglevel=2,
+    )
+    pool = write(tmp_path / "pool.jsonl", TEXTS)
+    _, rows = score(folder / "pieces", pool, tmp_path / "out", tokenizer_path=tmp_path / "tiny.sp.model")
+    assert rows[0]["doc_score"] > 0.99 and rows[1]["doc_score"] < 0.01 and len(rows) == len(TEXTS)
+
+
+def saved(folder: Path, *stages: str) -> Path:
+    """A folder as Spark saves a pipeline, as far as it can be told from outside."""
+    for name, place in [("PipelineModel", "."), *((s, f"stages/{n}_{s}") for n, s in enumerate(stages))]:
+        path = folder / place / "metadata" / "part-00000"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"class": f"org.apache.spark.ml.{name}"}))
+    return folder
+
+
+def test_a_folder_that_is_no_classifier_is_named(tmp_path: Path) -> None:
+    pool = write(tmp_path / "pool.jsonl", ["a"])
+    with pytest.raises(ValueError, match=f"model_path: {tmp_path} is no quality classifier; expected .*gpt3"):
+        score(tmp_path, pool, tmp_path / "out")
+    with pytest.raises(ValueError, match="has the stages Tokenizer; expected"):
+        score(saved(tmp_path / "half", "Tokenizer"), pool, tmp_path / "out")
+
+
+def test_tokenizer_and_classifier_must_fit(tmp_path: Path) -> None:
+    pool = write(tmp_path / "pool.jsonl", ["a"])
+    whole = saved(tmp_path / "whole", "Tokenizer", "HashingTF", "LogisticRegressionModel")
+    pieces = saved(tmp_path / "pieces", "HashingTF", "LogisticRegressionModel")
+    with pytest.raises(
+        ValueError, match=r"tokenizer_path: .*pieces has no tokenizer itself; .*zh\.sp\.model"
+    ):
+        score(pieces, pool, tmp_path / "out")
+    with pytest.raises(ValueError, match=r"tokenizer_path: given .*, but .*whole has a tokenizer itself"):
+        score(whole, pool, tmp_path / "out", tokenizer_path=pool)
+
+
+def test_a_pool_that_cannot_be_read_ends_it_before_spark_starts(tmp_path: Path) -> None:
+    whole = saved(tmp_path / "whole", "Tokenizer", "HashingTF", "LogisticRegressionModel")
+    with pytest.raises(ValueError, match="line 2 is not JSON"):
+        (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"te')
+        score(whole, tmp_path / "bad.jsonl", tmp_path / "out")
+    with pytest.raises(ValueError, match="no samples in"):
+        score(whole, write(tmp_path / "empty.jsonl", []), tmp_path / "out")
+    with pytest.raises(ValueError, match="available: text_quality"):
+        TextQuality(whole).run("other", whole, output_dir=tmp_path)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_without_java_the_plan_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match=r"no program java on the PATH.*evaluator=text_likelihood"):
+        TextQuality.check()
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with pytest.raises(ValueError, match=f"no program java in JAVA_HOME, {tmp_path}/bin"):
+        TextQuality.check()
+
+
+@pytest.mark.parametrize("given", [{"num_threads": 0}, {"memory_gb": 0}], ids=str)
+def test_arguments_are_checked(given: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=next(iter(given))):
+        TextQuality(tmp_path, **given)

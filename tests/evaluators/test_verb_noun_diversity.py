@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.evaluators import verb_noun_diversity
+from sandbox.evaluators.verb_noun_diversity import VerbNounDiversity
+from sandbox.process import ProcessError, run
+
+needs_spacy = pytest.mark.skipif(find_spec("spacy") is None, reason="spacy is not installed")
+# A parser that knows only sentences of these shapes: "write a story", "please write a story", "she sleeps".
+TRAIN = """
+import random, sys
+import spacy
+from spacy.training import Example
+
+nlp = spacy.blank("en")
+for name in ("tok2vec", "morphologizer", "parser"):
+    nlp.add_pipe(name)
+nlp.get_pipe("morphologizer").add_label("POS=VERB")
+rng = random.Random(0)
+spacy.util.fix_random_seed(0)
+verbs, nouns = ["write", "tell", "paint", "bake"], ["story", "joke", "picture", "cake"]
+examples = []
+for _ in range(80):
+    verb, noun = rng.choice(verbs), rng.choice(nouns)
+    words, pos = [verb, "a", noun, "."], ["VERB", "DET", "NOUN", "PUNCT"]
+    heads, deps = [0, 2, 0, 0], ["ROOT", "det", "dobj", "punct"]
+    if rng.random() < 0.3:
+        words, pos = ["please", *words], ["INTJ", *pos]
+        heads, deps = [1, *(head + 1 for head in heads)], ["intj", *deps]
+    if rng.random() < 0.3:
+        words, pos = ["she", "sleeps", "."], ["PRON", "VERB", "PUNCT"]
+        heads, deps = [1, 1, 1], ["nsubj", "ROOT", "punct"]
+    doc = spacy.tokens.Doc(nlp.vocab, words=words)
+    starts = [True] + [False] * (len(words) - 1)
+    annotation = {"heads": heads, "deps": deps, "pos": pos, "sent_starts": starts}
+    examples.append(Example.from_dict(doc, annotation))
+optimizer = nlp.initialize(lambda: examples)
+for _ in range(12):
+    rng.shuffle(examples)
+    nlp.update(examples, sgd=optimizer)
+nlp.to_disk(sys.argv[1] + "/parser")
+nlp.remove_pipe("parser")
+nlp.to_disk(sys.argv[1] + "/half")
+"""
+
+
+def write(path: Path, texts: Sequence[str]) -> Path:
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+def judge(model: Path, pool: Path, output_dir: Path, **arguments: Any) -> tuple[dict[str, Any], list[Any]]:
+    output_dir.mkdir(exist_ok=True)
+    outputs = VerbNounDiversity(model, **arguments).run(None, pool, output_dir=output_dir)
+    assert set(outputs) == set(VerbNounDiversity.OUTPUTS)
+    rows = [json.loads(line) for line in outputs["pairs_path"].read_text().splitlines()]
+    return dict(outputs), [(row["verb"], row["noun"], row["count"]) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``parser``, a model of spaCy's, and ``half``, one without a parser."""
+    folder = tmp_path_factory.mktemp("models")
+    run([sys.executable, "-c", TRAIN, folder], log_path=folder / "log.txt")
+    return folder
+
+
+@pytest.mark.slow
+@needs_spacy
+def test_pairs_are_counted_with_a_real_parser(models: Path, tmp_path: Path) -> None:
+    texts = [
+        "write a story.",
+        "Please write a story.",
+        "bake a cake.",
+        "she sleeps.",
+        "",
+        "she sleeps. tell a joke.",
+    ]
+    pool = write(tmp_path / "pool.jsonl", texts)
+    outputs, pairs = judge(models / "parser", pool, tmp_path / "out")
+    assert pairs == [("write", "story", 2), ("bake", "cake", 1)]
+    assert (outputs["num_samples"], outputs["num_pairs"], outputs["num_verbs"]) == (6, 2, 2)
+    assert outputs["pair_fraction"] == 0.5 and outputs["distinct_pair_ratio"] == pytest.approx(2 / 3)
+    assert outputs["pair_entropy"] == pytest.approx(0.9183, abs=1e-4)
+
+
+@pytest.mark.slow
+@needs_spacy
+def test_a_model_without_a_parser_is_named(models: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        ProcessError, match="half has no dependency parser; its pipeline has: tok2vec"
+    ) as failure:
+        judge(models / "half", write(tmp_path / "pool.jsonl", ["a"]), tmp_path / "out")
+    assert "Traceback" not in str(failure.value)
+
+
+def test_a_folder_that_is_no_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb_noun_diversity, "find_spec", lambda name: name)
+    with pytest.raises(ValueError, match=f"model_path: {tmp_path} is no spaCy model; expected .*config.cfg"):
+        judge(tmp_path, write(tmp_path / "pool.jsonl", ["a"]), tmp_path / "out")
+
+
+def test_without_spacy_the_plan_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb_noun_diversity, "find_spec", lambda name: None)
+    with pytest.raises(ValueError, match=r"spacy is not installed; pip install 'sandbox\[quality\]'"):
+        VerbNounDiversity.check()
