@@ -22,6 +22,7 @@ from sandbox.frame import texts
 from sandbox.job import JobFailed, numbers
 from sandbox.plan import Plan, PlanError, plan
 from sandbox.spec import resolved
+from sandbox.sweep_trial import as_trial
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +154,7 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     STARTED.append(run_dir)
     is_unused = cfg.get("dry_run") is True
     try:
-        return run(cfg, run_dir, ALLOWED)
+        return as_trial(run_dir, lambda: run(cfg, run_dir, ALLOWED))
     except (PlanError, JobFailed, BrokenPipeError) as error:
         if isinstance(error, PlanError):
             is_unused = True
