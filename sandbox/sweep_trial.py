@@ -55,8 +55,9 @@ def as_trial(run_dir: Path, work: Callable[[], Values]) -> Values:
             _write_result(run_dir, {"state": "stopped", "reason": signs.reason})
             raise TrialStopped(signs.reason) from None
         except Exception as error:
+            prefix = "" if isinstance(error, (ValueError, RuntimeError)) else f"{type(error).__name__}: "
             text = str(error).strip() or type(error).__name__
-            _write_result(run_dir, {"state": "failed", "error": f"{type(error).__name__}: {text}"})
+            _write_result(run_dir, {"state": "failed", "error": prefix + text})
             raise
         _write_result(run_dir, {"state": "complete", "value": value})
     return value

@@ -201,23 +201,25 @@ class Driver:
         limit = self.settings.timeout_min
         if limit is not None and any(run.seconds() > 60 * limit for run in trial.runs):
             trial.stop(f"timed out after {limit:g} min")
-        if self.settings.prune_on is None:
-            return
-        for index, (step, value) in enumerate(trial.runs[0].new_values(self.settings.prune_on)):
-            number = trial.last_step + 1 + index if step is None else int(step)
-            if number <= trial.last_step:
+        self._judge(trial)
+
+    def _judge(self, trial: Trial) -> None:
+        """Tell the study what is new of the pruner's metric, and let the pruner look after each value."""
+        metric, storage = self.settings.prune_on, self.study._storage
+        for step, value in trial.runs[0].new_values(metric) if metric else ():
+            number = trial.last_step + 1 if step is None else int(step)
+            if trial.is_stopped or number <= trial.last_step:  # iterations count from the start again
                 continue
             trial.last_step = number
-            storage = self.study._storage
             storage.set_trial_intermediate_value(trial.trial_id, number, self.settings.judged(value))
             if self.study.pruner.prune(self.study, storage.get_trial(trial.trial_id)):
                 trial.stop(ending.PRUNED)
-                return
 
     def _settle(self, trial: Trial) -> None:
         results = trial.results()
         if results is None or trial.number not in self.trials:
             return
+        self._judge(trial)
         self._ending.tell(trial, results)
         del self.trials[trial.number]
         log.info(

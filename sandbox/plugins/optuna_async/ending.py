@@ -147,9 +147,13 @@ def told(study: Study, number: int) -> str:
         return f"trial {number}: {shown(trial)}"
     if name == "pruned":
         return f"trial {number}: pruned at step {trial.last_step}"
-    error = str(trial.user_attrs.get("error", "")).strip().splitlines() or [""]
     again = ", is repeated" if trial.user_attrs.get("is_repeated") else ""
-    return f"trial {number}: {'cut short' if again else 'failed'}: {error[0]}{again}"
+    return f"trial {number}: {'cut short' if again else 'failed'}: {error_of(trial)}{again}"
+
+
+def error_of(trial: FrozenTrial) -> str:
+    """Why a trial failed, in a line; empty if it did not."""
+    return "; ".join(str(trial.user_attrs.get("error", "")).strip().splitlines()[:2])
 
 
 def progress(study: Study, settings: Settings, failed: int) -> str:

@@ -86,7 +86,6 @@ def _table(trials: list[FrozenTrial], num_objectives: int) -> str:
         numbers = list(trial.values or [None] * num_objectives)
         seconds = round(trial.duration.total_seconds(), 1) if trial.duration else None
         spread = trial.user_attrs.get("std")
-        error = str(trial.user_attrs.get("error", "")).strip().partition("\n")[0]
         writer.writerow(
             [
                 trial.number,
@@ -95,7 +94,7 @@ def _table(trials: list[FrozenTrial], num_objectives: int) -> str:
                 " ".join(map(str, spread)) if spread else None,
                 seconds,
                 *(trial.params.get(name) for name in params),
-                error,
+                ending.error_of(trial),
             ]
         )
     return file.getvalue()

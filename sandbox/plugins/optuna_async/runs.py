@@ -167,9 +167,11 @@ class Trial:
     trial_id: int
     runs: list[Run]
     last_step: int = -1
+    is_stopped: bool = False
 
     def stop(self, reason: str) -> None:
         """End what runs of it, and begin no more of it."""
+        self.is_stopped = True
         for run in self.runs:
             if run.was_launched:
                 run.stop(reason)

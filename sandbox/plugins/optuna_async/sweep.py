@@ -7,6 +7,7 @@ import functools
 import logging
 import signal
 import threading
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
@@ -66,6 +67,7 @@ def sweep(
             )
         settings = _with_functions(settings, options, space, config)
         points = _checked_points(space, settings, config, hydra_context)
+        _try_sampler(options["sampler"], space, settings)
     except ValueError as error:
         raise PlanError(str(error).splitlines()) from error
     if points[0].dry_run:
@@ -172,22 +174,20 @@ def _open_study(
     """
     import optuna
 
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             storage = optuna.storages.get_storage(open_storage(options["storage"], folder))
             pruner = _build(options["pruner"], "hydra.sweeper.pruner")
-            _build(options["sampler"], "hydra.sweeper.sampler")
             name = str(options["study_name"])
             with locked(folder):
-                study = optuna.create_study(
-                    storage=storage,
-                    study_name=name,
-                    directions=list(settings.directions),  # type: ignore[arg-type]
-                    pruner=pruner,
-                    load_if_exists=True,
-                )
+                try:
+                    study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+                except KeyError:
+                    directions: Any = settings.directions
+                    study = optuna.create_study(
+                        study_name=name, storage=storage, pruner=pruner, directions=directions
+                    )
                 check_same(study, questions(space, settings.directions, cfg), name)
                 _check_folder(study, folder)
                 study.sampler = _sampler(options["sampler"], space, study)
@@ -206,6 +206,29 @@ def _build(node: Mapping[str, Any], where: str) -> Any:
         return instantiate(dict(node), _execution_whitelist_=(*_SAMPLERS, *app.ALLOWED))
     except Exception as error:  # Hydra's, around whatever the class said
         raise ValueError(f"{where}: {error.__cause__ or error}") from error
+
+
+def _try_sampler(node: Mapping[str, Any], space: SearchSpace, settings: Settings) -> None:
+    """Draw two points for no one: some samplers look for their libraries only then.
+
+    Raises:
+        ValueError: The sampler cannot draw from such a space.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+    directions: Any = settings.directions
+    study = optuna.create_study(directions=directions)
+    study.sampler = _sampler(node, space, study)
+    try:
+        for _ in range(2):
+            study.tell(study.ask(space.distributions), [0.0] * len(directions))
+    except RuntimeError as error:
+        if "Study.stop" not in str(error):
+            raise ValueError(f"hydra.sweeper.sampler: {_name(node)}: {error}") from error
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"hydra.sweeper.sampler: {_name(node)}: {error}") from error
 
 
 def _sampler(node: Mapping[str, Any], space: SearchSpace, study: Study) -> Any:
