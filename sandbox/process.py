@@ -73,6 +73,23 @@ async def run_async(
         raise ProcessError(_failure(command, process.returncode, log_path), process.returncode)
 
 
+def output(argv: Sequence[str | Path], *, timeout_s: float = 60.0, stdin_text: str | None = None) -> str:
+    """Ask a small program that answers at once; returns its standard output.
+
+    Raises:
+        ProcessError: It is not there, gave no answer in time, or its exit status is not 0; the message is
+            what it said on standard error.
+    """
+    command = [str(part) for part in argv]
+    try:
+        done = subprocess.run(command, input=stdin_text, capture_output=True, text=True, timeout=timeout_s)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ProcessError(f"{command[0]}: {error}") from error
+    if done.returncode != 0:
+        raise ProcessError(done.stderr.strip() or f"{' '.join(command)}: {done.stdout}", done.returncode)
+    return done.stdout
+
+
 def tail(log_path: Path, num_lines: int = _TAIL_LINES) -> str:
     """The last lines of a log file, as one text."""
     with log_path.open("rb") as file:

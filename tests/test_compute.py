@@ -96,14 +96,23 @@ def test_gpus_are_dealt_out(project: Project, options: list[str], shares: set[st
 
 
 @pytest.mark.slow
-def test_visible_gpus_are_kept_to(project: Project) -> None:
+@pytest.mark.parametrize(
+    ("option", "shares"), [("num_gpus=null", {"5", "7"}), ("num_gpus=1", {"5"})], ids=["all", "one"]
+)
+def test_visible_gpus_are_kept_to(project: Project, option: str, shares: set[str]) -> None:
     many(project, value=[1, 2, 3])
-    assert (
-        project.main("toy", "compute=local", "compute.gpus_per_worker=1", CUDA_VISIBLE_DEVICES="5,7").code
-        == 0
-    )
+    options = ["compute=local", "compute.gpus_per_worker=1", f"compute.{option}"]
+    assert project.main("toy", *options, CUDA_VISIBLE_DEVICES="5,7").code == 0
     project.run("toy")
-    assert set(seen(project, "gpus")) <= {"5", "7"}
+    assert set(seen(project, "gpus")) <= shares
+
+
+def test_hidden_gpus_are_dealt_out_only_if_their_number_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a trial of ``hydra/launcher=submitit_local``, which hides all GPUs that it was not asked for."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(ValueError, match=r"0 GPUs to deal out \(CUDA_VISIBLE_DEVICES is ''\)"):
+        Local(gpus_per_worker=1)
+    assert Local(gpus_per_worker=1, num_gpus=2).num_workers == 2
 
 
 def test_more_gpus_than_there_are_is_a_problem_of_the_plan(project: Project) -> None:

@@ -28,8 +28,9 @@ class Local(BaseCompute):
     Args:
         num_workers: Processes at a time; ``None`` is one per GPU that is dealt out, else one per CPU core.
         gpus_per_worker: GPUs that each process sees.
-        num_gpus: GPUs to deal out; ``None`` takes ``CUDA_VISIBLE_DEVICES``, else all that NVIDIA's
-            driver lists, where ``gpus_per_worker`` is not 0.
+        num_gpus: GPUs to deal out, the first of those in ``CUDA_VISIBLE_DEVICES`` where that names some;
+            ``None`` takes all of these, else all that NVIDIA's driver lists. Nothing is dealt out where
+            ``gpus_per_worker`` is 0.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Local(BaseCompute):
             raise ValueError(f"num_gpus must not be negative, got {num_gpus}")
         gpus = _visible_gpus(num_gpus) if gpus_per_worker else []
         if gpus_per_worker > len(gpus):
+            visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+            why = f" (CUDA_VISIBLE_DEVICES is {visible!r})" if visible is not None else ""
             raise ValueError(
-                f"gpus_per_worker is {gpus_per_worker}, but this machine has {len(gpus)} GPUs to deal out"
+                f"gpus_per_worker is {gpus_per_worker}, but there are {len(gpus)} GPUs to deal out{why}"
             )
         cores = len(os.sched_getaffinity(0))
         most = len(gpus) // gpus_per_worker if gpus_per_worker else cores
@@ -190,11 +193,12 @@ def _end_with_parent() -> None:
 
 
 def _visible_gpus(num_gpus: int | None) -> list[str]:
-    if num_gpus is not None:
-        return [str(number) for number in range(num_gpus)]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return [name for name in visible.split(",") if name]
+    names = [name.strip() for name in (visible or "").split(",") if name.strip()]
+    if names or (visible is not None and num_gpus is None):
+        return names[:num_gpus]
+    if num_gpus is not None:  # also where submitit_local hides them all: it is told that they are there
+        return [str(number) for number in range(num_gpus)]
     from pathlib import Path
 
     return [str(number) for number in range(len([*Path("/proc/driver/nvidia/gpus").glob("*")]))]
