@@ -169,7 +169,7 @@ class Observed:
         if signs["beat"] == _ENDED:
             return False
         if signs["machine"] == machine():
-            return _began(signs["pid"]) == signs["began"] != ""
+            return bool(_began(signs["pid"]) == signs["began"] != "")
         if signs["beat"] != self._last[0]:
             self._last = signs["beat"], time.monotonic()
         return time.monotonic() - self._last[1] < self.lost_after_s

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from toy_project import Outcome, Project, alive, data_job, experiment, finish, until
+from plugins.conftest import Sweeps
+from toy_project import alive, experiment, finish, until
 
 RATES = "jobs.train.executor.learning_rate=interval(0.1,1)"
 THRESHOLD = [
@@ -23,72 +20,6 @@ THRESHOLD = [
     "hydra.sweeper.prune_on=train.loss",
 ]
 """Prunes the toy training at its first step, whose loss is 1."""
-
-
-class Sweeps:
-    """Sweeps of a project with the experiments ``chain`` (data → train → score) and ``one`` (a value)."""
-
-    def __init__(self, project: Project) -> None:
-        self.project = project
-        train: dict[str, Any] = {"_target_": "toys.Training", "dataset_path": "${output:data.path}"}
-        train |= {"learning_rate": 0.1, "gate": None, "seed": "${seed}"}
-        body = experiment(
-            {
-                "data": data_job("Rows"),
-                "train": ("train_model", {"executor": train}),
-                "score": (
-                    "evaluate_model",
-                    {"eval_obj": "${output:train.checkpoint_path}", "evaluator": {"_target_": "toys.Score"}},
-                ),
-            },
-            objective="score.accuracy",
-            seed=0,
-        )
-        project.write("chain", body)
-        value = data_job("Value", value=0, error=None, killed=False)
-        project.write("one", experiment({"x": value}, objective="x.value"))
-
-    def arguments(self, name: str, *overrides: str) -> list[str]:
-        return [f"+experiment={name}", "watcher.mode=disabled", "hydra/sweeper=optuna_async", *overrides]
-
-    def start(self, name: str, *overrides: str) -> subprocess.Popen[str]:
-        return self.project.start_command("--multirun", *self.arguments(name, *overrides))
-
-    def run(self, name: str, *overrides: str, code: int = 0) -> Outcome:
-        outcome = finish(self.start(name, *overrides), 240)
-        assert outcome.code == code, outcome.text
-        assert "Traceback" not in outcome.err, outcome.err
-        return outcome
-
-    def folder(self, study: str = "toy") -> Path:
-        return self.project.root / "outputs" / "sweeps" / study
-
-    def table(self, study: str = "toy") -> list[dict[str, str]]:
-        with (self.folder(study) / "trials.csv").open() as file:
-            return [*csv.DictReader(file)]
-
-    def states(self, study: str = "toy") -> list[str]:
-        return [row["state"] for row in self.table(study)]
-
-    def numbered(self, study: str = "toy") -> list[int]:
-        return sorted(int(path.name) for path in self.folder(study).iterdir() if path.name.isdecimal())
-
-    def study(self, study: str = "toy") -> Any:
-        import optuna
-        from optuna.storages.journal import JournalFileBackend
-
-        backend = JournalFileBackend(str(self.folder(study) / "study.journal"))
-        return optuna.load_study(study_name=study, storage=optuna.storages.JournalStorage(backend))
-
-    def driver_pid(self) -> int:
-        (path,) = (self.folder() / "drivers").glob("*.json")
-        return int(json.loads(path.read_text())["pid"])
-
-
-@pytest.fixture
-def sweeps(project: Project) -> Sweeps:
-    """The project's sweeps."""
-    return Sweeps(project)
 
 
 @pytest.mark.slow
@@ -104,7 +35,7 @@ def test_a_sweep_leaves_its_results_and_prints_the_best_and_the_command_that_rer
     )
     assert outcome.out.count(" of 4 done, 0 running") == 4
     assert sweeps.states() == ["complete"] * 4 and sweeps.numbered() == [0, 1, 2, 3]
-    found = yaml.safe_load((sweeps.folder() / "optimization_results.yaml").read_text())
+    found = yaml.safe_load((sweeps.folder / "optimization_results.yaml").read_text())
     assert found["name"] == "optuna" and found["best_value"] == pytest.approx(1.2)
     assert found["best_params"]["jobs.train.executor.learning_rate"] == 0.3
     assert sweeps.study().best_value == pytest.approx(1.2)
@@ -136,17 +67,17 @@ def test_it_runs_through_any_launcher(sweeps: Sweeps, launcher: str, num_workers
     sweeps.run("chain", RATES, "hydra.sweeper.n_trials=3", *options)
     assert sweeps.states() == ["complete"] * 3 and sweeps.numbered() == [0, 1, 2]
     assert len(set(sweeps.project.ran())) == 1 + 3 + 1, "data once, three trainings"
-    assert all((sweeps.folder() / str(number) / ".hydra").is_dir() for number in range(3))
+    assert all((sweeps.folder / str(number) / ".hydra").is_dir() for number in range(3))
 
 
 @pytest.mark.slow
 def test_n_trials_is_a_total_that_a_resumed_sweep_completes(sweeps: Sweeps) -> None:
     options = [RATES, "hydra.sweeper.sampler.seed=3"]
     sweeps.run("chain", *options, "hydra.sweeper.n_trials=2")
-    before = [(sweeps.folder() / str(n) / "result.json").stat().st_mtime_ns for n in range(2)]
+    before = [(sweeps.folder / str(n) / "result.json").stat().st_mtime_ns for n in range(2)]
     sweeps.run("chain", *options, "hydra.sweeper.n_trials=4")
     assert sweeps.states() == ["complete"] * 4
-    assert before == [(sweeps.folder() / str(n) / "result.json").stat().st_mtime_ns for n in range(2)]
+    assert before == [(sweeps.folder / str(n) / "result.json").stat().st_mtime_ns for n in range(2)]
     assert len({row["value"] for row in sweeps.table()}) == 4, "a seed does not repeat what was tried"
     sweeps.project.ran()
     assert "4 of 4" not in sweeps.run("chain", *options, "hydra.sweeper.n_trials=4").out
@@ -217,13 +148,19 @@ def test_a_metric_that_is_best_low_can_prune_for_a_score_that_is_best_high(
     sweeps: Sweeps, direction: str
 ) -> None:
     """The median pruner ends the second trial if its first losses look worse than the first's."""
-    options = ["hydra/sweeper/sampler=grid", "hydra.sweeper.direction=maximize", "hydra/sweeper/pruner=median"]
+    options = [
+        "hydra/sweeper/sampler=grid",
+        "hydra.sweeper.direction=maximize",
+        "hydra/sweeper/pruner=median",
+    ]
     options += ["hydra.sweeper.pruner.n_startup_trials=1", "hydra.sweeper.prune_on=train.loss"]
     options += [f"hydra.sweeper.prune_direction={direction}", "hydra.sweeper.n_trials=1"]
     space = "jobs.train.executor.learning_rate=0.3,0.7"
     sweeps.run("chain", *options, space)
     values = sweeps.study().trials[0].intermediate_values
-    assert values == pytest.approx({0: 1, 1: 1 / 2, 2: 1 / 3} if direction == "maximize" else {0: -1, 1: -1 / 2, 2: -1 / 3})
+    assert values == pytest.approx(
+        {0: 1, 1: 1 / 2, 2: 1 / 3} if direction == "maximize" else {0: -1, 1: -1 / 2, 2: -1 / 3}
+    )
 
 
 @pytest.mark.slow
@@ -244,13 +181,13 @@ def test_after_kill_9_of_the_driver_its_trials_are_awaited_and_not_doubled(
     options = [RATES, "jobs.train.executor.gate=training", f"hydra/launcher={launcher}"]
     options += ["hydra.sweeper.n_trials=2", "hydra.sweeper.n_workers=2"]
     killed = sweeps.start("chain", *options)
-    trainings = lambda: sorted(sweeps.folder().glob("*/jobs/data"))  # noqa: E731
-    until(lambda: sweeps.folder().is_dir() and len(trainings()) == 2, "two trials did not begin")
+    trainings = lambda: sorted(sweeps.folder.glob("*/jobs/data"))  # noqa: E731
+    until(lambda: sweeps.folder.is_dir() and len(trainings()) == 2, "two trials did not begin")
     sweeps.project.wait_for("training")
     killed.kill()
     killed.wait()
     again = sweeps.start("chain", *options)
-    until(lambda: len([*(sweeps.folder() / "drivers").glob("*.json")]) == 2, "no second driver")
+    until(lambda: len([*(sweeps.folder / "drivers").glob("*.json")]) == 2, "no second driver")
     sweeps.project.let_go("training")
     outcome = finish(again)
     assert outcome.code == 0 and outcome.out.count("it still runs, and is awaited") == 2, outcome.text
@@ -322,7 +259,11 @@ def test_repeat_gives_the_mean_and_the_deviation_over_seeds(sweeps: Sweeps, num_
     )
     assert "best trial: " in outcome.out and ", 2.33333 ± 1.53 (3 seeds)" in outcome.out
     assert sorted(float(row["value"]) for row in sweeps.table()) == pytest.approx([7 / 3, 14 / 3])
-    assert sorted(path.name for path in (sweeps.folder() / "0").glob("seed_*")) == ["seed_0", "seed_1", "seed_2"]
+    assert sorted(path.name for path in (sweeps.folder / "0").glob("seed_*")) == [
+        "seed_0",
+        "seed_1",
+        "seed_2",
+    ]
     assert sweeps.project.command(*shlex.split(outcome.out.strip().splitlines()[-1])[3:]).code == 0
 
 
@@ -336,7 +277,7 @@ def test_two_objectives_give_a_front(sweeps: Sweeps) -> None:
         "hydra.sweeper.direction=[maximize,maximize]",
         "hydra.sweeper.n_trials=3",
     )
-    solutions = yaml.safe_load((sweeps.folder() / "optimization_results.yaml").read_text())["solutions"]
+    solutions = yaml.safe_load((sweeps.folder / "optimization_results.yaml").read_text())["solutions"]
     assert len(solutions) == 3 and all(sum(one["values"]) == pytest.approx(1) for one in solutions)
 
 
@@ -394,15 +335,18 @@ def test_a_mistake_is_told_before_anything_is_submitted(
 ) -> None:
     outcome = sweeps.run("chain", *overrides, code=2)
     assert said in outcome.err, outcome.err
-    assert sweeps.project.ran() == [] and not sweeps.folder().exists()
+    assert sweeps.project.ran() == [] and not sweeps.folder.exists()
 
 
 @pytest.mark.slow
 def test_a_study_about_something_else_is_left_alone(sweeps: Sweeps) -> None:
     sweeps.run("chain", RATES, "hydra.sweeper.n_trials=1")
-    before = (sweeps.folder() / "study.journal").read_bytes()
+    before = (sweeps.folder / "study.journal").read_bytes()
     for change, said in (
-        (["jobs.train.executor.learning_rate=interval(0.1,2)"], "search space jobs.train.executor.learning_rate"),
+        (
+            ["jobs.train.executor.learning_rate=interval(0.1,2)"],
+            "search space jobs.train.executor.learning_rate",
+        ),
         ([RATES, "jobs.train.executor.seed=5"], "experiment jobs.train.executor.seed: was ${seed}, is 5"),
         ([RATES, "hydra.sweeper.direction=maximize"], "directions: was"),
     ):
@@ -410,7 +354,7 @@ def test_a_study_about_something_else_is_left_alone(sweeps: Sweeps) -> None:
         assert said in outcome.err and "hydra.sweeper.study_name" in outcome.err
     lost = [RATES, "hydra.sweeper.storage=other.journal"]
     assert "holds trials of another study" in sweeps.run("chain", *lost, code=2).err
-    assert (sweeps.folder() / "study.journal").read_bytes() == before
+    assert (sweeps.folder / "study.journal").read_bytes() == before
     sweeps.run("chain", RATES, "compute=local", "hydra.sweeper.n_trials=2")
     assert sweeps.states() == ["complete"] * 2
 
@@ -418,7 +362,7 @@ def test_a_study_about_something_else_is_left_alone(sweeps: Sweeps) -> None:
 @pytest.mark.slow
 def test_trials_share_a_group_and_tags_in_wandb(sweeps: Sweeps) -> None:
     sweeps.run("chain", RATES, "hydra.sweeper.n_trials=2", "watcher.mode=offline")
-    files = sorted(sweeps.folder().glob("*/wandb/offline-run-*/run-*.wandb"))
+    files = sorted(sweeps.folder.glob("*/wandb/offline-run-*/run-*.wandb"))
     assert len(files) == 2
     for path in files:
         assert b"toy" in path.read_bytes() and b"sweep" in path.read_bytes()

@@ -28,11 +28,9 @@ class OptunaAsyncSweeper(Sweeper):
         """The options are read from the composed config, together."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.hydra_context = hydra_context
-        self.task_function = task_function
-        self.config = config
+        self._set_up = config, hydra_context, task_function
 
     def sweep(self, arguments: list[str]) -> None:
         from sandbox.plugins.optuna_async.sweep import sweep
 
-        sweep(self.config, self.hydra_context, self.task_function, arguments)
+        sweep(*self._set_up, arguments)

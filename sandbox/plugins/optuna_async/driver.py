@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from hydra.plugins.launcher import Launcher
 
 from sandbox.plugins.optuna_async import ending
-from sandbox.plugins.optuna_async.launching import Launch, is_submitit
 from sandbox.plugins.optuna_async.ending import Ending
+from sandbox.plugins.optuna_async.launching import Launch
 from sandbox.plugins.optuna_async.runs import Run, Trial
 from sandbox.plugins.optuna_async.settings import Settings
 from sandbox.plugins.optuna_async.space import SearchSpace
@@ -266,16 +266,16 @@ class Driver:
             log.info("%s", ending.told(self.study, frozen.number))
         elif all(run.result or run.lives() for run in trial.runs):
             log.info("trial %d of an earlier driver: %s", frozen.number, _named(results))
-            self.study._storage.set_trial_user_attr(
-                frozen._trial_id, "run", {**about, "driver": self.name}
-            )
+            self.study._storage.set_trial_user_attr(frozen._trial_id, "run", {**about, "driver": self.name})
             self.trials[frozen.number] = trial
 
     def _interrupt(self) -> None:
         """End what runs, and leave a study that goes on with it."""
         runs = [run for trial in self.trials.values() for run in trial.runs]
         if runs:
-            log.info("interrupted: ending %d trials; they are repeated when the sweep goes on", len(self.trials))
+            log.info(
+                "interrupted: ending %d trials; they are repeated when the sweep goes on", len(self.trials)
+            )
         try:
             for trial in self.trials.values():
                 trial.stop(ending.INTERRUPTED)

@@ -104,11 +104,12 @@ def is_submitit(launcher: Launcher) -> bool:
 
 def _for_one_run(launcher: Launcher, folder: Path) -> Launcher:
     """The launcher, where it makes workers for many runs or keeps a folder of its own for them."""
-    own: Any = copy.copy(launcher)
+    own: Launcher = copy.copy(launcher)
+    options: Any = own
     if is_submitit(launcher):  # its logs and its job number beside the run
-        own.params = {**own.params, "submitit_folder": str(folder / ".submitit" / "%j")}
+        options.params = {**options.params, "submitit_folder": str(folder / ".submitit" / "%j")}
     elif hasattr(launcher, "joblib"):  # its workers would idle for minutes before they end
-        own.joblib = {**own.joblib, "n_jobs": 1}
+        options.joblib = {**options.joblib, "n_jobs": 1}
     return own
 
 

@@ -33,7 +33,11 @@ def write_results(study: Study, folder: Path, command: Callable[[FrozenTrial], s
         return
     found: dict[str, Any] = {"name": "optuna", "study_name": study.study_name}
     if len(study.directions) == 1:
-        found |= {"best_params": dict(best[0].params), "best_value": best[0].value, "best_trial": best[0].number}
+        found |= {
+            "best_params": dict(best[0].params),
+            "best_value": best[0].value,
+            "best_trial": best[0].number,
+        }
         found |= {"std": best[0].user_attrs["std"][0]} if "std" in best[0].user_attrs else {}
         found["command"] = command(best[0])
     else:

@@ -34,9 +34,7 @@ class Run:
         lost_after_s: Seconds without a sign of life from elsewhere, after which it is lost.
     """
 
-    def __init__(
-        self, folder: Path, overrides: Sequence[str], is_slurm: bool, lost_after_s: float
-    ) -> None:
+    def __init__(self, folder: Path, overrides: Sequence[str], is_slurm: bool, lost_after_s: float) -> None:
         self.folder = folder
         self.overrides = list(overrides)
         self.launch: Launch | None = None

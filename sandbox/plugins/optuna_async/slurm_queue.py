@@ -1,15 +1,16 @@
-"""What SLURM knows of a run: without accounting, by ``squeue`` alone."""
+"""Whether SLURM still has a run, by ``squeue`` alone: there may be no accounting."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from sandbox import process
+from sandbox.compute import slurm_queue
+from sandbox.process import ProcessError
 
-_ASK_EVERY_S = 10.0
+_ASK_EVERY_S = 5.0
 
 
 def slurm_job(run_dir: Path) -> str | None:
@@ -28,34 +29,26 @@ class QueuedJob:
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
         self._asked = -_ASK_EVERY_S
-        self._is_there = True
+        self._num_gone = 0
 
     def is_there(self) -> bool:
-        """The last answer; ``True`` while SLURM does not answer, ``False`` where it cannot be asked."""
-        if self._is_there and time.monotonic() - self._asked >= _ASK_EVERY_S:
-            self._is_there = self._ask()
+        """``True`` too while SLURM does not answer; ``False`` where it cannot be asked.
+
+        One look may fall between the end of a job and its return to the queue: two count.
+        """
+        if self._num_gone < 2 and time.monotonic() - self._asked >= _ASK_EVERY_S:
+            self._num_gone = 2 if shutil.which("squeue") is None else self._ask()
             self._asked = time.monotonic()
-        return self._is_there
+        return self._num_gone < 2
 
     def cancel(self) -> None:
         """Take the job from the queue, or end it."""
-        _call(["scancel", self.job_id])
+        with contextlib.suppress(ProcessError):
+            slurm_queue.cancel([self.job_id])
 
-    def _ask(self) -> bool:
-        if shutil.which("squeue") is None:
-            return False
-        has_answered, text = _call(["squeue", "--noheader", "--jobs", self.job_id, "--format", "%T"])
-        if not has_answered:
-            return "Invalid job id" not in text
-        return bool(text.strip())
-
-
-def _call(command: list[str]) -> tuple[bool, str]:
-    """Whether a program succeeded, and what it said."""
-    with TemporaryDirectory() as folder:
-        log_path = Path(folder) / "said"
+    def _ask(self) -> int:
         try:
-            process.run([*command], log_path=log_path)
-        except process.ProcessError:
-            return False, log_path.read_text(errors="replace") if log_path.exists() else ""
-        return True, log_path.read_text(errors="replace")
+            is_alive = slurm_queue.states([self.job_id])[self.job_id].is_alive
+        except ProcessError:
+            return 0
+        return 0 if is_alive else self._num_gone + 1

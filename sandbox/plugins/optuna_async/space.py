@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
+Zipped = dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, ...]]]]
+"""By the parameter that stands for several keys: those keys, and by choice their values."""
+
+
 @dataclass(frozen=True)
 class SearchSpace:
     """What is varied, and what is not.
@@ -19,12 +23,12 @@ class SearchSpace:
     Args:
         distributions: By parameter: a key as the command line has it, or several that move together.
         fixed: Overrides that every trial gets.
-        zipped: Of a parameter that stands for several keys: those keys, and by choice their values.
+        zipped: Which of them are several.
     """
 
-    distributions: Mapping[str, BaseDistribution]
+    distributions: dict[str, BaseDistribution]
     fixed: tuple[str, ...]
-    zipped: Mapping[str, tuple[tuple[str, ...], Mapping[str, tuple[Any, ...]]]]
+    zipped: Zipped
 
     def overrides(self, params: Mapping[str, Any]) -> list[str]:
         """The overrides that a trial's parameters stand for."""
@@ -100,15 +104,14 @@ def choices(distribution: BaseDistribution) -> list[Any]:
     return list(OptunaSweeperImpl._to_grid_sampler_choices(distribution))
 
 
-def _zip(
-    distributions: dict[str, BaseDistribution], groups: Any
-) -> tuple[dict[str, tuple[tuple[str, ...], Mapping[str, tuple[Any, ...]]]], list[str]]:
+def _zip(distributions: dict[str, BaseDistribution], groups: Any) -> tuple[Zipped, list[str]]:
     """Replace, in ``distributions``, each group of keys by one parameter; returns them and the problems."""
     from optuna.distributions import CategoricalDistribution
 
     if not isinstance(groups or [], list) or not all(isinstance(group, list) for group in groups or []):
         return {}, [f"hydra.sweeper.zip: expected lists of keys, [[a,b],[c,d]], given {groups!r}"]
-    found, problems = {}, []
+    found: Zipped = {}
+    problems: list[str] = []
     for group in groups or []:
         keys = tuple(map(str, group))
         unknown = [key for key in keys if key not in distributions]
@@ -121,9 +124,7 @@ def _zip(
             problems.append(f"hydra.sweeper.zip: {', '.join(keys)} must be lists of values, not intervals")
             continue
         if len({len(column) for column in columns}) > 1:
-            lengths = ", ".join(
-                f"{key} has {len(column)}" for key, column in zip(keys, columns, strict=True)
-            )
+            lengths = ", ".join(f"{key} has {len(column)}" for key, column in zip(keys, columns, strict=True))
             problems.append(f"hydra.sweeper.zip: as many values of each are needed: {lengths}")
             continue
         rows = {" | ".join(map(str, row)): row for row in zip(*columns, strict=True)}

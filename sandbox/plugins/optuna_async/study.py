@@ -105,8 +105,9 @@ def check_same(study: Study, now: Mapping[str, Any], name: str) -> None:
         raise ValueError(
             "\n".join(
                 [
-                    f"study {name} has {len(study.get_trials(deepcopy=False))} trials and was about something "
-                    "else; nothing of it was changed. Give this one another name: hydra.sweeper.study_name=…",
+                    f"study {name} has {len(study.get_trials(deepcopy=False))} trials and was about "
+                    "something else; nothing of it was changed. Give this one another name: "
+                    "hydra.sweeper.study_name=…",
                     *differences[:_MOST_SHOWN],
                     *([f"  … {more} more"] if more > 0 else []),
                 ]

@@ -138,7 +138,11 @@ def _checked_points(
     """
     points = []
     for params in space.corners():
-        given = [*space.fixed, *space.overrides(params), *settings.seed_overrides(next(iter(settings.seeds), None))]
+        given = [
+            *space.fixed,
+            *space.overrides(params),
+            *settings.seed_overrides(next(iter(settings.seeds), None)),
+        ]
         try:
             cfg = hydra_context.config_loader.load_sweep_config(config, given)
             with open_dict(cfg):
