@@ -194,9 +194,9 @@ def _began(pid: int) -> str:
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """A small JSON file, always replaced as a whole; ``None`` while it is not there."""
+    """A small JSON file; ``None`` while it is not there, or not whole after a crash of its machine."""
     try:
         data: dict[str, Any] = json.loads(path.read_text())
-    except FileNotFoundError:
+    except (OSError, ValueError):  # on NFS also one that was replaced this very moment
         return None
     return data

@@ -7,6 +7,8 @@ import shlex
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -359,13 +361,28 @@ def test_a_study_about_something_else_is_left_alone(sweeps: Sweeps) -> None:
     assert sweeps.states() == ["complete"] * 2
 
 
+def wandb_run(path: Path) -> Any:
+    """The run that an offline file of wandb is about."""
+    from wandb.proto import wandb_internal_pb2
+    from wandb.sdk.internal import datastore
+
+    store = datastore.DataStore()
+    store.open_for_scan(str(path))
+    while (data := store.scan_data()) is not None:
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        if record.WhichOneof("record_type") == "run":
+            return record.run
+    raise AssertionError(f"{path} holds no run")
+
+
 @pytest.mark.slow
 def test_trials_share_a_group_and_tags_in_wandb(sweeps: Sweeps) -> None:
     sweeps.run("chain", RATES, "hydra.sweeper.n_trials=2", "watcher.mode=offline")
     files = sorted(sweeps.folder.glob("*/wandb/offline-run-*/run-*.wandb"))
-    assert len(files) == 2
-    for path in files:
-        assert b"toy" in path.read_bytes() and b"sweep" in path.read_bytes()
+    runs = [wandb_run(path) for path in files]
+    assert sorted(run.display_name for run in runs) == ["toy/0", "toy/1"]
+    assert [(run.run_group, sorted(run.tags)) for run in runs] == [("toy", ["sweep", "toy"])] * 2
 
 
 @pytest.mark.slow
@@ -373,3 +390,14 @@ def test_dry_run_shows_both_ends_of_the_search_space_and_leaves_nothing(sweeps: 
     outcome = sweeps.run("chain", RATES, "dry_run=true")
     assert "first value" in outcome.out and "last value" in outcome.out and "depends on data" in outcome.out
     assert not (sweeps.project.root / "outputs").exists()
+
+
+@pytest.mark.slow
+def test_a_space_may_be_made_by_a_function_of_ones_own(sweeps: Sweeps) -> None:
+    text = "def more(config, trial):\n    trial.suggest_float('jobs.x.executor.value', 0.5, 1.0)\n"
+    (sweeps.project.root / "my_space.py").write_text(text)
+    options = ["hydra.sweeper.custom_search_space=my_space.more", "hydra.sweeper.n_trials=2"]
+    assert "my_space.more is not allowed" in sweeps.run("one", *options, code=2).err
+    sweeps.project.variables["SANDBOX_ALLOW_TARGETS"] += ",my_space.*"
+    sweeps.run("one", *options)
+    assert all(0.5 <= float(row["value"]) <= 1 for row in sweeps.table())

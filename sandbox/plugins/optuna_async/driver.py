@@ -136,7 +136,7 @@ class Driver:
                 if extend is not None:
                     extend(asked)
                 seeds = self.settings.seeds or (None,)
-                names = [str(asked.number) if s is None else f"{asked.number}/seed_{s}" for s in seeds]
+                names = [run_name(asked.number, seed) for seed in seeds]
                 about = {"driver": self.name, "runs": names, "is_slurm": self._is_slurm}
                 self.study._storage.set_trial_user_attr(asked._trial_id, "run", about)
                 runs = [
@@ -293,6 +293,11 @@ class Driver:
                     else:
                         self._ending.repeat(trial, ending.INTERRUPTED, counts=False)
             self.on_end()
+
+
+def run_name(number: int, seed: int | None) -> str:
+    """The folder of a run within its sweep's."""
+    return str(number) if seed is None else f"{number}/seed_{seed}"
 
 
 def _is_ending(run: Run) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ _NO_MATTER = ("hydra", "watcher", "compute", "force", "dry_run", "outputs_dir", 
 """Keys of a config that change no result, and may be others when a sweep goes on."""
 
 _MOST_SHOWN = 8
+_LONGEST_S = 60
 
 
 def open_storage(storage: str | None, folder: Path) -> BaseStorage:
@@ -59,12 +60,13 @@ def locked(folder: Path) -> Iterator[None]:
     """Hold the sweep in ``folder`` against its other drivers, on whatever machine, for some steps."""
     from optuna.storages.journal import JournalFileOpenLock
 
-    lock = JournalFileOpenLock(str(folder / "drivers"))
+    lock = JournalFileOpenLock(str(folder / "drivers"), grace_period=_LONGEST_S)
     lock.acquire()
     try:
         yield
     finally:
-        lock.release()
+        with suppress(RuntimeError):  # it took so long that another driver took the lock
+            lock.release()
 
 
 def questions(space: SearchSpace, directions: Sequence[str], cfg: DictConfig) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from sandbox import app
 from sandbox.frame import texts
 from sandbox.job import JobFailed
 from sandbox.plan import PlanError, plan
-from sandbox.plugins.optuna_async.driver import Driver
+from sandbox.plugins.optuna_async.driver import Driver, run_name
 from sandbox.plugins.optuna_async.results import best_trials, last_lines, rerun, write_results
 from sandbox.plugins.optuna_async.settings import Settings, read_settings
 from sandbox.plugins.optuna_async.space import SearchSpace, read_space
@@ -84,9 +84,9 @@ def sweep(
         return rerun([*space.fixed, *space.overrides(trial.params), *settings.seed_overrides(seed)])
 
     def overrides(trial: Any, seed: int | None) -> list[str]:
-        subdir = [] if seed is None else [f"hydra.sweep.subdir='{trial.number}/seed_{seed}'"]
         given = [*space.fixed, *space.overrides(trial.params), *settings.seed_overrides(seed)]
-        return [*given, *_watcher_overrides(points[0], study.study_name), *subdir]
+        watcher = _watcher_overrides(points[0], study.study_name)
+        return [*given, *watcher, f"hydra.sweep.subdir='{run_name(trial.number, seed)}'"]
 
     write = functools.partial(write_results, study, folder, command)
     driver = Driver(study, space, settings, launcher, overrides, folder, write)
