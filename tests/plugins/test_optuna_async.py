@@ -7,13 +7,12 @@ import shlex
 import signal
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
 from plugins.conftest import Sweeps
 from toy_project import alive, experiment, finish, until
+from watchers.test_watcher import wandb_records
 
 RATES = "jobs.train.executor.learning_rate=interval(0.1,1)"
 THRESHOLD = [
@@ -361,26 +360,11 @@ def test_a_study_about_something_else_is_left_alone(sweeps: Sweeps) -> None:
     assert sweeps.states() == ["complete"] * 2
 
 
-def wandb_run(path: Path) -> Any:
-    """The run that an offline file of wandb is about."""
-    from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal import datastore
-
-    store = datastore.DataStore()
-    store.open_for_scan(str(path))
-    while (data := store.scan_data()) is not None:
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        if record.WhichOneof("record_type") == "run":
-            return record.run
-    raise AssertionError(f"{path} holds no run")
-
-
 @pytest.mark.slow
 def test_trials_share_a_group_and_tags_in_wandb(sweeps: Sweeps) -> None:
     sweeps.run("chain", RATES, "hydra.sweeper.n_trials=2", "watcher.mode=offline")
     files = sorted(sweeps.folder.glob("*/wandb/offline-run-*/run-*.wandb"))
-    runs = [wandb_run(path) for path in files]
+    runs = [next(entry.run for entry in wandb_records(path) if entry.HasField("run")) for path in files]
     assert sorted(run.display_name for run in runs) == ["toy/0", "toy/1"]
     assert [(run.run_group, sorted(run.tags)) for run in runs] == [("toy", ["sweep", "toy"])] * 2
 

@@ -86,9 +86,8 @@ class Driver:
             except KeyboardInterrupt:
                 self._interrupt()
                 raise
-            finally:
-                for launch in self._launches:  # one that has a result and does not end
-                    launch.kill()
+        for launch in self._launches:
+            launch.end()
         signs.unlink(missing_ok=True)
 
     def num_failed(self) -> int:

@@ -25,6 +25,7 @@ from hydra.plugins.launcher import Launcher
 log = logging.getLogger(__name__)
 
 OUTPUT = "output.log"
+_END_S = 10.0
 
 
 class Launch:
@@ -70,6 +71,12 @@ class Launch:
                 self.error = f"its process was ended by signal {signal.Signals(-code).name}"
             self._is_over.set()
         return self._is_over.is_set()
+
+    def end(self) -> None:
+        """Wait for the end of a process whose run has its result; kill one that does not come to it."""
+        if self._process is not None:
+            self._process.join(_END_S)
+            self.kill()
 
     def kill(self) -> None:
         """End the run's process at once, if it is a child of ours."""
