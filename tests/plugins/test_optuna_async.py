@@ -11,7 +11,7 @@ import sys
 import pytest
 import yaml
 from plugins.conftest import Sweeps
-from toy_project import alive, experiment, finish, until
+from toy_project import ROOT, alive, experiment, finish, until
 from watchers.test_watcher import wandb_records
 
 RATES = "jobs.train.executor.learning_rate=interval(0.1,1)"
@@ -385,3 +385,37 @@ def test_a_space_may_be_made_by_a_function_of_ones_own(sweeps: Sweeps) -> None:
     sweeps.project.variables["SANDBOX_ALLOW_TARGETS"] += ",my_space.*"
     sweeps.run("one", *options)
     assert all(0.5 <= float(row["value"]) <= 1 for row in sweeps.table())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("experiment_name", "preset", "jobs"),
+    [
+        ("demo", "recipe_thresholds", {"data", "process", "train", "perplexity"}),
+        (
+            "internvl_coco",
+            "internvl_learning_rate",
+            {"data", "base", "pairs", "random_pool", "single_train", "single_captions", "single_score"},
+        ),
+    ],
+)
+def test_presets_run_what_they_are_about(
+    sweeps: Sweeps, experiment_name: str, preset: str, jobs: set[str]
+) -> None:
+    given = [f"+experiment={experiment_name}", f"+sweep={preset}", "scorer=coco_caption_java_free"]
+    outcome = sweeps.project.command("-m", *given[: 2 + (experiment_name != "demo")], "dry_run=true")
+    assert outcome.code == 0, outcome.text
+    assert {line.split()[1] for line in outcome.out.splitlines() if "_jobs  " in line} == jobs
+
+
+@pytest.mark.slow
+def test_a_preset_sweeps_the_real_thresholds_of_a_recipe(sweeps: Sweeps) -> None:
+    options = ["+debug=smoke", "hydra.sweeper.n_trials=2", "watcher.mode=disabled"]
+    sweeps.project.variables["PYTHONPATH"] = str(ROOT)  # the tests have a package `datasets` of their own
+    outcome = finish(
+        sweeps.project.start_command("-m", "+experiment=demo", "+sweep=recipe_thresholds", *options), 600
+    )
+    assert outcome.code == 0, outcome.text
+    assert outcome.out.count(" of 2 done, 0 running") == 2
+    processed = sweeps.project.root / "outputs" / "store" / "data"
+    assert len([*processed.glob("*/record.json")]) == 1, "data is made once"
