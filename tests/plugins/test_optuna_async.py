@@ -419,3 +419,10 @@ def test_a_preset_sweeps_the_real_thresholds_of_a_recipe(sweeps: Sweeps) -> None
     assert outcome.out.count(" of 2 done, 0 running") == 2
     processed = sweeps.project.root / "outputs" / "store" / "data"
     assert len([*processed.glob("*/record.json")]) == 1, "data is made once"
+
+
+@pytest.mark.slow
+def test_the_slurm_launcher_without_slurm_is_refused(sweeps: Sweeps) -> None:
+    sweeps.project.variables["PATH"] = str(sweeps.project.root)
+    outcome = sweeps.run("chain", RATES, "hydra/launcher=submitit_slurm", code=2)
+    assert "submitit_slurm needs sbatch" in outcome.err and not sweeps.folder.exists()

@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 
 from sandbox.plugins.optuna_async import ending
 from sandbox.plugins.optuna_async.ending import Ending
-from sandbox.plugins.optuna_async.launching import Launch
+from sandbox.plugins.optuna_async.launching import Launch, is_slurm
 from sandbox.plugins.optuna_async.runs import Run, Trial
 from sandbox.plugins.optuna_async.settings import Settings
 from sandbox.plugins.optuna_async.space import SearchSpace
@@ -136,22 +136,17 @@ class Driver:
                     extend(asked)
                 seeds = self.settings.seeds or (None,)
                 names = [run_name(asked.number, seed) for seed in seeds]
-                about = {"driver": self.name, "runs": names, "is_slurm": self._is_slurm}
+                about = {"driver": self.name, "runs": names, "is_slurm": is_slurm(self.launcher)}
                 self.study._storage.set_trial_user_attr(asked._trial_id, "run", about)
                 runs = [
-                    self._run(name, self.overrides(asked, seed))
+                    self._run(name, self.overrides(asked, seed), is_slurm(self.launcher))
                     for name, seed in zip(names, seeds, strict=True)
                 ]
                 (self.folder / str(asked.number)).mkdir()  # never one that is there
                 self.trials[asked.number] = Trial(asked.number, asked._trial_id, runs)
         self._start_waiting()
 
-    @property
-    def _is_slurm(self) -> bool:
-        return getattr(self.launcher, "_EXECUTOR", "") == "slurm"
-
-    def _run(self, name: str, overrides: list[str], is_slurm: bool | None = None) -> Run:
-        is_slurm = self._is_slurm if is_slurm is None else is_slurm
+    def _run(self, name: str, overrides: list[str], is_slurm: bool) -> Run:
         return Run(self.folder / name, overrides, is_slurm, self.settings.lost_after_s)
 
     def _start_waiting(self) -> None:

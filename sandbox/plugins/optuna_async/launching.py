@@ -109,6 +109,11 @@ def is_submitit(launcher: Launcher) -> bool:
     return any(base.__name__ == "BaseSubmititLauncher" for base in type(launcher).__mro__)
 
 
+def is_slurm(launcher: Launcher) -> bool:
+    """Whether runs of this launcher are SLURM jobs."""
+    return is_submitit(launcher) and getattr(launcher, "_EXECUTOR", "") == "slurm"
+
+
 def _for_one_run(launcher: Launcher, folder: Path) -> Launcher:
     """The launcher, where it makes workers for many runs or keeps a folder of its own for them."""
     own: Launcher = copy.copy(launcher)

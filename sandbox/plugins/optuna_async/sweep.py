@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import shutil
 import signal
 import threading
 import warnings
@@ -26,6 +27,7 @@ from sandbox.frame import texts
 from sandbox.job import JobFailed
 from sandbox.plan import PlanError, plan
 from sandbox.plugins.optuna_async.driver import Driver, run_name
+from sandbox.plugins.optuna_async.launching import is_slurm
 from sandbox.plugins.optuna_async.results import best_trials, last_lines, rerun, write_results
 from sandbox.plugins.optuna_async.settings import Settings, read_settings
 from sandbox.plugins.optuna_async.space import SearchSpace, read_space
@@ -73,11 +75,13 @@ def sweep(
     if points[0].dry_run:
         _show(points)
         return
-    folder = Path(str(config.hydra.sweep.dir)).absolute()
-    study = _open_study(options, settings, space, points[0], folder)
     launcher = Plugins.instance().instantiate_launcher(
         config=config, hydra_context=hydra_context, task_function=task_function
     )
+    if is_slurm(launcher) and shutil.which("sbatch") is None:
+        raise PlanError(["hydra/launcher: submitit_slurm needs sbatch, which is not on the PATH"])
+    folder = Path(str(config.hydra.sweep.dir)).absolute()
+    study = _open_study(options, settings, space, points[0], folder)
 
     def command(trial: FrozenTrial) -> str:
         seed = settings.seeds[0] if settings.seeds else None
