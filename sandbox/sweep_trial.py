@@ -15,9 +15,10 @@ import platform
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Self
 
 from sandbox.store import write_durably
@@ -43,7 +44,7 @@ def as_trial(run_dir: Path, work: Callable[[], Values]) -> Values:
     """
     if not (run_dir / TICKET).exists():
         return work()
-    with SignsOfLife(run_dir / ALIVE, run_dir / STOP) as signs:
+    with SignsOfLife(run_dir / ALIVE, run_dir / STOP) as signs, _requeued() as was_requeued:
         try:
             if signs.reason:  # it was given up while it waited for its turn
                 raise KeyboardInterrupt
@@ -55,12 +56,37 @@ def as_trial(run_dir: Path, work: Callable[[], Values]) -> Values:
             _write_result(run_dir, {"state": "stopped", "reason": signs.reason})
             raise TrialStopped(signs.reason) from None
         except Exception as error:
+            if was_requeued.is_set():  # it goes on in this folder, or its launcher says why not
+                raise
             prefix = "" if isinstance(error, (ValueError, RuntimeError)) else f"{type(error).__name__}: "
             text = str(error).strip() or type(error).__name__
             _write_result(run_dir, {"state": "failed", "error": prefix + text})
             raise
         _write_result(run_dir, {"state": "complete", "value": value})
     return value
+
+
+@contextmanager
+def _requeued() -> Iterator[threading.Event]:
+    """Whether submitit was told, by SIGUSR2, that the job's time is over or its node is wanted.
+
+    It then has SLURM queue the job again and exits, which a run takes for a failure of the job it is at.
+    """
+    told = threading.Event()
+    submitits = signal.getsignal(signal.SIGUSR2)
+    if not callable(submitits) or threading.current_thread() is not threading.main_thread():
+        yield told
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        told.set()
+        submitits(number, frame)
+
+    signal.signal(signal.SIGUSR2, note)
+    try:
+        yield told
+    finally:
+        signal.signal(signal.SIGUSR2, submitits)
 
 
 def _write_result(run_dir: Path, result: Mapping[str, Any]) -> None:

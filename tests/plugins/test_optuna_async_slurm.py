@@ -95,3 +95,17 @@ def test_pruning_ends_a_trial_on_a_node(sweeps: Sweeps, tmp_path: Path) -> None:
     assert "no trial was completed" in outcome.err
     assert sweeps.states() == ["pruned"] * 2
     until(lambda: not queued(), "jobs are left")
+
+
+def test_a_trial_that_slurm_queues_again_goes_on_in_its_folder(sweeps: Sweeps) -> None:
+    options = [*SWEEP, "hydra.sweeper.n_trials=1", "hydra.launcher.max_num_timeout=2"]
+    running = sweeps.start("chain", *options)
+    sweeps.project.wait_for("training")
+    (job_id,) = queued("running")
+    subprocess.run(["scancel", "--signal=USR2", job_id], check=True)
+    until(lambda: queued("pending") == [job_id], "it was not queued again")
+    sweeps.project.let_go("training")
+    subprocess.run(["scontrol", "update", f"JobId={job_id}", "StartTime=now"], check=True)
+    outcome = finish(running, 240)
+    assert outcome.code == 0, outcome.text
+    assert sweeps.states() == ["complete"] and sweeps.numbered() == [0]
