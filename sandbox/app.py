@@ -24,6 +24,7 @@ from sandbox.frame import texts
 from sandbox.job import JobFailed, numbers
 from sandbox.plan import Plan, PlanError, plan
 from sandbox.spec import resolved
+from sandbox.sweep_trial import as_trial
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     is_unused = cfg.get("dry_run") is True
     try:
         if hydra_cfg.mode == RunMode.MULTIRUN and not is_unused:
-            return _trial(cfg, hydra_cfg, run_dir)
+            return as_trial(run_dir, lambda: _trial(cfg, hydra_cfg, run_dir))
         return run(cfg, run_dir, ALLOWED)
     except (PlanError, JobFailed, BrokenPipeError) as error:
         if isinstance(error, PlanError):

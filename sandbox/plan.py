@@ -78,10 +78,12 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         )
     listed = {name for _, _, name in order}
     unlisted: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
-    for name in unlisted:
-        if name not in listed:
-            log.warning("jobs.%s is in no job list and will not run", name)
-            problems += components.literal_secrets(unlisted[name], f"jobs.{name}", allowed)
+    spare = [str(name) for name in unlisted if name not in listed]
+    if spare:
+        names = ", ".join(f"jobs.{name}" for name in spare)
+        log.warning("%s %s in no job list and will not run", names, "are" if len(spare) > 1 else "is")
+    for name in spare:
+        problems += components.literal_secrets(unlisted[name], f"jobs.{name}", allowed)
     specs: list[JobSpec] = []
     for pipeline, job_list, name in order:
         spec, found = job_spec(cfg, (pipeline, job_list), name, allowed)
