@@ -55,7 +55,7 @@ class Lines:
         self._file = file
         self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         self.bytes = np.frombuffer(self._map, dtype=np.uint8)
-        self.offsets = self._find_lines()
+        self.offsets, self.is_plain = self._find_lines()
         self._array = _binary_array(self.offsets, self._map)
 
     def __len__(self) -> int:
@@ -174,17 +174,23 @@ class Lines:
             yield _taken(self._array, part)
             self._forget(int(self.offsets[part[0]]), int(self.offsets[part[-1] + 1]))
 
-    def _find_lines(self) -> Indices:
-        def ends(start: int) -> Indices:
-            found = np.flatnonzero(self.bytes[start : start + _SCAN] == ord("\n"))
+    def _find_lines(self) -> tuple[Indices, bool]:
+        """Where lines begin and the last one ends; whether all are ``{…}``, the last one with its end."""
+
+        def ends(start: int) -> tuple[Indices, bool]:
+            found = np.flatnonzero(self.bytes[start : start + _SCAN] == ord("\n")) + start
+            after = found[: np.searchsorted(found, len(self.bytes) - 1)] + 1
+            closed = (self.bytes[found - 1] == ord("}")).all()
+            is_plain = bool(closed and (self.bytes[after] == ord("{")).all())
             self._forget(start, start + _SCAN)
-            return found + (start + 1)
+            return found + 1, is_plain
 
         with ThreadPoolExecutor(num_threads()) as executor:
-            found = list(executor.map(ends, range(0, len(self.bytes), _SCAN)))
+            found, plain = zip(*executor.map(ends, range(0, len(self.bytes), _SCAN)), strict=True)
         is_cut = self.bytes[-1] != ord("\n")
         end = np.full(int(is_cut), len(self.bytes), dtype=np.int64)
-        return np.concatenate([np.zeros(1, dtype=np.int64), *found, end])
+        is_plain = all(plain) and self.bytes[0] == ord("{") and not is_cut
+        return np.concatenate([np.zeros(1, dtype=np.int64), *found, end]), is_plain
 
     def _forget(self, start: int, stop: int) -> None:
         """Give back the memory of a part of the mapping; the file stays in the page cache."""
@@ -207,6 +213,11 @@ def _binary_array(offsets: Indices, data: Any) -> Any:
 
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
     return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+
+
+def as_one(piece: Any) -> Any:
+    """Many bytes as an Arrow array with one value."""
+    return _binary_array(np.array([0, len(piece)]), piece)
 
 
 def data_of(array: Any) -> memoryview:
