@@ -5,7 +5,11 @@ offsets together are an Arrow array of binary values, without a copy. Arrow's ``
 lines side by side: its data buffer is what is written. All of it runs outside Python's lock, so that
 several threads work at once.
 
-FIGURES
+Chosen by measuring on two shared cores, in CPU seconds because they were busy: 100,000 samples of 534 bytes,
+cut into 27 pools along 9 statistics, 480 MB written, statistics read included. This way 1.0; slicing raw lines
+in Python 1.1, but under Python's lock and with the whole file in memory; pyarrow.json over the whole file and
+``take`` 1.2, likewise; polars 3.1, which spells every sample anew; DuckDB 3.7 and 535 MB; ``cp`` of the output
+0.2. Of 1 million, beforehand: slices 26.9 s, pyarrow.json as a whole 13.3 s and 1.1 GB.
 """
 
 from __future__ import annotations
@@ -83,7 +87,7 @@ class Lines:
         """The bytes of lines ``start`` to ``stop``, a view of the file."""
         return memoryview(self._map)[int(self.offsets[start]) : int(self.offsets[stop])]
 
-    def over_blocks(self, work: Callable[[int, int], T], size: int = _CHECK) -> Iterator[T]:
+    def over_blocks(self, work: Callable[[int, int], T]) -> Iterator[T]:
         """``work(start, stop)`` for blocks of lines, in threads; results come in order."""
         import pyarrow as pa
 
@@ -94,6 +98,7 @@ class Lines:
             finally:
                 self._forget(int(self.offsets[start]), int(self.offsets[stop]))
 
+        size = max(1, min(_CHECK, 16 * _SCAN * len(self) // len(self.bytes)))
         with ThreadPoolExecutor(num_threads()) as executor:
             yield from executor.map(one, range(0, len(self), size))
         pa.default_memory_pool().release_unused()

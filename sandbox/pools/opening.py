@@ -131,8 +131,13 @@ def parse(line: bytes, name: str, number: int) -> dict[str, Any]:
     Raises:
         ValueError: The line is not a JSON object in UTF-8.
     """
+    import orjson
+
     try:
-        sample = json.loads(line)
+        try:
+            sample = orjson.loads(line)
+        except orjson.JSONDecodeError:  # NaN, or a whole number of more than 64 bits, or an error
+            sample = json.loads(line)
     except ValueError as error:
         raise ValueError(f"{name}: sample {number}: not valid JSON: {error}") from error
     if not isinstance(sample, dict):
