@@ -5,11 +5,11 @@ offsets together are an Arrow array of binary values, without a copy. Arrow's ``
 lines side by side: its data buffer is what is written. All of it runs outside Python's lock, so that
 several threads work at once.
 
-Chosen by measuring on two shared cores, in CPU seconds because they were busy: 100,000 samples of 534 bytes,
-cut into 27 pools along 9 statistics, 480 MB written, statistics read included. This way 1.0; slicing raw lines
-in Python 1.1, but under Python's lock and with the whole file in memory; pyarrow.json over the whole file and
-``take`` 1.2, likewise; polars 3.1, which spells every sample anew; DuckDB 3.7 and 535 MB; ``cp`` of the output
-0.2. Of 1 million, beforehand: slices 26.9 s, pyarrow.json as a whole 13.3 s and 1.1 GB.
+Chosen by measuring on two shared cores, in CPU seconds because they were busy: 100,000 samples of 534
+bytes, cut into 27 pools along 9 statistics, 480 MB written, statistics read included. This way 1.0; slicing
+raw lines in Python 1.1, but under Python's lock and with the whole file in memory; pyarrow.json over the
+whole file and ``take`` 1.2, likewise; polars 3.1, which spells every sample anew; DuckDB 3.7, 535 MB; ``cp``
+of the output 0.2. Of 1 million, beforehand: slices 26.9 s, pyarrow.json as a whole 13.3 s and 1.1 GB.
 """
 
 from __future__ import annotations
