@@ -15,8 +15,10 @@ of the output 0.2. Of 1 million, beforehand: slices 26.9 s, pyarrow.json as a wh
 from __future__ import annotations
 
 import errno
+import logging
 import mmap
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, BinaryIO, TypeVar
@@ -25,6 +27,8 @@ import numpy as np
 
 from sandbox.pools.sampling import Indices
 
+LOG_EVERY_S = 5.0
+_log = logging.getLogger(__name__)
 T = TypeVar("T")
 Rows = Indices | range
 """Which samples, in which order; a range takes its samples as they lie in the file."""
@@ -99,8 +103,13 @@ class Lines:
                 self._forget(int(self.offsets[start]), int(self.offsets[stop]))
 
         size = max(1, min(_CHECK, 16 * _SCAN * len(self) // len(self.bytes)))
+        said = time.monotonic()
         with ThreadPoolExecutor(num_threads()) as executor:
-            yield from executor.map(one, range(0, len(self), size))
+            for number, result in enumerate(executor.map(one, range(0, len(self), size))):
+                if time.monotonic() - said > LOG_EVERY_S:
+                    said = time.monotonic()
+                    _log.info("%s: %d of %d samples read", self.name, number * size, len(self))
+                yield result
         pa.default_memory_pool().release_unused()
 
     def copy_to(

@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from sandbox.pools.lines import Lines, Rows, num_threads, write_all
+from sandbox.pools.lines import LOG_EVERY_S, Lines, Rows, num_threads, write_all
 
 _log = logging.getLogger(__name__)
-_LOG_EVERY_S = 5.0
 
 
 class Source(Protocol):
@@ -170,6 +169,6 @@ class _Progress:
     def add(self, num_bytes: int) -> None:
         with self._lock:
             self._num_bytes += num_bytes
-            if time.monotonic() - self._said > _LOG_EVERY_S:
+            if time.monotonic() - self._said > LOG_EVERY_S:
                 self._said = time.monotonic()
                 _log.info("writing %d pools: %.1f GB so far", self._num_pools, self._num_bytes / 1e9)
