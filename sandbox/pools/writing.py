@@ -39,8 +39,8 @@ class NewPool:
     parts: Sequence[tuple[Source, Rows]]
 
 
-def prepare(output_dir: Path) -> Path:
-    """The folder that pools are written to; made where it does not exist.
+def prepare(output_dir: Path) -> None:
+    """Make the folder that pools are written to, where it does not exist.
 
     Raises:
         ValueError: There is a file in its place.
@@ -52,7 +52,6 @@ def prepare(output_dir: Path) -> Path:
         output_dir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(f"cannot write pools to {output_dir}: expected a folder, found a file") from error
-    return output_dir
 
 
 def write_pools(pools: Sequence[NewPool]) -> list[Path]:
