@@ -35,8 +35,9 @@ Rows = Indices | range
 
 _SCAN = 4 << 20  # bytes
 _COPY = 16 << 20
+_FAULT = 64 << 10
 _SMALL = 64 << 20  # a file of this size may be resident
-_WINDOW = 72 << 20  # of all threads together, with 40 bytes a line
+_WINDOW = 72 << 20  # of all threads together, with 32 bytes a line
 _CHECK = 4096  # lines
 _TAKE = 1024  # from the file: each may make 64 KB of it resident
 _TAKE_WINDOW = 4096
@@ -149,7 +150,7 @@ class Lines:
         elif len(self.bytes) <= _SMALL or bool(np.all(rows[1:] >= rows[:-1])):
             yield from self._walk(rows)
         else:
-            limit = (_WINDOW + 40 * len(self)) // num_threads()
+            limit = (_WINDOW + 32 * len(self)) // num_threads()
             store = np.empty(limit + (1 << 20), dtype=np.uint8)
             for window, lengths in self._windows(rows, limit):
                 total = int(lengths.sum())
@@ -158,7 +159,7 @@ class Lines:
 
     def _windows(self, rows: Indices, limit: int) -> Iterator[tuple[Indices, Indices]]:
         """Consecutive rows and their lengths, at most ``limit`` bytes together, but at least one."""
-        most = max(1, 2 * limit * len(self) // len(self.bytes))
+        most = max(1, limit * len(self) // len(self.bytes))
         start = 0
         while start < len(rows):
             window = rows[start : start + most]
@@ -210,8 +211,8 @@ class Lines:
         """Give back the memory of a part of the mapping; the file stays in the page cache."""
         if len(self.bytes) <= _SMALL:
             return
-        start -= start % mmap.PAGESIZE
-        stop = min(stop, len(self.bytes))
+        start -= start % _FAULT  # the kernel maps neighbours too
+        stop = min(stop + _FAULT, len(self.bytes))
         if stop > start:
             self._map.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
