@@ -226,7 +226,7 @@ def test_data_juicer_runs_in_an_env(whole: VirtualEnv, pool: Path, tmp_path: Pat
     for cls in (DataJuicerAnalyzer, DataJuicerExecutor):
         output_dir = tmp_path / cls.__name__
         output_dir.mkdir()
-        cls(pool, recipe, env=whole).run(output_dir=output_dir, log_path=output_dir / "log")
+        cls(env=whole).run(pool, recipe, output_dir=output_dir, log_path=output_dir / "log")
     assert {"juicer_analyze.py", "juicer_process.py"} <= set(ran(whole))
 
 
