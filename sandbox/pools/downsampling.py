@@ -10,7 +10,7 @@ from sandbox.job import Outputs
 from sandbox.pools import BaseDataPoolManipulator
 from sandbox.pools.lines import Lines
 from sandbox.pools.opening import Moving, open_pool
-from sandbox.pools.pool_file import base_names, check_format, check_paths, format_of
+from sandbox.pools.pool_file import base_names, check_format, check_paths, check_whole, format_of
 from sandbox.pools.sampling import draw
 from sandbox.pools.writing import NewPool, prepare, write_pools
 
@@ -48,8 +48,9 @@ class DataPoolDownsampling(BaseDataPoolManipulator):
     ) -> None:
         check_paths(dataset_paths)
         check_format(output_format)
-        if num_samples is not None and num_samples < 1:
-            raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
+        if num_samples is not None:
+            check_whole("num_samples", num_samples, least=1)
+        check_whole("seed", seed)
         self.dataset_paths = dataset_paths
         self.num_samples = num_samples
         self.seed = seed

@@ -61,7 +61,7 @@ def absolute_columns(table: Any, folder: Path) -> Any:
     import pyarrow as pa
 
     for key in KEYS:
-        if key in table.column_names and pa.types.is_list(table.schema.field(key).type):
+        if key in table.column_names and hasattr(table.schema.field(key).type, "value_field"):  # any list
             position, kind = table.column_names.index(key), table.schema.field(key)
             media = [list(_absolute(each, folder)) if each else each for each in table[key].to_pylist()]
             table = table.set_column(position, kind, pa.array(media, type=kind.type))

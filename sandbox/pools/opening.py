@@ -116,10 +116,13 @@ def open_table(path: Path, scratch_dir: Path) -> Table:
     is_parquet = format_of(path) == "parquet"
     batches = parquet_batches(path) if is_parquet else json_batches(open_lines(path, scratch_dir))
     schema = next(batches)
-    with pa.ipc.new_file(file, schema) as writer:
-        for batch in batches:
-            table = absolute_columns(pa.Table.from_batches([batch]), path.absolute().parent)
-            writer.write_table(table.combine_chunks())
+    try:
+        with pa.ipc.new_file(file, schema) as writer:
+            for batch in batches:
+                table = absolute_columns(pa.Table.from_batches([batch]), path.absolute().parent)
+                writer.write_table(table.combine_chunks())
+    except pa.ArrowInvalid as error:  # nested too deeply
+        raise ValueError(f"{path}: cannot be read as Parquet: {error}") from error
     file.flush()
     table = Table(file, str(path))
     if not len(table):
@@ -140,7 +143,7 @@ def parse(line: bytes, name: str, number: int) -> dict[str, Any]:
             sample = orjson.loads(line)
         except orjson.JSONDecodeError:  # NaN, or a whole number of more than 64 bits, or an error
             sample = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{name}: sample {number}: not valid JSON: {error}") from error
     if not isinstance(sample, dict):
         raise ValueError(f"{name}: sample {number}: expected a JSON object, got {line[:60]!r}")
@@ -162,18 +165,30 @@ def scratch_file(folder: Path) -> BinaryIO:
 
 
 def _blank(lines: Lines, start: int, stop: int) -> Indices:
-    """Blank ones among some lines; all others must begin and end like a JSON object."""
+    """Blank ones among some lines; all others must begin and end like a JSON object.
+
+    Those with control characters, which may stand between values but not in a text, are parsed.
+    """
     offsets = lines.offsets[start : stop + 1]
     last = np.maximum(offsets[1:] - 2, 0)
+    last -= (lines.bytes[last] == ord("\r")) & (last > offsets[:-1])
     is_plain = (lines.bytes[offsets[:-1]] == ord("{")) & (lines.bytes[last] == ord("}"))
+    data = lines.bytes[offsets[0] : offsets[-1]]
+    controls = np.flatnonzero(data < ord(" ")) + offsets[0]
+    inside = np.searchsorted(offsets, controls, side="right") - 1
+    inside = inside[controls < last[inside]]
+    is_plain[inside] = False
+    controlled = set((inside + start).tolist())
     blank = []
     for row in (np.flatnonzero(~is_plain) + start).tolist():
-        line = lines[row].strip()
+        line = lines[row].strip(b" \t\r\n")
         if not line:
             blank.append(row)
         elif not (line.startswith(b"{") and line.endswith(b"}")):
             shown = line[:60].decode(errors="replace")
-            raise ValueError(f"{lines.name}:{row + 1}: expected a JSON object on every line, got {shown}")
+            raise ValueError(f"{lines.name}:{row + 1}: expected a JSON object on every line, got {shown!r}")
+        elif row in controlled:
+            parse(line, lines.name, row + 1)
     return np.array(blank, dtype=np.int64)
 
 
