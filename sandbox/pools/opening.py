@@ -46,9 +46,12 @@ def movable(pool: Pool, scratch_dir: Path) -> Pool:
         return pool
     file: BinaryIO | None = None
     start = 0
-    blocks = pool.over_blocks(lambda first, last: perhaps_relative(pool.block(first, last)) + first)
     folder = _folder(pool)
-    for row in np.concatenate(list(blocks)):
+
+    def found(first: int, last: int) -> Indices:
+        return perhaps_relative(as_one(pool.span(first, last)), pool.block(first, last)) + first
+
+    for row in np.concatenate(list(pool.over_blocks(found))):
         line = _made_absolute(pool, row, folder)
         if line == pool[row]:
             continue
@@ -77,7 +80,7 @@ class Moving:
         for start in range(0, len(rows), _BATCH):
             part = rows[start : start + _BATCH]
             pieces: list[bytes | memoryview] = list(self._lines.pieces(part))
-            if any(len(perhaps_relative(as_one(piece))) for piece in pieces):
+            if any(len(perhaps_relative(piece, piece)) for piece in map(as_one, pieces)):
                 pieces = [_made_absolute(self._lines, row, self._folder) for row in part]
             yield from pieces
 
