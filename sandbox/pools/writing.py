@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from sandbox.pools.lines import LOG_EVERY_S, Lines, Rows, num_threads, write_all
+from sandbox.pools.lines import LOG_EVERY_S, Lines, Rows, num_writers, write_all
 
 _PARTIAL = ".part"
 _LONGEST_NAME = 255  # bytes, on every file system in use
@@ -68,7 +68,7 @@ def write_pools(pools: Sequence[NewPool]) -> list[Path]:
         if len(os.fsencode(pool.path.name + _PARTIAL)) > _LONGEST_NAME:
             raise ValueError(f"{pool.path}: the name is too long for a file")
     progress = _Progress(len(pools))
-    with ThreadPoolExecutor(num_threads()) as executor:
+    with ThreadPoolExecutor(num_writers()) as executor:
         running = [executor.submit(_write, pool, progress) for pool in pools]
         try:
             return [future.result() for future in running]
