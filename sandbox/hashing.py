@@ -43,8 +43,9 @@ def digest(text: str) -> str:
 class ContentHashes:
     """Content hashes under one store.
 
-    A data pool (JSON Lines, also compressed, or Parquet) counts with its media: those inside the store by content, others by path, size
-    and mtime, because reading a picture collection at every start would cost more than the run.
+    A data pool (JSON Lines, also compressed, or Parquet) counts with its media: those inside the store by
+    content, others by path, size and mtime, because reading a picture collection at every start would cost
+    more than the run.
 
     Args:
         store_dir: Root of the job store; ``hashes.jsonl`` in it remembers what was hashed.

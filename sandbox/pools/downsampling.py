@@ -70,7 +70,7 @@ class DataPoolDownsampling(BaseDataPoolManipulator):
             ending = self.output_format or format_of(path)
             source = Moving(pool) if isinstance(pool, Lines) else pool
             new.append(NewPool(output_dir / f"{name}_{len(rows)}.{ending}", [(source, rows)]))
-        return {"paths": write_pools(new)}
+        return {"paths": write_pools(new, num_threads() + 1)}  # three on two cores: one round
 
     def _draw(self, num_samples: int, size: int) -> Rows:
         return draw(num_samples, size, self.seed) if size < num_samples else range(num_samples)

@@ -49,11 +49,6 @@ def num_threads() -> int:
     return min(8, len(os.sched_getaffinity(0)))
 
 
-def num_writers() -> int:
-    """New pools that are written at once: one more than threads, so that three take no two rounds on two."""
-    return num_threads() + 1
-
-
 class Lines:
     """The lines of an uncompressed JSON Lines file that ends with a line end.
 
@@ -155,7 +150,7 @@ class Lines:
         elif len(self.bytes) <= _SMALL or bool(np.all(rows[1:] >= rows[:-1])):
             yield from self._walk(rows)
         else:
-            limit = (_WINDOW + 32 * len(self)) // num_writers()
+            limit = (_WINDOW + 32 * len(self)) // num_threads()
             store = np.empty(limit + (1 << 20), dtype=np.uint8)
             for window, lengths in self._windows(rows, limit):
                 total = int(lengths.sum())

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from sandbox.pools.lines import LOG_EVERY_S, Lines, Rows, num_writers, write_all
+from sandbox.pools.lines import LOG_EVERY_S, Lines, Rows, num_threads, write_all
 
 _PARTIAL = ".part"
 _LONGEST_NAME = 255  # bytes, on every file system in use
@@ -57,8 +57,8 @@ def prepare(output_dir: Path) -> None:
         raise ValueError(f"cannot write pools to {output_dir}: expected a folder, found a file") from error
 
 
-def write_pools(pools: Sequence[NewPool]) -> list[Path]:
-    """Write pools, several at once, each under a temporary name until it is whole.
+def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> list[Path]:
+    """Write pools, several at once (one a core), each under a temporary name until it is whole.
 
     Raises:
         ValueError: A pool's name is too long for a file.
@@ -68,7 +68,7 @@ def write_pools(pools: Sequence[NewPool]) -> list[Path]:
         if len(os.fsencode(pool.path.name + _PARTIAL)) > _LONGEST_NAME:
             raise ValueError(f"{pool.path}: the name is too long for a file")
     progress = _Progress(len(pools))
-    with ThreadPoolExecutor(num_writers()) as executor:
+    with ThreadPoolExecutor(num_at_once or num_threads()) as executor:
         running = [executor.submit(_write, pool, progress) for pool in pools]
         try:
             return [future.result() for future in running]
