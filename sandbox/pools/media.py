@@ -44,20 +44,35 @@ def perhaps_relative(piece: Any, lines: Any) -> Indices:
     return np.flatnonzero(found.to_numpy(zero_copy_only=False))
 
 
-def made_absolute(line: bytes, sample: Mapping[str, Any], folder: Path) -> bytes:
-    """A ``sample``'s line with ``folder`` before its relative media paths, and nothing else touched."""
-    prefix = json.dumps(f"{folder}/", ensure_ascii=False)[1:-1].encode()
+def prefix_of(folder: Path) -> bytes:
+    """What comes before a relative path in ``folder``, as JSON spells it."""
+    return json.dumps(f"{folder}/", ensure_ascii=False)[1:-1].encode()
 
-    def change_item(item: re.Match[bytes]) -> bytes:
-        return b'"' + prefix + item[1] + b'"' if is_relative(json.loads(item[0])) else item[0]
+
+def made_absolute(line: bytes, sample: Mapping[str, Any], prefix: bytes) -> bytes:
+    """A ``sample``'s line with ``prefix`` before its relative media paths, and nothing else touched."""
 
     def change_list(found: re.Match[bytes]) -> bytes:
-        if sample.get(found[1].decode()) != json.loads(found[2]):  # one of a nested mapping
+        paths = sample.get(found[1].decode())
+        if paths != loads(found[2]):  # one of a nested mapping
             return found[0]
         start = found.start(2) - found.start()
-        return found[0][:start] + _ITEM.sub(change_item, found[2])
+        each = iter(paths)
+        return found[0][:start] + _ITEM.sub(
+            lambda item: b'"' + prefix + item[1] + b'"' if is_relative(next(each)) else item[0], found[2]
+        )
 
     return _LISTS.sub(change_list, line)
+
+
+def loads(text: bytes) -> Any:
+    """What JSON says, by orjson, or by Python where orjson refuses: NaN, numbers of more than 64 bits."""
+    import orjson
+
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
 
 
 def absolute_columns(table: Any, folder: Path) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,13 +12,14 @@ import numpy as np
 
 from sandbox.pools.conversion import json_batches, parquet_batches, unpack
 from sandbox.pools.lines import Lines, Rows, as_one, write_all
-from sandbox.pools.media import absolute_columns, made_absolute, perhaps_relative
+from sandbox.pools.media import absolute_columns, loads, made_absolute, perhaps_relative, prefix_of
 from sandbox.pools.pool_file import check_exists, format_of
 from sandbox.pools.sampling import Indices
 from sandbox.pools.table import Table
 
 Pool = TypeVar("Pool", Lines, Table, Lines | Table)
 _BATCH = 8192
+_PENDING = 64 << 10
 
 
 def open_pool(path: Path, output_format: str | None, scratch_dir: Path) -> Lines | Table:
@@ -45,22 +45,26 @@ def movable(pool: Pool, scratch_dir: Path) -> Pool:
     if isinstance(pool, Table):
         return pool
     file: BinaryIO | None = None
-    start = 0
-    folder = _folder(pool)
+    start, changed = 0, bytearray()
+    prefix = _prefix(pool)
 
     def found(first: int, last: int) -> Indices:
         return perhaps_relative(as_one(pool.span(first, last)), pool.block(first, last)) + first
 
     for row in np.concatenate(list(pool.over_blocks(found))):
-        line = _made_absolute(pool, row, folder)
+        line = _made_absolute(pool, row, prefix)
         if line == pool[row]:
             continue
         file = file or scratch_file(scratch_dir)
-        pool.copy_to(file.fileno(), range(start, row))
-        write_all(file.fileno(), line)
+        if start < row or len(changed) > _PENDING:
+            write_all(file.fileno(), bytes(changed))
+            pool.copy_to(file.fileno(), range(start, row))
+            changed.clear()
+        changed += line
         start = row + 1
     if file is None:
         return pool
+    write_all(file.fileno(), bytes(changed))
     pool.copy_to(file.fileno(), range(start, len(pool)))
     return Lines(file, pool.name)
 
@@ -73,7 +77,7 @@ class Moving:
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self._folder = _folder(lines)
+        self._prefix = _prefix(lines)
 
     def pieces(self, rows: Rows) -> Iterator[bytes | memoryview]:
         """The samples ``rows``, see :meth:`Lines.pieces`."""
@@ -81,7 +85,7 @@ class Moving:
             part = rows[start : start + _BATCH]
             pieces: list[bytes | memoryview] = list(self._lines.pieces(part))
             if any(len(perhaps_relative(piece, piece)) for piece in map(as_one, pieces)):
-                pieces = [_made_absolute(self._lines, row, self._folder) for row in part]
+                pieces = [_made_absolute(self._lines, row, self._prefix) for row in part]
             yield from pieces
 
 
@@ -139,13 +143,8 @@ def parse(line: bytes, name: str, number: int) -> dict[str, Any]:
     Raises:
         ValueError: The line is not a JSON object in UTF-8.
     """
-    import orjson
-
     try:
-        try:
-            sample = orjson.loads(line)
-        except orjson.JSONDecodeError:  # NaN, or a whole number of more than 64 bits, or an error
-            sample = json.loads(line)
+        sample = loads(line)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{name}: sample {number}: not valid JSON: {error}") from error
     if not isinstance(sample, dict):
@@ -153,13 +152,13 @@ def parse(line: bytes, name: str, number: int) -> dict[str, Any]:
     return sample
 
 
-def _folder(lines: Lines) -> Path:
-    return Path(lines.name).absolute().parent
+def _prefix(lines: Lines) -> bytes:
+    return prefix_of(Path(lines.name).absolute().parent)
 
 
-def _made_absolute(lines: Lines, row: int, folder: Path) -> bytes:
+def _made_absolute(lines: Lines, row: int, prefix: bytes) -> bytes:
     line = lines[row]
-    return made_absolute(line, parse(line, lines.name, row + 1), folder)
+    return made_absolute(line, parse(line, lines.name, row + 1), prefix)
 
 
 def scratch_file(folder: Path) -> BinaryIO:
