@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gzip
 import hashlib
+import io
 import json
 import os
 import re
 import threading
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,8 @@ from typing import Any
 _MEDIA_LIST = re.compile(rb'"(?:images|videos|audios)"\s*:\s*(\[[^\]]*\])')
 """The lists of media files in a Data-Juicer sample; inside a text its quotes would be escaped."""
 
+_POOLS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, ValueError)
 _SHA = re.compile("[0-9a-f]{64}")
 _Identity = tuple[str, int, int, int]
 """Path, size, mtime and inode."""
@@ -37,8 +43,9 @@ def digest(text: str) -> str:
 class ContentHashes:
     """Content hashes under one store.
 
-    A JSON Lines file counts with its media: those inside the store by content, others by path, size
-    and mtime, because reading a picture collection at every start would cost more than the run.
+    A data pool (JSON Lines, also compressed, or Parquet) counts with its media: those inside the store by
+    content, others by path, size and mtime, because reading a picture collection at every start would cost
+    more than the run.
 
     Args:
         store_dir: Root of the job store; ``hashes.jsonl`` in it remembers what was hashed.
@@ -75,7 +82,7 @@ class ContentHashes:
         self._media.clear()
 
     def _of_one(self, name: str) -> str:
-        return self._of_samples(name) if name.endswith(".jsonl") else self._of_file(name)
+        return self._of_samples(name) if name.endswith(_POOLS) else self._of_file(name)
 
     def _of_file(self, name: str) -> str:
         key = _identity(name)
@@ -172,10 +179,10 @@ def _files(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def _media(name: str) -> set[str]:
-    """Paths of the media that a JSON Lines file names; samples that share them are read once."""
+    """Paths of the media that a data pool names; samples that share them are read once."""
     lists: set[bytes] = set()
-    with Path(name).open("rb") as file:
-        for line in file:
+    with contextlib.suppress(ImportError, *_DAMAGED):  # whoever reads the pool reports it
+        for line in _parquet_media(name) if name.endswith(".parquet") else _lines(name):
             lists.update(_MEDIA_LIST.findall(line))
     parent = f"{Path(name).parent}/"
     found: set[str] = set()
@@ -186,3 +193,31 @@ def _media(name: str) -> set[str]:
             media = [text.decode(errors="replace")]
         found.update(m if m.startswith("/") else parent + m for m in media if isinstance(m, str))
     return found
+
+
+def _lines(name: str) -> Iterator[bytes]:
+    with Path(name).open("rb") as file:
+        if name.endswith(".gz"):
+            yield from gzip.GzipFile(fileobj=file)
+        elif name.endswith(".zst"):
+            import zstandard
+
+            reader: Any = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            with contextlib.suppress(zstandard.ZstdError):
+                yield from io.BufferedReader(reader)
+        else:
+            yield from file
+
+
+def _parquet_media(name: str) -> Iterator[bytes]:
+    """The lists of media in a Parquet file, spelled as in JSON Lines; other columns are not read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(name) as file:
+        paths = (pa.list_(pa.string()), pa.large_list(pa.string()))  # pictures themselves are content already
+        schema = file.schema_arrow
+        columns = [key for key in ("images", "videos", "audios") if key in schema.names]
+        columns = [key for key in columns if schema.field(key).type in paths]
+        for batch in file.iter_batches(columns=columns) if columns else ():
+            yield from (json.dumps(sample).encode() for sample in batch.to_pylist())

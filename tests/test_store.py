@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import shutil
@@ -122,6 +123,26 @@ def test_the_pictures_of_a_pool_count(project: Project, absolute: bool) -> None:
     picture.write_bytes(b"blue")
     project.run("toy")
     assert project.ran() == ["reader a.jsonl"]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet"])
+def test_the_pictures_of_a_pool_count_in_every_format(tmp_path: Path, ending: str) -> None:
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    zstandard = pytest.importorskip("zstandard")
+    picture, pool = tmp_path / "1.png", tmp_path / f"a.{ending}"
+    picture.write_bytes(b"red")
+    line = b'{"images": ["1.png"]}\n'
+    if ending == "parquet":
+        parquet.write_table(pyarrow.table({"images": [["1.png"]]}), pool)
+    else:
+        pack = {"jsonl": bytes, "jsonl.gz": gzip.compress, "jsonl.zst": zstandard.compress}[ending]
+        pool.write_bytes(pack(line))
+    before = ContentHashes(tmp_path / "store").of(pool)
+    assert ContentHashes(tmp_path / "store").of(pool) == before
+    picture.write_bytes(b"blue")
+    assert ContentHashes(tmp_path / "store").of(pool) != before
+    pool.write_bytes(pool.read_bytes()[:-3])
+    assert ContentHashes(tmp_path / "store").of(pool)  # damaged: whoever reads it says so
 
 
 @pytest.mark.parametrize("stable", [True, False])

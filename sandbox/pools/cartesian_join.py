@@ -92,7 +92,8 @@ class _Side:
             keys = parse(line, self.name, number).keys()
             if not keys or not line.startswith(b"{"):
                 raise ValueError(
-                    f"{path}: sample {number}: expected a JSON object with keys, got {line[:60]!r}"
+                    f"{path}: sample {number}: expected a JSON object with keys, without spaces before it, "
+                    f"got {line[:60]!r}"
                 )
             self.keys.update(keys)
 

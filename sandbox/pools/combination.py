@@ -24,9 +24,10 @@ _log = logging.getLogger(__name__)
 class DataPoolCombination(BaseDataPoolManipulator):
     """Intersect ranked data pools in all 2ⁿ-1 ways: each alone, every pair, …, all of them.
 
-    Two samples are equal where their content is identical, byte for byte in JSON Lines, which holds for
-    pools of one construction; or where they have the same value under ``key``. Contents are compared by
-    128-bit hashes. An intersection has the lines of its best-ranked pool, in that pool's order.
+    Two samples are equal where their content is identical, byte for byte in JSON Lines once relative
+    media paths are absolute, which holds for pools of one construction; or where they have the same value
+    under ``key``. Contents are compared by 128-bit hashes. An intersection has the lines of
+    its best-ranked pool, in that pool's order.
 
     Outputs:
         paths: The intersections that are not empty, by number of pools, then by rank:
@@ -57,6 +58,8 @@ class DataPoolCombination(BaseDataPoolManipulator):
         check_format(output_format)
         if len(dataset_paths) > _MOST:
             raise ValueError(f"dataset_paths: expected at most {_MOST} pools, got {len(dataset_paths)}")
+        if key is not None and (not isinstance(key, str) or not key):
+            raise ValueError(f"key: expected a path with dots such as meta.id, got {key!r}")
         self.dataset_paths = dataset_paths
         self.key = key
         self.output_format = output_format
@@ -66,8 +69,8 @@ class DataPoolCombination(BaseDataPoolManipulator):
         prepare(output_dir)
         ending = self.output_format or format_of(self.dataset_paths[0])
         pools = [open_pool(path, ending, output_dir) for path in self.dataset_paths]
+        pools = [movable(pool, output_dir) for pool in pools]  # one relative path, two folders: two files
         members = pools_of_each([hashes(pool, self.key) for pool in pools])
-        pools = [movable(pool, output_dir) for pool in pools]
         prefix = common_words(base_names(self.dataset_paths)) or "combination"
         new, names, left_out = [], [], []
         for ranks in _subsets(len(pools)):

@@ -16,7 +16,7 @@ from sandbox.job import Outputs
 from sandbox.pools import BaseDataPoolManipulator
 from sandbox.pools.lines import Lines, Rows
 from sandbox.pools.opening import movable, open_pool
-from sandbox.pools.pool_file import base_name, check_format, format_of
+from sandbox.pools.pool_file import base_name, check_format, check_whole, format_of
 from sandbox.pools.sampling import draw
 from sandbox.pools.statistics import read_statistics
 from sandbox.pools.table import Table
@@ -24,6 +24,7 @@ from sandbox.pools.writing import NewPool, prepare, write_pools
 
 _RANDOM = "random"
 _IN_ORDER = "ignore_stats"
+_REMEDY = "leave it out with ignore_stats"
 _log = logging.getLogger(__name__)
 
 
@@ -61,8 +62,8 @@ class DataPoolConstruction(BaseDataPoolManipulator):
 
     Raises:
         ValueError: Ratios are not ascending in (0, 1), a line is malformed, a sample lacks a statistic,
-            a statistic is unknown or not numeric, ``stats_path`` has another number of samples, or a
-            pool would be empty.
+            a statistic is unknown, not numeric, numeric in some samples only or no name for a file,
+            ``stats_path`` has another number of samples, or a pool would be empty.
         FileNotFoundError: The data set is missing.
 
     Source: Data-Juicer Sandbox guide, DataPoolConstruction; equal sizes and random controls after
@@ -88,10 +89,10 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         for name, names in (("statistics", statistics), ("ignore_stats", ignore_stats)):
             if isinstance(names, str):
                 raise ValueError(f"{name}: expected a list of names, got {names!r}")
-        if split_num is not None and split_num < 1:
-            raise ValueError(f"split_num: expected at least 1, got {split_num}")
-        if num_random < 0:
-            raise ValueError(f"num_random: expected at least 0, got {num_random}")
+        if split_num is not None:
+            check_whole("split_num", split_num, least=1)
+        check_whole("num_random", num_random, least=0)
+        check_whole("seed", seed)
         check_format(output_format)
         self.dataset_path = dataset_path
         self.statistics = statistics
@@ -149,6 +150,8 @@ class DataPoolConstruction(BaseDataPoolManipulator):
                     f"but {self.dataset_path} has {len(pool)} samples"
                 )
         columns, left_out = read_statistics(source, self.statistics, self.ignore_stats or ())
+        for name in columns:
+            self._check_name(name, source.name)
         if left_out:
             _log.warning(
                 "%s: statistics that are not numeric, left out: %s", source.name, ", ".join(left_out)
@@ -158,6 +161,13 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         for name in list(columns):  # one by one: a column goes before the next order comes
             orders[name] = np.argsort(columns.pop(name), kind="stable").astype(narrow)
         return orders, left_out
+
+    def _check_name(self, statistic: str, source: str) -> None:
+        """Pools are files named after their statistic."""
+        if not statistic or "/" in statistic or "\0" in statistic:
+            raise ValueError(f"{source}: no file can be named after the statistic {statistic!r}; {_REMEDY}")
+        if statistic == _RANDOM and self.num_random:
+            raise ValueError(f"{source}: the statistic {_RANDOM!r} is named like the controls; {_REMEDY}")
 
     def _bounds(self, num_samples: int) -> list[tuple[int, int]]:
         if self.split_num is not None:
@@ -176,7 +186,7 @@ def _ratios(ratios: Sequence[float | str]) -> list[Fraction]:
     # a float such as 0.3333333333333333 stands for the fraction that was meant
     try:
         exact = [Fraction(ratio).limit_denominator(1_000_000) for ratio in ratios]
-    except (TypeError, ValueError, ZeroDivisionError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(
             f"split_ratios: expected numbers or fractions such as '1/3', got {ratios!r}"
         ) from error

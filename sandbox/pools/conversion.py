@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from sandbox.pools.lines import Lines, write_all
 
 _BATCH = 8192
+_LONG_NUMBER = r"[:\[,\s]-?[0-9]{16,}[\s,\]}]"
 
 
 def unpack(path: Path, kind: str, file: BinaryIO) -> None:
@@ -33,11 +36,25 @@ def unpack(path: Path, kind: str, file: BinaryIO) -> None:
             if kind == "jsonl.gz":
                 shutil.copyfileobj(gzip.GzipFile(fileobj=packed), file, 1 << 20)
             else:
-                import zstandard
-
-                zstandard.ZstdDecompressor().copy_stream(packed, file)
+                _unpack_frames(packed, file)
         except (EOFError, gzip.BadGzipFile, zlib.error, _zstandard_error()) as error:
             raise ValueError(f"{path}: cannot be unpacked: {error}") from error
+
+
+def _unpack_frames(packed: BinaryIO, file: BinaryIO) -> None:
+    """Zstandard's frames one by one: its own streams say nothing of a last one that is cut off."""
+    import zstandard
+
+    frame: Any = None
+    while chunk := packed.read(1 << 20):
+        while chunk:
+            frame = frame or zstandard.ZstdDecompressor().decompressobj()
+            file.write(frame.decompress(chunk))
+            chunk = b""
+            if frame.eof:
+                chunk, frame = frame.unused_data, None
+    if frame is not None:
+        raise EOFError("the file ends before its end-of-frame marker")
 
 
 def _zstandard_error() -> type[Exception]:
@@ -77,7 +94,34 @@ def json_batches(lines: Lines) -> Iterator[Any]:
     schema = _common_schema(lines)
     yield schema
     for start in range(0, len(lines), _BATCH):
-        yield from _parsed(lines, start, schema).to_batches()
+        table = _parsed(lines, start, schema)
+        _check_numbers(lines, start, table)
+        yield from table.to_batches()
+
+
+def _check_numbers(lines: Lines, start: int, table: Any) -> None:
+    """Refuse whole numbers that the table holds otherwise: as doubles, which end at 2⁵³ or lose digits."""
+    import pyarrow.compute as pc
+
+    block = lines.block(start, start + len(table))
+    found = pc.match_substring_regex(block, _LONG_NUMBER).to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(found).tolist():
+        read = set(_numbers(json.loads(lines[start + row])))
+        lost = read - set(_numbers(table.slice(row, 1).to_pylist()))
+        if lost:
+            raise ValueError(
+                f"{lines.name}: sample {start + row + 1}: {min(lost)} does not fit its column in Parquet: "
+                "whole numbers of 64 bits, or doubles where a sample has a fraction"
+            )
+
+
+def _numbers(value: Any) -> Iterator[int | float]:
+    """Numbers of a sample from 2⁵³, at any depth; of equal value are equal, whole or not."""
+    if isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _numbers(each)
+    elif isinstance(value, int | float) and abs(value) >= 1 << 53:
+        yield value
 
 
 def _common_schema(lines: Lines) -> Any:

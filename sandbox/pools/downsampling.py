@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ClassVar
 
 from sandbox.job import Outputs
 from sandbox.pools import BaseDataPoolManipulator
-from sandbox.pools.lines import Lines
+from sandbox.pools.lines import Lines, Rows, num_threads
 from sandbox.pools.opening import Moving, open_pool
-from sandbox.pools.pool_file import base_names, check_format, check_paths, format_of
+from sandbox.pools.pool_file import base_names, check_format, check_paths, check_whole, format_of
 from sandbox.pools.sampling import draw
 from sandbox.pools.writing import NewPool, prepare, write_pools
 
@@ -48,8 +49,9 @@ class DataPoolDownsampling(BaseDataPoolManipulator):
     ) -> None:
         check_paths(dataset_paths)
         check_format(output_format)
-        if num_samples is not None and num_samples < 1:
-            raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
+        if num_samples is not None:
+            check_whole("num_samples", num_samples, least=1)
+        check_whole("seed", seed)
         self.dataset_paths = dataset_paths
         self.num_samples = num_samples
         self.seed = seed
@@ -60,10 +62,15 @@ class DataPoolDownsampling(BaseDataPoolManipulator):
         prepare(output_dir)
         pools = [open_pool(path, self.output_format, output_dir) for path in self.dataset_paths]
         size = self.num_samples or min(len(pool) for pool in pools)
+        with ThreadPoolExecutor(num_threads()) as executor:
+            drawn = list(executor.map(lambda pool: self._draw(len(pool), size), pools))
         new = []
-        for path, name, pool in zip(self.dataset_paths, base_names(self.dataset_paths), pools, strict=True):
-            rows = draw(len(pool), size, self.seed) if size < len(pool) else range(len(pool))
+        names = base_names(self.dataset_paths)
+        for path, name, pool, rows in zip(self.dataset_paths, names, pools, drawn, strict=True):
             ending = self.output_format or format_of(path)
             source = Moving(pool) if isinstance(pool, Lines) else pool
             new.append(NewPool(output_dir / f"{name}_{len(rows)}.{ending}", [(source, rows)]))
-        return {"paths": write_pools(new)}
+        return {"paths": write_pools(new, num_threads() + 1)}  # three on two cores: one round
+
+    def _draw(self, num_samples: int, size: int) -> Rows:
+        return draw(num_samples, size, self.seed) if size < num_samples else range(num_samples)

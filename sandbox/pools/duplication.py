@@ -10,7 +10,7 @@ from sandbox.job import Outputs
 from sandbox.pools import BaseDataPoolManipulator
 from sandbox.pools.lines import Rows
 from sandbox.pools.opening import movable, open_pool
-from sandbox.pools.pool_file import base_names, check_format, check_paths, format_of
+from sandbox.pools.pool_file import base_names, check_format, check_paths, check_whole, format_of
 from sandbox.pools.sampling import shuffled
 from sandbox.pools.writing import NewPool, Source, prepare, write_pools
 
@@ -48,6 +48,7 @@ class DataPoolDuplication(BaseDataPoolManipulator):
     ) -> None:
         check_paths(dataset_paths)
         check_format(output_format)
+        check_whole("seed", seed)
         times = duplicating_times if isinstance(duplicating_times, Sequence) else ()
         is_right = all(type(each) is int and each >= 1 for each in times)
         if not times or not is_right or len(set(times)) < len(times):

@@ -37,7 +37,7 @@ _SCAN = 4 << 20  # bytes
 _COPY = 16 << 20
 _FAULT = 64 << 10
 _SMALL = 64 << 20  # a file of this size may be resident
-_WINDOW = 72 << 20  # of all threads together, with 32 bytes a line
+_WINDOW = 40 << 20  # of all threads together, with 32 bytes a line
 _CHECK = 4096  # lines
 _TAKE = 1024  # from the file: each may make 64 KB of it resident
 _TAKE_WINDOW = 4096
@@ -190,13 +190,19 @@ class Lines:
             self._forget(int(self.offsets[part[0]]), int(self.offsets[part[-1] + 1]))
 
     def _find_lines(self) -> tuple[Indices, bool]:
-        """Where lines begin and the last one ends; whether all are ``{…}``, the last one with its end."""
+        """Where lines begin and the last one ends; whether nothing about them is odd.
+
+        Not odd: they are ``{…}`` without control characters, and the last one has its end.
+        """
 
         def ends(start: int) -> tuple[Indices, bool]:
-            found = np.flatnonzero(self.bytes[start : start + _SCAN] == ord("\n")) + start
+            found = np.flatnonzero(self.bytes[start : start + _SCAN] < ord(" ")) + start
+            is_end = self.bytes[found] == ord("\n")
+            has_others = not is_end.all()  # other control characters: a tab, a carriage return, rubbish
+            found = found[is_end] if has_others else found
             after = found[: np.searchsorted(found, len(self.bytes) - 1)] + 1
             closed = (self.bytes[found - 1] == ord("}")).all()
-            is_plain = bool(closed and (self.bytes[after] == ord("{")).all())
+            is_plain = bool(not has_others and closed and (self.bytes[after] == ord("{")).all())
             self._forget(start, start + _SCAN)
             return found + 1, is_plain
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -13,13 +12,14 @@ import numpy as np
 
 from sandbox.pools.conversion import json_batches, parquet_batches, unpack
 from sandbox.pools.lines import Lines, Rows, as_one, write_all
-from sandbox.pools.media import absolute_columns, made_absolute, perhaps_relative
+from sandbox.pools.media import absolute_columns, loads, made_absolute, perhaps_relative, prefix_of
 from sandbox.pools.pool_file import check_exists, format_of
 from sandbox.pools.sampling import Indices
 from sandbox.pools.table import Table
 
 Pool = TypeVar("Pool", Lines, Table, Lines | Table)
 _BATCH = 8192
+_PENDING = 64 << 10
 
 
 def open_pool(path: Path, output_format: str | None, scratch_dir: Path) -> Lines | Table:
@@ -45,19 +45,26 @@ def movable(pool: Pool, scratch_dir: Path) -> Pool:
     if isinstance(pool, Table):
         return pool
     file: BinaryIO | None = None
-    start = 0
-    blocks = pool.over_blocks(lambda first, last: perhaps_relative(pool.block(first, last)) + first)
-    folder = _folder(pool)
-    for row in np.concatenate(list(blocks)):
-        line = _made_absolute(pool, row, folder)
+    start, changed = 0, bytearray()
+    prefix = _prefix(pool)
+
+    def found(first: int, last: int) -> Indices:
+        return perhaps_relative(as_one(pool.span(first, last)), pool.block(first, last)) + first
+
+    for row in np.concatenate(list(pool.over_blocks(found))):
+        line = _made_absolute(pool, row, prefix)
         if line == pool[row]:
             continue
         file = file or scratch_file(scratch_dir)
-        pool.copy_to(file.fileno(), range(start, row))
-        write_all(file.fileno(), line)
+        if start < row or len(changed) > _PENDING:
+            write_all(file.fileno(), bytes(changed))
+            pool.copy_to(file.fileno(), range(start, row))
+            changed.clear()
+        changed += line
         start = row + 1
     if file is None:
         return pool
+    write_all(file.fileno(), bytes(changed))
     pool.copy_to(file.fileno(), range(start, len(pool)))
     return Lines(file, pool.name)
 
@@ -70,15 +77,15 @@ class Moving:
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
-        self._folder = _folder(lines)
+        self._prefix = _prefix(lines)
 
     def pieces(self, rows: Rows) -> Iterator[bytes | memoryview]:
         """The samples ``rows``, see :meth:`Lines.pieces`."""
         for start in range(0, len(rows), _BATCH):
             part = rows[start : start + _BATCH]
             pieces: list[bytes | memoryview] = list(self._lines.pieces(part))
-            if any(len(perhaps_relative(as_one(piece))) for piece in pieces):
-                pieces = [_made_absolute(self._lines, row, self._folder) for row in part]
+            if any(len(perhaps_relative(piece, piece)) for piece in map(as_one, pieces)):
+                pieces = [_made_absolute(self._lines, row, self._prefix) for row in part]
             yield from pieces
 
 
@@ -116,10 +123,13 @@ def open_table(path: Path, scratch_dir: Path) -> Table:
     is_parquet = format_of(path) == "parquet"
     batches = parquet_batches(path) if is_parquet else json_batches(open_lines(path, scratch_dir))
     schema = next(batches)
-    with pa.ipc.new_file(file, schema) as writer:
-        for batch in batches:
-            table = absolute_columns(pa.Table.from_batches([batch]), path.absolute().parent)
-            writer.write_table(table.combine_chunks())
+    try:
+        with pa.ipc.new_file(file, schema) as writer:
+            for batch in batches:
+                table = absolute_columns(pa.Table.from_batches([batch]), path.absolute().parent)
+                writer.write_table(table.combine_chunks())
+    except pa.ArrowInvalid as error:  # nested too deeply
+        raise ValueError(f"{path}: cannot be read as Parquet: {error}") from error
     file.flush()
     table = Table(file, str(path))
     if not len(table):
@@ -133,27 +143,22 @@ def parse(line: bytes, name: str, number: int) -> dict[str, Any]:
     Raises:
         ValueError: The line is not a JSON object in UTF-8.
     """
-    import orjson
-
     try:
-        try:
-            sample = orjson.loads(line)
-        except orjson.JSONDecodeError:  # NaN, or a whole number of more than 64 bits, or an error
-            sample = json.loads(line)
-    except ValueError as error:
+        sample = loads(line)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{name}: sample {number}: not valid JSON: {error}") from error
     if not isinstance(sample, dict):
         raise ValueError(f"{name}: sample {number}: expected a JSON object, got {line[:60]!r}")
     return sample
 
 
-def _folder(lines: Lines) -> Path:
-    return Path(lines.name).absolute().parent
+def _prefix(lines: Lines) -> bytes:
+    return prefix_of(Path(lines.name).absolute().parent)
 
 
-def _made_absolute(lines: Lines, row: int, folder: Path) -> bytes:
+def _made_absolute(lines: Lines, row: int, prefix: bytes) -> bytes:
     line = lines[row]
-    return made_absolute(line, parse(line, lines.name, row + 1), folder)
+    return made_absolute(line, parse(line, lines.name, row + 1), prefix)
 
 
 def scratch_file(folder: Path) -> BinaryIO:
@@ -162,18 +167,30 @@ def scratch_file(folder: Path) -> BinaryIO:
 
 
 def _blank(lines: Lines, start: int, stop: int) -> Indices:
-    """Blank ones among some lines; all others must begin and end like a JSON object."""
+    """Blank ones among some lines; all others must begin and end like a JSON object.
+
+    Those with control characters, which may stand between values but not in a text, are parsed.
+    """
     offsets = lines.offsets[start : stop + 1]
     last = np.maximum(offsets[1:] - 2, 0)
+    last -= (lines.bytes[last] == ord("\r")) & (last > offsets[:-1])
     is_plain = (lines.bytes[offsets[:-1]] == ord("{")) & (lines.bytes[last] == ord("}"))
+    data = lines.bytes[offsets[0] : offsets[-1]]
+    controls = np.flatnonzero(data < ord(" ")) + offsets[0]
+    inside = np.searchsorted(offsets, controls, side="right") - 1
+    inside = inside[controls < last[inside]]
+    is_plain[inside] = False
+    controlled = set((inside + start).tolist())
     blank = []
     for row in (np.flatnonzero(~is_plain) + start).tolist():
-        line = lines[row].strip()
+        line = lines[row].strip(b" \t\r\n")
         if not line:
             blank.append(row)
         elif not (line.startswith(b"{") and line.endswith(b"}")):
             shown = line[:60].decode(errors="replace")
-            raise ValueError(f"{lines.name}:{row + 1}: expected a JSON object on every line, got {shown}")
+            raise ValueError(f"{lines.name}:{row + 1}: expected a JSON object on every line, got {shown!r}")
+        elif row in controlled:
+            parse(line, lines.name, row + 1)
     return np.array(blank, dtype=np.int64)
 
 

@@ -40,6 +40,18 @@ def check_paths(
     return dataset_paths
 
 
+def check_whole(argument: str, value: object, least: int | None = None) -> None:
+    """Refuse what is not a whole number, or less than ``least``.
+
+    Raises:
+        ValueError: The argument is no such number.
+    """
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{argument}: expected a whole number, got {value!r}")
+    if least is not None and value < least:
+        raise ValueError(f"{argument}: expected at least {least}, got {value}")
+
+
 def check_exists(path: Path) -> None:
     """Refuse a pool that is not there, or is no file.
 

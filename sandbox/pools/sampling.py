@@ -19,9 +19,10 @@ def draw(num_items: int, num_drawn: int, seed: int) -> Indices:
         return np.arange(num_items)
     keys = _keys(num_items, seed)
     last = np.partition(keys, num_drawn - 1)[num_drawn - 1]
-    drawn = np.flatnonzero(keys < last)
+    is_drawn = keys < last
     ties = np.flatnonzero(keys == last)
-    return np.sort(np.concatenate([drawn, ties[: num_drawn - len(drawn)]]))
+    is_drawn[ties[: num_drawn - np.count_nonzero(is_drawn)]] = True
+    return np.flatnonzero(is_drawn)
 
 
 def shuffled(num_items: int, seed: int) -> Indices:

@@ -22,11 +22,11 @@ def read_statistics(
     """The values of every numeric statistic wanted, and the names of those that are not numeric.
 
     A list of numbers counts by its mean, summed from left to right. The first sample says which
-    statistics there are and which of them are numbers.
+    statistics there are; one is numeric where every sample has numbers, and not where none has.
 
     Raises:
         ValueError: There are no statistics, none with a wanted or ignored name, a wanted one is not
-            numeric, a sample lacks one, or a line is malformed.
+            numeric, one is numeric in some samples only, a sample lacks one, or a line is malformed.
     """
     first = _first_statistics(pool)
     unknown = [name for name in (*(wanted or ()), *ignored) if name not in first]
@@ -40,10 +40,11 @@ def read_statistics(
     columns = {name: np.empty(len(pool)) for name in names if name not in left_out}
     if not columns:
         raise ValueError(f"{pool.name}: there is no numeric statistic to split by")
+    others = {name: first[name] for name in left_out}
     if isinstance(pool, Table):
-        _read_table(pool, columns)
+        _read_table(pool, columns, others)
     else:
-        _read_lines(pool, columns, first)
+        _read_lines(pool, columns, others, first)
     return columns, left_out
 
 
@@ -61,7 +62,9 @@ def _statistics(sample: Mapping[str, Any], name: str, number: int) -> dict[str, 
     return stats
 
 
-def _read_lines(lines: Lines, columns: dict[str, Indices], first: Mapping[str, Any]) -> None:
+def _read_lines(
+    lines: Lines, columns: dict[str, Indices], others: Mapping[str, Any], first: Mapping[str, Any]
+) -> None:
     """Fill the columns, block by block, in threads."""
     import pyarrow as pa
     import pyarrow.json as pj
@@ -80,10 +83,11 @@ def _read_lines(lines: Lines, columns: dict[str, Indices], first: Mapping[str, A
             stats = table[STATS].combine_chunks()
             is_whole = len(stats) == stop - start and not stats.null_count
             known = {field.name for field in stats.type} <= set(first)
+            known &= not any(_has_numbers(field.type) for field in stats.type if field.name in others)
         except pa.ArrowInvalid:
             is_whole = known = False
         if not (is_whole and known and _fill(columns, stats, start)):
-            _read_slowly(lines, columns, first, start, stop)
+            _read_slowly(lines, columns, others, first, start, stop)
 
     for _ in lines.over_blocks(read):
         pass
@@ -120,8 +124,20 @@ def _means(values: Any) -> Indices | None:
     return np.asarray(sums / lengths, dtype=np.float64)
 
 
+def _has_numbers(kind: Any) -> bool:
+    import pyarrow as pa
+
+    kind = kind.value_type if pa.types.is_list(kind) else kind
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind))
+
+
 def _read_slowly(
-    lines: Lines, columns: dict[str, Indices], first: Mapping[str, Any], start: int, stop: int
+    lines: Lines,
+    columns: dict[str, Indices],
+    others: Mapping[str, Any],
+    first: Mapping[str, Any],
+    start: int,
+    stop: int,
 ) -> None:
     """Sample by sample: for kinds that Arrow does not take for one column, and to find what is wrong."""
     for row in range(start, stop):
@@ -129,19 +145,29 @@ def _read_slowly(
         late = [name for name in stats if name not in first]
         if late:
             raise _lack(lines.name, 1, late[0], None)
-        for name, column in columns.items():
-            column[row] = _number(stats.get(name), lines.name, row + 1, name)
+        _read_sample(stats, columns, others, lines.name, row)
 
 
-def _read_table(table: Table, columns: dict[str, Indices]) -> None:
+def _read_table(table: Table, columns: dict[str, Indices], others: Mapping[str, Any]) -> None:
     start = 0
     for batch in table.batches:
         samples = batch.select([STATS]).to_pylist() if STATS in batch.schema.names else []
         for row, sample in enumerate(samples, start):
-            stats = _statistics(sample, table.name, row + 1)
-            for name, column in columns.items():
-                column[row] = _number(stats.get(name), table.name, row + 1, name)
+            _read_sample(_statistics(sample, table.name, row + 1), columns, others, table.name, row)
         start += batch.num_rows
+
+
+def _read_sample(
+    stats: Mapping[str, Any], columns: dict[str, Indices], others: Mapping[str, Any], pool: str, row: int
+) -> None:
+    for name, column in columns.items():
+        column[row] = _number(stats.get(name), pool, row + 1, name)
+    for name, value in others.items():
+        if _is_numeric(stats.get(name)) and stats[name] != []:
+            raise ValueError(
+                f"{pool}: the statistic {name!r} is {json.dumps(value)} in sample 1, but a number in sample "
+                f"{row + 1}: {json.dumps(stats[name])}; leave it out with ignore_stats"
+            )
 
 
 def _number(value: Any, pool: str, number: int, name: str) -> float:

@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import importlib.util
 import logging
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from typing import Any, BinaryIO, Protocol
 
 from sandbox.pools.lines import LOG_EVERY_S, Lines, Rows, num_threads, write_all
 
+_PARTIAL = ".part"
+_LONGEST_NAME = 255  # bytes, on every file system in use
 _log = logging.getLogger(__name__)
 
 
@@ -54,14 +57,18 @@ def prepare(output_dir: Path) -> None:
         raise ValueError(f"cannot write pools to {output_dir}: expected a folder, found a file") from error
 
 
-def write_pools(pools: Sequence[NewPool]) -> list[Path]:
-    """Write pools, several at once, each under a temporary name until it is whole.
+def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> list[Path]:
+    """Write pools, several at once (one a core), each under a temporary name until it is whole.
 
     Raises:
+        ValueError: A pool's name is too long for a file.
         OSError: A pool cannot be written, with its name; nothing of it stays.
     """
+    for pool in pools:
+        if len(os.fsencode(pool.path.name + _PARTIAL)) > _LONGEST_NAME:
+            raise ValueError(f"{pool.path}: the name is too long for a file")
     progress = _Progress(len(pools))
-    with ThreadPoolExecutor(num_threads()) as executor:
+    with ThreadPoolExecutor(num_at_once or num_threads()) as executor:
         running = [executor.submit(_write, pool, progress) for pool in pools]
         try:
             return [future.result() for future in running]
@@ -71,7 +78,7 @@ def write_pools(pools: Sequence[NewPool]) -> list[Path]:
 
 
 def _write(pool: NewPool, progress: _Progress) -> Path:
-    partial = pool.path.with_name(pool.path.name + ".part")
+    partial = pool.path.with_name(pool.path.name + _PARTIAL)
     try:
         with _sink(partial, pool.path.suffix, progress) as sink:
             for source, rows in pool.parts:
@@ -124,12 +131,16 @@ class _ParquetSink:
         self._writer: Any = None
 
     def add(self, source: Source, rows: Rows) -> None:
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         for table in source.pieces(rows):
-            if self._writer is None:
-                self._writer = pq.ParquetWriter(self._path, table.schema)
-            self._writer.write_table(table)
+            try:
+                if self._writer is None:
+                    self._writer = pq.ParquetWriter(self._path, table.schema)
+                self._writer.write_table(table)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # such as a mapping without keys
+                raise ValueError(f"{self._path.stem}: cannot be written as Parquet: {error}") from error
             self._progress.add(table.nbytes)
 
     def close(self) -> None:

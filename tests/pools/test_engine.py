@@ -103,6 +103,13 @@ def test_draws_follow_pythons_own_stream(seed: int) -> None:
         assert draw(1000, size, seed).tolist() == sorted(order[:size])
 
 
+def test_white_space_between_values_is_kept(make_pool: MakePool, out: Path) -> None:
+    path = make_pool("a.jsonl", [])
+    path.write_bytes(b'{"id":\t1}\r\n\t{"id": 2 }\t\r\n{\r"id": 3}\n')
+    merged = DataPoolMerging([path]).run(output_dir=out)["dataset_path"]
+    assert merged.read_bytes() == path.read_bytes()
+
+
 def test_blank_lines_and_a_missing_line_end_do_not_matter(make_pool: MakePool, out: Path) -> None:
     path = make_pool("a.jsonl", [])
     path.write_bytes(b'\n{"id": 1}\n  \n\n{"id": 2}\r\n{"id": 3}')
@@ -115,7 +122,12 @@ def test_blank_lines_and_a_missing_line_end_do_not_matter(make_pool: MakePool, o
     [
         (b"", "a.jsonl: the data pool is empty"),
         (b"\n \n", "a.jsonl: the data pool is empty"),
-        (b'{"id": 1}\n\nnonsense\n', r"a.jsonl:3: expected a JSON object on every line, got nonsense"),
+        (b'{"id": 1}\n\nnonsense\n', r"a.jsonl:3: expected a JSON object on every line, got 'nonsense'"),
+        (b'\xef\xbb\xbf{"id": 1}\n', r"a.jsonl:1: .* got '\\ufeff{"),
+        (b'{"id": 1}\n{"id": 2}\x0b\n', r"a.jsonl:2: expected a JSON object"),
+        (b'{"id": 1}\r{"id": 2}\r', r"a.jsonl: sample 1: not valid JSON"),
+        (b'{"id": 1}\n{"id": "a\tb"}\n', r"a.jsonl: sample 2: not valid JSON"),
+        (b'{"id": 1}\r\n{"id": \x00 2}\r\n', r"a.jsonl: sample 2: not valid JSON"),
         (b'{"id": 1}\n{"id": 2\n', r"a.jsonl:2: expected a JSON object"),
         (b'{"id": 1}\n[1]\n', r"a.jsonl:2: expected a JSON object"),
         (b'{\n"id": 1}\n', r"a.jsonl:1: expected a JSON object"),

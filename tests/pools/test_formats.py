@@ -77,6 +77,30 @@ def test_a_join_goes_in_and_out_of_parquet(make_pool: MakePool, out: Path) -> No
     assert samples(joined) == [{"v": 1, "t": "x"}, {"v": 2, "t": "x"}]
 
 
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (['{"a": 1}', '{"a": 12345678901234567890}'], r"d\.jsonl: sample 2: 12345678901234567890 does not"),
+        (['{"a": {"b": [9007199254740993]}}', '{"a": {"b": [0.5]}}'], r"d\.jsonl: sample 1: 900719"),
+        (['{"a": {}}'], r"cannot be written as Parquet"),
+        (['{"a": ' + "[" * 200 + "]" * 200 + "}"], r"d\.jsonl: cannot be read as Parquet"),
+    ],
+)
+def test_what_parquet_would_change_is_refused(
+    make_pool: MakePool, out: Path, lines: list[str], message: str
+) -> None:
+    pool = make_pool("d.jsonl", lines)
+    with pytest.raises(ValueError, match=message):
+        DataPoolMerging([pool], output_format="parquet").run(output_dir=out)
+    assert not list(out.iterdir())
+
+
+def test_large_whole_numbers_go_into_parquet(make_pool: MakePool, out: Path) -> None:
+    lines = ['{"a": 9223372036854775807, "b": 1e300}', '{"a": -9223372036854775808, "b": 2.0}']
+    merged = DataPoolMerging([make_pool("d.jsonl", lines)], output_format="parquet").run(output_dir=out)
+    assert samples(merged["dataset_path"]) == [json.loads(line) for line in lines]
+
+
 def test_parquet_keeps_its_types(tmp_path: Path, out: Path) -> None:
     schema = pa.schema([("id", pa.int16()), ("raw", pa.binary()), ("when", pa.timestamp("ms"))], {"k": "v"})
     table = pa.table({"id": [1, 2, 3], "raw": [b"\xff", b"", None], "when": [5, 6, 7]}, schema)
@@ -135,7 +159,8 @@ def test_relative_media_paths_stay_valid(make_pool: MakePool, tmp_path: Path, ou
 @pytest.mark.parametrize("path", ["/a", "\\/a", "http://a", "https://a", "s3://a/b"])
 def test_absolute_media_paths_are_told_by_a_look_at_the_line(path: str) -> None:
     line = f'{{"x": 1, "videos" : [ "/y" , "{path}"]}}'
-    assert not len(perhaps_relative(pa.array([line.encode()])))
+    value = pa.array([line.encode()])
+    assert not len(perhaps_relative(value, value))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +169,8 @@ def test_absolute_media_paths_are_told_by_a_look_at_the_line(path: str) -> None:
 )
 def test_relative_media_paths_are_not_missed(path: str) -> None:
     for media in (f'"{path}"', f'"/y", "{path}"', f'"http://y","{path}", "/z"'):
-        assert perhaps_relative(pa.array([f'{{"images":[{media}]}}'.encode()])).tolist() == [0]
+        value = pa.array([f'{{"images":[{media}]}}'.encode()])
+        assert perhaps_relative(value, value).tolist() == [0]
 
 
 def test_relative_media_paths_stay_valid_in_parquet(make_pool: MakePool, tmp_path: Path, out: Path) -> None:

@@ -124,6 +124,33 @@ def test_construction_takes_the_statistics_asked_for(make_pool: MakePool, out: P
         ({}, [sample(0, a=1), '{"id": 1}', sample(2, a=3)], "sample 2 has no statistics"),
         ({}, [sample(0, a=[1]), sample(1, a=[]), sample(2, a=[3])], "sample 2 lacks the statistic 'a'"),
         ({}, [sample(0, a=1), sample(1, a="x"), sample(2, a=3)], "sample 2 lacks the statistic 'a'"),
+        (
+            {"split_num": 1},
+            [sample(0, a=1, b="x"), sample(1, a=1, b=7)],
+            "'b' is \"x\" in sample 1, .* in sample 2: 7",
+        ),
+        (
+            {"split_num": 1},
+            [sample(0, a=1, b=["x"]), sample(1, a=1, b=[7.5])],
+            r"'b' .* in sample 2: \[7.5\]",
+        ),
+        (
+            {"split_num": 1},
+            [sample(0, a=1, b=None), sample(1, a=[1], b=7)],
+            "'b' is null in sample 1.* in sample 2",
+        ),
+        (
+            {"split_num": 1},
+            [sample(0, **{"a/b": 1}), sample(1, **{"a/b": 1})],
+            "the statistic 'a/b'; leave it out",
+        ),
+        ({"split_num": 1}, [sample(0, **{"": 1}), sample(1, **{"": 1})], "the statistic ''"),
+        ({"split_num": 1}, [sample(0, **{"b" * 256: 1}), sample(1, **{"b" * 256: 1})], "name is too long"),
+        (
+            {"split_num": 1, "num_random": 1},
+            [sample(0, random=1), sample(1, random=1)],
+            "'random' is named like",
+        ),
         ({}, [sample(0, a=1), '{"id": 1, }', sample(2, a=3)], "sample 2: not valid JSON"),
         ({}, [sample(0, a=1), "nonsense"], ":2: expected a JSON object"),
         ({}, ['{"id": 1}'] * 3, "sample 1 has no statistics"),
@@ -142,10 +169,23 @@ def test_construction_refuses_data_it_cannot_split(
     assert not list(out.iterdir())
 
 
-@pytest.mark.parametrize("ratios", [[0], [1], [0.5, 0.2], [0.2, 0.2], [], ["x"], [-0.1, 0.5], ["1/0"]])
+@pytest.mark.parametrize(
+    "ratios", [[0], [1], [0.5, 0.2], [0.2, 0.2], [], ["x"], [-0.1, 0.5], ["1/0"], [math.inf]]
+)
 def test_construction_refuses_ratios_that_do_not_cut(tmp_path: Path, ratios: list[Any]) -> None:
     with pytest.raises(ValueError, match="split_ratios"):
         DataPoolConstruction(tmp_path / "d.jsonl", split_ratios=ratios)
+
+
+@pytest.mark.parametrize("value", [0, 2.5, "3", True, math.inf])
+def test_numbers_must_be_whole(tmp_path: Path, value: Any) -> None:
+    with pytest.raises(ValueError, match="split_num: expected"):
+        DataPoolConstruction(tmp_path / "d.jsonl", split_num=value)
+    with pytest.raises(ValueError, match="num_samples: expected"):
+        DataPoolDownsampling([tmp_path / "d.jsonl"], num_samples=value)
+    if value != 0:
+        with pytest.raises(ValueError, match="seed: expected a whole number"):
+            DataPoolDownsampling([tmp_path / "d.jsonl"], seed=value)
 
 
 # combination

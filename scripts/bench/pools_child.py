@@ -1,0 +1,150 @@
+"""One piece of work on pools in a process of its own: started by `pools.py`, prints one line of JSON.
+
+    python scripts/bench/pools_child.py '{"side": "ours", "work": "merging", "inputs": […], "out": "…"}'
+
+Seconds and CPU seconds (children included) are those of the work. Before the clock starts the same work is
+done on the first lines of the same pools, so that all that either side imports, also late, is there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+NUMERIC = ("alnum_ratio", "special_char_ratio", "char_rep_ratio")  # the pools' statistics, in this order
+TIMES = (2, 4)
+
+
+def main() -> None:
+    """Do what the argument asks for."""
+    request = json.loads(sys.argv[1])
+    sys.path[:0] = [str(ROOT), str(HERE)]
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    if request["one_core"]:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+    sides: dict[str, Callable[..., Callable[[], Any]]] = {"data": data, "ours": ours, "upstream": upstream}
+    paths = [Path(path) for path in request["inputs"]]
+    out = Path(request["out"])
+    make = sides[request["side"]]
+    if request["side"] == "upstream":  # read when `datasets` is imported
+        os.environ["HF_DATASETS_CACHE"] = str(out / "cache")
+    if paths:
+        with tempfile.TemporaryDirectory(dir=out.parent) as name:
+            make(request["work"], _heads(paths, Path(name)), Path(name), **request["options"])()
+    work = make(request["work"], paths, out, **request["options"])
+    wall, cpu = time.perf_counter(), _cpu_seconds()
+    result = work()
+    answer: dict[str, Any] = {"wall": time.perf_counter() - wall, "cpu": _cpu_seconds() - cpu}
+    answer["digest"] = digest(result, out) if request["digest"] else None
+    sys.__stdout__.write(json.dumps(answer) + "\n")  # type: ignore[union-attr]
+
+
+def data(work: str, inputs: list[Path], out: Path, num_rows: int) -> Callable[[], Any]:
+    """Generate what a piece of work reads, into ``out``."""
+    import pools_data
+
+    if work == "construction":
+        return lambda: pools_data.write_rows(out / "data.jsonl", num_rows)
+    if work == "join":
+        pools_data.write_prompts(out / "left.jsonl", 100)
+        return lambda: pools_data.write_pictures(out / "right.jsonl", max(10_000, num_rows // 100))
+    return lambda: pools_data.write_pools(out, num_rows, NUMERIC)
+
+
+def ours(work: str, inputs: list[Path], out: Path, statistics: int | None = None) -> Callable[[], Any]:
+    """Our class for the work."""
+    manipulator = _manipulator(work, inputs, statistics)
+    return lambda: manipulator.run(output_dir=out)
+
+
+def _manipulator(work: str, inputs: list[Path], statistics: int | None) -> Any:
+    if work == "construction":
+        from sandbox.pools.construction import DataPoolConstruction
+
+        return DataPoolConstruction(inputs[0], statistics=NUMERIC[:statistics] if statistics else None)
+    if work == "combination":
+        from sandbox.pools.combination import DataPoolCombination
+
+        return DataPoolCombination(inputs)
+    if work == "downsampling":
+        from sandbox.pools.downsampling import DataPoolDownsampling
+
+        return DataPoolDownsampling(inputs, num_samples=_half_of_a_pool(inputs))
+    if work == "merging":
+        from sandbox.pools.merging import DataPoolMerging
+
+        return DataPoolMerging(inputs)
+    if work == "join":
+        from sandbox.pools.cartesian_join import DataPoolCartesianJoin
+
+        return DataPoolCartesianJoin(inputs[:1], inputs[1:])
+    from sandbox.pools.duplication import DataPoolDuplication
+
+    return DataPoolDuplication(inputs[:1], TIMES, shuffle=work == "shuffling")
+
+
+def upstream(work: str, inputs: list[Path], out: Path, loader: str) -> Callable[[], Any]:
+    """The original's way of the work, on a cold cache."""
+    import pools_upstream as plain
+    import pyarrow.json  # noqa: F401 - imported before the clock starts, as all else
+
+    plain.prepare(loader)
+    num_samples = _half_of_a_pool(inputs)
+    works: dict[str, Callable[[], Any]] = {
+        "construction": lambda: plain.construction(inputs, out),
+        "combination": lambda: plain.combination(inputs, out),
+        "downsampling": lambda: plain.downsampling(inputs, out, num_samples),
+        "duplication": lambda: plain.duplication(inputs[:1], out, TIMES, shuffle=False),
+        "shuffling": lambda: plain.duplication(inputs[:1], out, TIMES, shuffle=True),
+        "merging": lambda: plain.merging(inputs, out),
+        "join": lambda: plain.join(inputs[:1], inputs[1:], out),
+    }
+    return works[work]
+
+
+def digest(result: Any, out: Path) -> str:
+    """One hash of the names and contents of all files, and of what was returned."""
+    whole = hashlib.sha256(json.dumps(result, default=str, sort_keys=True).replace(str(out), "").encode())
+    for path in sorted(out.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                whole.update(
+                    f"{path.relative_to(out)} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode()
+                )
+    return whole.hexdigest()
+
+
+def _heads(paths: list[Path], folder: Path, num_lines: int = 300) -> list[Path]:
+    """The same pools, but short."""
+    heads = []
+    for number, path in enumerate(paths):
+        (folder / str(number)).mkdir()
+        heads.append(folder / str(number) / path.name)
+        with path.open("rb") as file:
+            heads[-1].write_bytes(b"".join(itertools.islice(file, num_lines)))
+    return heads
+
+
+def _half_of_a_pool(inputs: list[Path]) -> int:
+    with inputs[0].open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 22), b"")) // 2
+
+
+def _cpu_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+if __name__ == "__main__":
+    main()
