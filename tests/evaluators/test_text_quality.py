@@ -168,10 +168,10 @@ def test_without_java_the_plan_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match=r"no program java on the PATH.*evaluator=text_likelihood"):
-        TextQuality.check()
+        TextQuality(tmp_path).check()
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(ValueError, match=f"no program java in JAVA_HOME, {tmp_path}/bin"):
-        TextQuality.check()
+        TextQuality(tmp_path).check()
 
 
 @pytest.mark.parametrize("given", [{"num_threads": 0}, {"memory_gb": 0}], ids=str)

@@ -108,7 +108,7 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path, monkeypatch: pytest.
         judge(tmp_path, write(tmp_path / "pool.jsonl", ["a"]), tmp_path / "out")
 
 
-def test_without_spacy_the_plan_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_spacy_the_plan_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb_noun_diversity, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"spacy is not installed; pip install 'sandbox\[quality\]'"):
-        VerbNounDiversity.check()
+        VerbNounDiversity(tmp_path).check()
