@@ -84,6 +84,19 @@ class TextLikelihood(BaseEvaluator):
         self.batch_tokens = batch_tokens
         self.env = env or CurrentEnv()
 
+    def check(self) -> None:
+        """Raise ValueError where ``model_path`` is no checkpoint or reads less than ``window``."""
+        try:
+            config = json.loads((self.model_path / "config.json").read_text(encoding="utf-8"))
+            limit = config.get("max_position_embeddings")
+        except (OSError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"model_path: {self.model_path} is not a checkpoint of a causal language model: expected a "
+                "folder with a config.json, such as executor=smollm2 makes"
+            ) from error
+        if isinstance(limit, int) and self.window > limit:
+            raise ValueError(f"window: {self.window}, but {self.model_path} reads {limit} tokens at most")
+
     def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
         """Score the pool ``eval_obj``.
 
@@ -95,7 +108,7 @@ class TextLikelihood(BaseEvaluator):
         """
         check_type(eval_type, "text_likelihood")
         pool = pool_path(eval_obj)
-        self._check_model()
+        self.check()
         with tempfile.TemporaryDirectory(dir=output_dir) as folder:
             num_samples = write_texts(pool, self.text_key, Path(folder, "texts.jsonl"))
             sums = self._sums(Path(folder), num_samples, output_dir)
@@ -110,18 +123,6 @@ class TextLikelihood(BaseEvaluator):
             "bits_per_byte": sums["nats"] / math.log(2) / sums["num_bytes"],
             "scores_path": scores_path,
         }
-
-    def _check_model(self) -> None:
-        try:
-            config = json.loads((self.model_path / "config.json").read_text(encoding="utf-8"))
-            limit = config.get("max_position_embeddings")
-        except (OSError, ValueError, AttributeError) as error:
-            raise ValueError(
-                f"model_path: {self.model_path} is not a checkpoint of a causal language model: expected a "
-                "folder with a config.json, such as executor=smollm2 makes"
-            ) from error
-        if isinstance(limit, int) and self.window > limit:
-            raise ValueError(f"window: {self.window}, but {self.model_path} reads {limit} tokens at most")
 
     def _sums(self, folder: Path, num_samples: int, output_dir: Path) -> dict[str, float]:
         request = {

@@ -96,18 +96,10 @@ class TextQuality(BaseEvaluator):
         self.env = env or CurrentEnv()
 
     def check(self) -> None:
-        """Raise ValueError where Java or pyspark is missing; another env brings its own."""
-        if not isinstance(self.env, CurrentEnv):
-            return
-        if find_spec("pyspark") is None:
-            raise ValueError("pyspark is not installed; pip install 'sandbox[quality]'")
-        home = os.environ.get("JAVA_HOME")
-        if (shutil.which("java", path=str(Path(home, "bin"))) if home else shutil.which("java")) is None:
-            where = f"in JAVA_HOME, {home}/bin" if home else "on the PATH"
-            raise ValueError(
-                f"Java is not there (no program java {where}): Spark needs it; install it (Debian: "
-                "apt-get install default-jre-headless), or score with evaluator=text_likelihood"
-            )
+        """Raise ValueError where Java or pyspark is missing, or ``model_path`` is no classifier."""
+        if isinstance(self.env, CurrentEnv):  # another brings its own
+            _check_spark()
+        self._check_model()
 
     def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
         """Score the pool ``eval_obj``.
@@ -120,7 +112,6 @@ class TextQuality(BaseEvaluator):
         """
         check_type(eval_type, "text_quality")
         self.check()
-        self._check_model()
         with tempfile.TemporaryDirectory(dir=output_dir) as folder:
             num_samples = write_texts(pool_path(eval_obj), self.text_key, Path(folder, "texts.jsonl"))
             scores = self._scores(Path(folder).absolute(), output_dir, num_samples)
@@ -188,6 +179,18 @@ class TextQuality(BaseEvaluator):
         is_here = isinstance(self.env, CurrentEnv)
         if is_here and self.tokenizer_path and find_spec("sentencepiece") is None:
             raise ValueError("sentencepiece is not installed; pip install 'sandbox[quality]'")
+
+
+def _check_spark() -> None:
+    if find_spec("pyspark") is None:
+        raise ValueError("pyspark is not installed; pip install 'sandbox[quality]'")
+    home = os.environ.get("JAVA_HOME")
+    if (shutil.which("java", path=str(Path(home, "bin"))) if home else shutil.which("java")) is None:
+        where = f"in JAVA_HOME, {home}/bin" if home else "on the PATH"
+        raise ValueError(
+            f"Java is not there (no program java {where}): Spark needs it; install it (Debian: "
+            "apt-get install default-jre-headless), or score with evaluator=text_likelihood"
+        )
 
 
 def _saved_class(folder: Path) -> str:

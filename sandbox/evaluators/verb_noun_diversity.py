@@ -75,9 +75,10 @@ class VerbNounDiversity(BaseEvaluator):
         self.env = env or CurrentEnv()
 
     def check(self) -> None:
-        """Raise ValueError where spaCy is missing; another env brings its own."""
+        """Raise ValueError where spaCy is missing (another env has its own) or ``model_path`` is no model."""
         if isinstance(self.env, CurrentEnv) and find_spec("spacy") is None:
             raise ValueError("spacy is not installed; pip install 'sandbox[quality]'")
+        _model_dir(self.model_path)
 
     def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
         """Describe the pool ``eval_obj``.

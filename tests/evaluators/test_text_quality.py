@@ -136,6 +136,8 @@ def test_a_folder_that_is_no_classifier_is_named(tmp_path: Path) -> None:
     pool = write(tmp_path / "pool.jsonl", ["a"])
     with pytest.raises(ValueError, match=f"model_path: {tmp_path} is no quality classifier; expected .*gpt3"):
         score(tmp_path, pool, tmp_path / "out")
+    with pytest.raises(ValueError, match="is no quality classifier"):
+        TextQuality(tmp_path).check()
     with pytest.raises(ValueError, match="has the stages Tokenizer; expected"):
         score(saved(tmp_path / "half", "Tokenizer"), pool, tmp_path / "out")
 
