@@ -233,8 +233,7 @@ def construction_problems(
         judge = build(node, allowed) if complete else cls if is_static else None
         getattr(judge, "check", lambda: None)()
     except Exception as error:  # whatever a component raises is the user's to read
-        cause = error.__cause__ or error
-        return [f"{where}: {str(cause).strip() or type(cause).__name__}"]
+        return [f"{where}: {str(error).strip() or type(error).__name__}"]
     return []
 
 

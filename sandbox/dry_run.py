@@ -87,18 +87,27 @@ def _reason(element: Element, store: JobStore) -> str:
     names = _differences(nearest.parts, element.parts)
     # another class has other arguments: its name says it all
     names = [name for name in names if name.endswith("_target_")] or names
-    told = [_difference(name, nearest.parts.get(name), element.parts.get(name)) for name in names[:3]]
+    # an empty mapping that got its first entry, or lost its last, is told by that entry
+    names = [name for name in names if not any(other.startswith(f"{name}.") for other in names)]
+    told = [_difference(name, nearest.parts, element.parts) for name in names[:3]]
+    told += [f"… ({len(names)} in all)"] if len(names) > 3 else []
     return "; ".join(told) or "an output is missing or was changed since it was recorded"
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Names of the parts that differ."""
-    return sorted(key for key in {*before, *now} if before.get(key) != now.get(key))
+    """Names of the parts that differ; one that is not there differs from ``None`` too."""
+    absent = object()
+    return sorted(key for key in {*before, *now} if before.get(key, absent) != now.get(key, absent))
 
 
-def _difference(name: str, before: Any, now: Any) -> str:
+def _difference(name: str, parts_before: Mapping[str, Any], parts_now: Mapping[str, Any]) -> str:
+    before, now = parts_before.get(name), parts_now.get(name)
     if name.endswith("_version_"):
         return f"version of {name.removesuffix('._version_') or 'its hook'} changed from {before} to {now}"
     if any(isinstance(value, str) and is_content(value) for value in (before, now)):
         return f"input {name} changed"
+    if name not in parts_before:
+        return f"argument {name} is new: {now!r}"
+    if name not in parts_now:
+        return f"argument {name} is gone, was {before!r}"
     return f"argument {name} changed from {before!r} to {now!r}"

@@ -103,11 +103,8 @@ class Pipeline:
             self._link(element)
         if failures:
             done = len(elements) - len(failures)
-            raise JobFailed(
-                "\n".join(
-                    [f"{spec.name}: {len(failures)} of {len(elements)} failed, {done} recorded", *failures]
-                )
-            )
+            count = [f"{spec.name}: {len(failures)} of {len(elements)} failed, {done} recorded"]
+            raise JobFailed("\n".join([*(count if len(elements) > 1 else []), *failures]))
         self._add(spec, elements, [records[index] for index in range(len(elements))])
 
     def _run_elements(

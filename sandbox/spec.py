@@ -15,7 +15,7 @@ from sandbox import components
 from sandbox.compute import BaseCompute
 from sandbox.context import references, unreadable
 from sandbox.job import JobSpec
-from sandbox.trial import trial_problems
+from sandbox.trial import further_problems, trial_problems
 from sandbox.watchers import SandboxWatcher
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,8 @@ def job_spec(
     if usable:
         problems += trial_problems(spec, where, allowed)
         _warn_unusual(spec, allowed)
+    else:
+        problems += [*further_problems(spec, where, allowed, problems)]
     return spec, problems
 
 

@@ -42,6 +42,22 @@ def trial_problems(spec: JobSpec, where: str, allowed: Sequence[str]) -> Iterato
             yield from _objections(node, {}, set(), place, allowed) if not complete else ()
 
 
+def further_problems(
+    spec: JobSpec, where: str, allowed: Sequence[str], problems: Sequence[str]
+) -> Iterator[str]:
+    """What constructors object to besides ``problems``, in the arguments that these do not name."""
+    later = {leaf for leaf in (*spec.map, spec.seed_argument) if leaf}
+    for place, node in nodes(spec.config, where):
+        try:
+            known = components.argument_types(components.locate(node["_target_"], allowed))
+        except components.TargetError:  # reported itself
+            continue
+        wrong = {name for name in known if any(text.startswith(f"{place}.{name}") for text in problems)}
+        wrong |= {name for name in known if f"{place}.{name}".removeprefix(f"{where}.") in later}
+        taken = {name: value for name, value in node.items() if name in known or name == "_target_"}
+        yield from _objections(taken, {}, wrong, place, allowed)
+
+
 def _is_pending(value: Any) -> bool:
     """Whether a value is known only later, or is a component, which is tried by itself."""
     return any(references(value)) or any(nodes(value, "")) or "${oc.env:" in str(value)

@@ -143,3 +143,11 @@ def test_a_missing_file_is_named_with_the_working_directory(
 def test_nodes_are_found_at_any_depth_with_their_places() -> None:
     config = {"_target_": "a.A", "x": [{"y": {"_target_": "b.B", "z": {"_target_": "c.C"}}}]}
     assert [place for place, _ in components.nodes(config, "job")] == ["job", "job.x.0.y", "job.x.0.y.z"]
+
+
+def test_a_component_is_quoted_in_its_own_words(tmp_path: Path) -> None:
+    """Not in those of the error that it was raised from."""
+    target = "sandbox.pools.construction.DataPoolConstruction"
+    node = {"_target_": target, "dataset_path": str(tmp_path), "split_ratios": ["a/b"]}
+    (problem,) = components.construction_problems(node, "jobs.split", ["sandbox.pools.*"])
+    assert problem.startswith("jobs.split: split_ratios: expected numbers or fractions")

@@ -442,6 +442,18 @@ def test_a_component_that_waits_is_tried_with_what_is_known(
         assert problem.startswith(said)
 
 
+def test_two_mistakes_in_one_component_are_told_at_once(project: Project) -> None:
+    project.write("wait", waiting(steps=-5, shares="none", limit=0, rows="many"))
+    assert sorted(problem.partition(": ")[0] for problem in project.problems("wait")) == [
+        "jobs.limited.executor",  # the number of steps; of rows and limit nothing can be told
+        "jobs.limited.executor.rows",
+        "jobs.limited.executor.shares",
+    ]
+    project.write("wait", waiting(steps=-5))
+    typo, steps = sorted(project.problems("wait", "+jobs.limited.executor.step=3"), reverse=True)
+    assert "no argument 'step'" in steps + typo and "steps is -5; expected" in steps + typo
+
+
 def test_every_mapped_value_is_tried(project: Project) -> None:
     project.write(
         "wait", merge(waiting(), {"jobs": {"limited": {"map": {"executor": {"steps": [1, -5, 2]}}}}})

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import toys
 import yaml
-from toy_project import CHAIN, Project, data_job, experiment, merge
+from toy_project import CHAIN, Project, data_job, experiment, merge, values
 
 from sandbox.hashing import ContentHashes, canonical
 
@@ -420,6 +420,22 @@ def test_dry_run_tells_changed_inputs_and_versions(
     read, add = capsys.readouterr().out.splitlines()
     assert "input evaluator.dataset_path changed" in read
     assert "version of executor changed from 1 to 7" in add
+
+
+def test_dry_run_tells_arguments_that_came_and_went(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for value, reason in (
+        ({}, "new"),
+        ({"b": 1}, "argument executor.value.b is new: 1"),
+        ({"a": None, "b": 1}, "argument executor.value.a is new: None"),
+        ({"a": 5, "b": 1}, "argument executor.value.a changed from None to 5"),
+    ):
+        project.write("toy", values("one", one={"executor": {"value": value, "error": None}}))
+        capsys.readouterr()
+        project.run("toy", "dry_run=true")
+        assert capsys.readouterr().out.rstrip().endswith(f" {reason}")
+        project.run("toy")
 
 
 def test_dry_run_of_iterations_and_maps(project: Project, capsys: pytest.CaptureFixture[str]) -> None:

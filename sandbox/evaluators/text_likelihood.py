@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sandbox import process
+from sandbox.envs import CurrentEnv, Env
 from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.pool_reader import check_type, pool_path, write_texts
 from sandbox.job import Outputs
@@ -47,6 +46,7 @@ class TextLikelihood(BaseEvaluator):
         window: Tokens that the model reads at a time.
         overlap: Tokens of a window that are context only, from the second one on; below ``window``.
         batch_tokens: Tokens a batch; more need more memory, 4 bytes times the vocabulary each.
+        env: Where the program runs; ``None`` is the launcher's own interpreter.
 
     Raises:
         ValueError: A number is out of range.
@@ -71,6 +71,7 @@ class TextLikelihood(BaseEvaluator):
         window: int = 1024,
         overlap: int = 256,
         batch_tokens: int = 2048,
+        env: Env | None = None,
     ) -> None:
         if window < 1 or batch_tokens < 1:
             raise ValueError(f"window: {window} or batch_tokens: {batch_tokens} is not positive")
@@ -81,6 +82,20 @@ class TextLikelihood(BaseEvaluator):
         self.window = window
         self.overlap = overlap
         self.batch_tokens = batch_tokens
+        self.env = env or CurrentEnv()
+
+    def check(self) -> None:
+        """Raise ValueError where ``model_path`` is no checkpoint or reads less than ``window``."""
+        try:
+            config = json.loads((self.model_path / "config.json").read_text(encoding="utf-8"))
+            limit = config.get("max_position_embeddings")
+        except (OSError, ValueError, AttributeError) as error:
+            raise ValueError(
+                f"model_path: {self.model_path} is not a checkpoint of a causal language model: expected a "
+                "folder with a config.json, such as executor=smollm2 makes"
+            ) from error
+        if isinstance(limit, int) and self.window > limit:
+            raise ValueError(f"window: {self.window}, but {self.model_path} reads {limit} tokens at most")
 
     def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
         """Score the pool ``eval_obj``.
@@ -93,7 +108,7 @@ class TextLikelihood(BaseEvaluator):
         """
         check_type(eval_type, "text_likelihood")
         pool = pool_path(eval_obj)
-        self._check_model()
+        self.check()
         with tempfile.TemporaryDirectory(dir=output_dir) as folder:
             num_samples = write_texts(pool, self.text_key, Path(folder, "texts.jsonl"))
             sums = self._sums(Path(folder), num_samples, output_dir)
@@ -109,18 +124,6 @@ class TextLikelihood(BaseEvaluator):
             "scores_path": scores_path,
         }
 
-    def _check_model(self) -> None:
-        try:
-            config = json.loads((self.model_path / "config.json").read_text(encoding="utf-8"))
-            limit = config.get("max_position_embeddings")
-        except (OSError, ValueError, AttributeError) as error:
-            raise ValueError(
-                f"model_path: {self.model_path} is not a checkpoint of a causal language model: expected a "
-                "folder with a config.json, such as executor=smollm2 makes"
-            ) from error
-        if isinstance(limit, int) and self.window > limit:
-            raise ValueError(f"window: {self.window}, but {self.model_path} reads {limit} tokens at most")
-
     def _sums(self, folder: Path, num_samples: int, output_dir: Path) -> dict[str, float]:
         request = {
             "model_path": str(self.model_path),
@@ -134,6 +137,7 @@ class TextLikelihood(BaseEvaluator):
         }
         request_path = folder / "request.json"
         request_path.write_text(json.dumps(request), encoding="utf-8")
-        process.run([sys.executable, _WORKER, request_path], log_path=output_dir / "likelihood.log")
+        log_path = output_dir / "likelihood.log"
+        self.env.run_cmd(["python", _WORKER, request_path], log_path=log_path, echo=False)
         sums: dict[str, float] = json.loads((folder / "result.json").read_text(encoding="utf-8"))
         return sums

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox import process
+from sandbox.envs import CurrentEnv, Env
 from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.pool_reader import STATS, check_type, pool_path, write_texts
 from sandbox.job import Outputs
@@ -54,6 +53,7 @@ class TextQuality(BaseEvaluator):
         num_threads: Threads of Spark.
         memory_gb: Memory of Spark; what does not fit is spilled to disk.
         seed: Seed of the *pareto* draws; one draw a sample, in order.
+        env: Where the program runs; ``None`` is the launcher's own interpreter.
 
     Raises:
         ValueError: A number is not positive; Java or pyspark is missing.
@@ -83,6 +83,7 @@ class TextQuality(BaseEvaluator):
         num_threads: int = 2,
         memory_gb: int = 2,
         seed: int = 0,
+        env: Env | None = None,
     ) -> None:
         if num_threads < 1 or memory_gb < 1:
             raise ValueError(f"num_threads: {num_threads} or memory_gb: {memory_gb} is not positive")
@@ -92,19 +93,13 @@ class TextQuality(BaseEvaluator):
         self.num_threads = num_threads
         self.memory_gb = memory_gb
         self.seed = seed
+        self.env = env or CurrentEnv()
 
-    @staticmethod
-    def check() -> None:
-        """Raise ValueError where Java or pyspark is missing."""
-        if find_spec("pyspark") is None:
-            raise ValueError("pyspark is not installed; pip install 'sandbox[quality]'")
-        home = os.environ.get("JAVA_HOME")
-        if (shutil.which("java", path=str(Path(home, "bin"))) if home else shutil.which("java")) is None:
-            where = f"in JAVA_HOME, {home}/bin" if home else "on the PATH"
-            raise ValueError(
-                f"Java is not there (no program java {where}): Spark needs it; install it (Debian: "
-                "apt-get install default-jre-headless), or score with evaluator=text_likelihood"
-            )
+    def check(self) -> None:
+        """Raise ValueError where Java or pyspark is missing, or ``model_path`` is no classifier."""
+        if isinstance(self.env, CurrentEnv):  # another brings its own
+            _check_spark()
+        self._check_model()
 
     def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
         """Score the pool ``eval_obj``.
@@ -117,7 +112,6 @@ class TextQuality(BaseEvaluator):
         """
         check_type(eval_type, "text_quality")
         self.check()
-        self._check_model()
         with tempfile.TemporaryDirectory(dir=output_dir) as folder:
             num_samples = write_texts(pool_path(eval_obj), self.text_key, Path(folder, "texts.jsonl"))
             scores = self._scores(Path(folder).absolute(), output_dir, num_samples)
@@ -153,10 +147,11 @@ class TextQuality(BaseEvaluator):
         }
         request_path = folder / "request.json"
         request_path.write_text(json.dumps(request), encoding="utf-8")
-        process.run(
-            [sys.executable, _WORKER, request_path],
+        self.env.run_cmd(
+            ["python", _WORKER, request_path],
             log_path=output_dir / "spark.log",
             variables={"SPARK_LOCAL_IP": "127.0.0.1"},
+            echo=False,
         )
         scores = np.loadtxt(folder / "scores.txt", dtype=np.float64, ndmin=1)
         if len(scores) != num_samples:
@@ -181,8 +176,21 @@ class TextQuality(BaseEvaluator):
                 f"tokenizer_path: {self.model_path} has no tokenizer itself; expected the sentencepiece "
                 "model that it was trained with (zh.sp.model, code.sp.model)"
             )
-        if self.tokenizer_path and find_spec("sentencepiece") is None:
+        is_here = isinstance(self.env, CurrentEnv)
+        if is_here and self.tokenizer_path and find_spec("sentencepiece") is None:
             raise ValueError("sentencepiece is not installed; pip install 'sandbox[quality]'")
+
+
+def _check_spark() -> None:
+    if find_spec("pyspark") is None:
+        raise ValueError("pyspark is not installed; pip install 'sandbox[quality]'")
+    home = os.environ.get("JAVA_HOME")
+    if (shutil.which("java", path=str(Path(home, "bin"))) if home else shutil.which("java")) is None:
+        where = f"in JAVA_HOME, {home}/bin" if home else "on the PATH"
+        raise ValueError(
+            f"Java is not there (no program java {where}): Spark needs it; install it (Debian: "
+            "apt-get install default-jre-headless), or score with evaluator=text_likelihood"
+        )
 
 
 def _saved_class(folder: Path) -> str:

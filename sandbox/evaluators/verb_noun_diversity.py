@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from collections import Counter
 from importlib.util import find_spec
@@ -12,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sandbox import process
+from sandbox.envs import CurrentEnv, Env
 from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.pool_reader import check_type, pool_path, write_texts
 from sandbox.job import Outputs
@@ -43,6 +42,7 @@ class VerbNounDiversity(BaseEvaluator):
         text_key: Key of a sample's text.
         first_sentence: Look at the first sentence only; ``False`` takes the first one with a pair, among
             the first 10,000 characters.
+        env: Where the program runs; ``None`` is the launcher's own interpreter.
 
     Raises:
         ValueError: spaCy is missing.
@@ -62,16 +62,23 @@ class VerbNounDiversity(BaseEvaluator):
         "pairs_path",
     )
 
-    def __init__(self, model_path: Path, text_key: str = "text", first_sentence: bool = True) -> None:
+    def __init__(
+        self,
+        model_path: Path,
+        text_key: str = "text",
+        first_sentence: bool = True,
+        env: Env | None = None,
+    ) -> None:
         self.model_path = model_path
         self.text_key = text_key
         self.first_sentence = first_sentence
+        self.env = env or CurrentEnv()
 
-    @staticmethod
-    def check() -> None:
-        """Raise ValueError where spaCy is missing."""
-        if find_spec("spacy") is None:
+    def check(self) -> None:
+        """Raise ValueError where spaCy is missing (another env has its own) or ``model_path`` is no model."""
+        if isinstance(self.env, CurrentEnv) and find_spec("spacy") is None:
             raise ValueError("spacy is not installed; pip install 'sandbox[quality]'")
+        _model_dir(self.model_path)
 
     def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
         """Describe the pool ``eval_obj``.
@@ -111,7 +118,8 @@ class VerbNounDiversity(BaseEvaluator):
         }
         request_path = folder / "request.json"
         request_path.write_text(json.dumps(request), encoding="utf-8")
-        process.run([sys.executable, _WORKER, request_path], log_path=output_dir / "spacy.log")
+        log_path = output_dir / "spacy.log"
+        self.env.run_cmd(["python", _WORKER, request_path], log_path=log_path, echo=False)
         rows = json.loads((folder / "pairs.json").read_text(encoding="utf-8"))
         return Counter({(verb, noun): count for verb, noun, count in rows})
 

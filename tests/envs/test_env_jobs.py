@@ -19,6 +19,15 @@ from sandbox.executors.internvl_training import InternVLTraining
 
 from .conftest import Sources
 
+MODEL_FILES = {
+    "config.json": "{}",
+    "config.cfg": "",
+    "metadata/part-0": '{"class": "PipelineModel"}',
+    "stages/0/metadata/part-0": '{"class": "Tokenizer"}',
+    "stages/1/metadata/part-0": '{"class": "LogisticRegressionModel"}',
+}
+"""What is looked at of models before a program starts: of a checkpoint, spaCy's, a quality classifier."""
+
 
 @pytest.fixture
 def library(project: Project, sources: Sources, monkeypatch: pytest.MonkeyPatch) -> Project:
@@ -218,11 +227,41 @@ def test_a_language_model_is_trained_and_measured_in_an_env(
     assert ran(whole) == ["causal_lm_perplexity.py"] and scores["perplexity"] > 1
 
 
+@pytest.mark.parametrize("name", ["smollm2", "text_likelihood", "text_quality", "verb_noun_diversity"])
+def test_what_an_env_brings_is_not_asked_of_the_launcher(
+    name: str, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty env: the plan says nothing of packages that the launcher lacks, the program runs in it."""
+    from sandbox.evaluators import text_quality, verb_noun_diversity
+    from sandbox.evaluators.text_likelihood import TextLikelihood
+    from sandbox.executors.smollm2 import SmolLM2Checkpoint
+    from sandbox.process import ProcessError
+
+    for module in (text_quality, verb_noun_diversity):
+        monkeypatch.setattr(module, "find_spec", lambda _: None)
+    for place, text in MODEL_FILES.items():
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(text)
+    env = VirtualEnv(root=str(tmp_path / "envs"))
+    with pytest.raises(ProcessError, match=r"No module named '(torch|pyspark|spacy)'") as caught:
+        if name == "smollm2":
+            SmolLM2Checkpoint(env=env).run(output_dir=tmp_path, log_path=tmp_path / "log")
+        else:
+            evaluator = {
+                "text_likelihood": TextLikelihood,
+                "text_quality": text_quality.TextQuality,
+                "verb_noun_diversity": verb_noun_diversity.VerbNounDiversity,
+            }[name](tmp_path, env=env)
+            getattr(evaluator, "check", lambda: None)()
+            evaluator.run(None, pool, output_dir=tmp_path)
+    assert env.exists() and sys.executable not in str(caught.value)
+
+
 @pytest.mark.slow
 def test_data_juicer_runs_in_an_env(whole: VirtualEnv, pool: Path, tmp_path: Path) -> None:
     from sandbox.executors.data_juicer import DataJuicerAnalyzer, DataJuicerExecutor
 
-    recipe = {"process": [{"text_length_filter": {"min_len": 1}}]}
+    recipe = {"process": {"text_length_filter": {"min_len": 1}}}
     for cls in (DataJuicerAnalyzer, DataJuicerExecutor):
         output_dir = tmp_path / cls.__name__
         output_dir.mkdir()

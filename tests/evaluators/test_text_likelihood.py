@@ -68,7 +68,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float | N
 @pytest.fixture(scope="module")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The model of the package, made once."""
-    SmolLM2Checkpoint.check()
+    SmolLM2Checkpoint().check()
     folder = tmp_path_factory.mktemp("smollm2")
     outputs = SmolLM2Checkpoint().run(output_dir=folder, log_path=folder / "log.txt")
     assert set(outputs) == set(SmolLM2Checkpoint.OUTPUTS)

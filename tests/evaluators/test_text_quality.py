@@ -136,6 +136,8 @@ def test_a_folder_that_is_no_classifier_is_named(tmp_path: Path) -> None:
     pool = write(tmp_path / "pool.jsonl", ["a"])
     with pytest.raises(ValueError, match=f"model_path: {tmp_path} is no quality classifier; expected .*gpt3"):
         score(tmp_path, pool, tmp_path / "out")
+    with pytest.raises(ValueError, match="is no quality classifier"):
+        TextQuality(tmp_path).check()
     with pytest.raises(ValueError, match="has the stages Tokenizer; expected"):
         score(saved(tmp_path / "half", "Tokenizer"), pool, tmp_path / "out")
 
@@ -168,10 +170,10 @@ def test_without_java_the_plan_says_so(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match=r"no program java on the PATH.*evaluator=text_likelihood"):
-        TextQuality.check()
+        TextQuality(tmp_path).check()
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(ValueError, match=f"no program java in JAVA_HOME, {tmp_path}/bin"):
-        TextQuality.check()
+        TextQuality(tmp_path).check()
 
 
 @pytest.mark.parametrize("given", [{"num_threads": 0}, {"memory_gb": 0}], ids=str)

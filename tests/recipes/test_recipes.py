@@ -16,6 +16,8 @@ import yaml
 from toy_project import Project
 
 from sandbox.hooks.process_data import ProcessDataHook
+from sandbox.hooks.refine_recipe_via_k_sigma import RefineRecipeViaKSigmaHook
+from sandbox.hooks.refine_recipe_via_percentiles import RefineRecipeViaPercentilesHook
 from sandbox.recipes import as_file, check_recipe, load_recipe
 from sandbox.recipes.operators import arguments_of, operator_problems, operators
 
@@ -149,6 +151,29 @@ def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else find(name))
     with pytest.raises(ValueError, match=r"ray is not installed; pip install 'sandbox\[ray\]'"):
         check_recipe({"executor_type": "ray", "process": {"words_num_filter": {}}}, None)
+
+
+def test_what_is_laid_over_a_file_that_an_earlier_job_makes_is_checked() -> None:
+    with pytest.raises(ValueError, match=r"^recipe.executor_type: .*got 'rey'"):
+        check_recipe({"executor_type": "rey"}, Path("later.yaml"))
+    check_recipe({"executor_type": "default", "np": 2}, Path("later.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("hook", "argument"),
+    [
+        (RefineRecipeViaKSigmaHook, {"k_by_operator": {"word_num_filter": 4}}),
+        (RefineRecipeViaPercentilesHook, {"percentiles_by_operator": {"word_num_filter": [1, 99]}}),
+    ],
+)
+def test_an_operator_that_the_recipe_has_not_is_found_before_a_run(hook: Any, argument: Any) -> None:
+    source = (
+        {"statistics": {}} if hook is RefineRecipeViaKSigmaHook else {"dataset_path": Path("later.jsonl")}
+    )
+    message = rf"{next(iter(argument))}: the recipe has no word_num_filter; its operators: words_num_filter"
+    with pytest.raises(ValueError, match=message):
+        hook(recipe={"process": {"words_num_filter": {}}}, **source, **argument)
+    hook(recipe_path=Path("later.yaml"), **source, **argument)
 
 
 @pytest.mark.slow
