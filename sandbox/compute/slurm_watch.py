@@ -15,7 +15,7 @@ from typing import Any
 from sandbox import process
 from sandbox.compute import slurm_queue
 from sandbox.compute.slurm_queue import JobState
-from sandbox.compute.slurm_ticket import Ticket, this_driver
+from sandbox.compute.slurm_ticket import Ticket
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Submitted:
     @property
     def is_own(self) -> bool:
         """Whether this process answers for the job."""
-        return self.ticket.driver == this_driver()
+        return self.ticket.driver == process.this_process()
 
     @property
     def log_path(self) -> Path:

@@ -7,7 +7,7 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,11 @@ from hydra.plugins.launcher import Launcher
 from sandbox.plugins.optuna_async import ending
 from sandbox.plugins.optuna_async.ending import Ending
 from sandbox.plugins.optuna_async.launching import Launch, is_slurm
-from sandbox.plugins.optuna_async.runs import Run, Trial
+from sandbox.plugins.optuna_async.runs import Result, Run, Trial
 from sandbox.plugins.optuna_async.settings import Settings
 from sandbox.plugins.optuna_async.space import SearchSpace
 from sandbox.plugins.optuna_async.study import locked
+from sandbox.spec import near
 from sandbox.store import write_durably
 from sandbox.sweep_trial import TICKET, Observed, SignsOfLife
 
@@ -72,6 +73,7 @@ class Driver:
         self._suspects: dict[int, Trial] = {}
         self._launches: list[Launch] = []
         self._looked_at_others = -_OTHERS_S
+        self._is_warned = False
         self._ending = Ending(study, settings, self.name)
 
     def run(self) -> None:
@@ -209,11 +211,25 @@ class Driver:
             if self.study.pruner.prune(self.study, storage.get_trial(trial.trial_id)):
                 trial.stop(ending.PRUNED)
 
+    def _warn_of_nothing_to_judge(self, trial: Trial, results: Sequence[Result]) -> None:
+        """Say, once, that the pruner's metric does not come: a mistyped name prunes nothing, silently."""
+        metric, names = self.settings.prune_on, trial.runs[0].metrics
+        if metric is None or self._is_warned or results[0]["state"] != "complete" or metric in names:
+            return
+        self._is_warned = True
+        log.warning(
+            "hydra.sweeper.prune_on: trial %d recorded no %s, and was not judged%s",
+            trial.number,
+            metric,
+            near(metric, sorted(names)),
+        )
+
     def _settle(self, trial: Trial) -> None:
         results = trial.results()
         if results is None or trial.number not in self.trials:
             return
         self._judge(trial)
+        self._warn_of_nothing_to_judge(trial, results)
         self._ending.tell(trial, results)
         del self.trials[trial.number]
         log.info(

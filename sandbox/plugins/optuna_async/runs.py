@@ -44,6 +44,7 @@ class Run:
         self._queued: QueuedJob | None = None
         self._gone_since: float | None = None
         self._stopped_at: float | None = None
+        self.metrics: set[str] = set()
         self._read_to = 0
         self._began: float | None = None
 
@@ -96,6 +97,7 @@ class Run:
                     return
                 self._read_to += len(line)
                 event = json.loads(line)
+                self.metrics.update(event["metrics"])
                 if metric in event["metrics"]:
                     yield event["step"], float(event["metrics"][metric])
 

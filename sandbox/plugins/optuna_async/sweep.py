@@ -59,6 +59,8 @@ def sweep(
         PlanError: It cannot be done as asked; nothing was submitted, nothing of a study changed.
         JobFailed: More trials failed than allowed, or none was completed.
     """
+    from optuna.exceptions import StorageInternalError
+
     try:
         options: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
         settings = read_settings(options)
@@ -96,9 +98,12 @@ def sweep(
     driver = Driver(study, space, settings, launcher, overrides, folder, write)
     app.STARTED.append(folder)
     log.info("study %s: %s", study.study_name, folder)
-    with _interruptible():
-        driver.run()
-    write()
+    try:
+        with _interruptible():
+            driver.run()
+        write()
+    except (OSError, StorageInternalError) as error:  # a full disk, a database that went away
+        raise JobFailed(f"the sweep cannot be written to any more: {error}") from error
     print(last_lines(study, folder, command), flush=True)
     if driver.num_failed() > settings.max_failures:
         raise JobFailed(f"{driver.num_failed()} trials failed, max_failures is {settings.max_failures}")
