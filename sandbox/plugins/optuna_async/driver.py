@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
@@ -163,10 +164,14 @@ class Driver:
                     num_launched += not (run.launch and run.launch.is_here)
 
     def _launch(self, trial: Trial, run: Run) -> None:
+        gpus = self._free_gpus()
+        if gpus is None:
+            return
         run.folder.mkdir(parents=True, exist_ok=True)
-        write_durably(run.folder / TICKET, f'{{"trial": {trial.number}, "driver": "{self.name}"}}')
-        is_alone = self.settings.n_workers == 1
-        run.launch = Launch(self.launcher, run.overrides, trial.number, run.folder, is_alone)
+        ticket = {"trial": trial.number, "driver": self.name, "gpus": gpus}
+        write_durably(run.folder / TICKET, json.dumps(ticket))
+        is_alone = self.settings.n_workers == 1 and not gpus
+        run.launch = Launch(self.launcher, run.overrides, trial.number, run.folder, is_alone, gpus)
         self._launches.append(run.launch)
         if not run.launch.is_here:
             run.launch.start()
@@ -174,6 +179,14 @@ class Driver:
         with self._watching(trial):
             run.launch.start()
         self._settle(trial)
+
+    def _free_gpus(self) -> tuple[str, ...] | None:
+        """GPUs for one more run, none where none are dealt out; ``None`` while other runs have them all."""
+        if not self.settings.gpus:
+            return ()
+        runs = [run for trial in self.trials.values() for run in trial.runs]
+        held = {gpu for run in runs if run.result is None for gpu in run.gpus}
+        return next((gpus for gpus in self.settings.gpus if held.isdisjoint(gpus)), None)
 
     @contextmanager
     def _watching(self, trial: Trial) -> Iterator[None]:

@@ -53,6 +53,11 @@ class Run:
         """Whether it may have begun."""
         return (self.folder / TICKET).exists()
 
+    @property
+    def gpus(self) -> set[str]:
+        """The GPUs that it was given, by whatever driver."""
+        return {*(read(self.folder / TICKET) or {}).get("gpus", [])}
+
     def look(self) -> Result | None:
         """What became of it; ``None`` while it runs, waits, or may yet show that it does."""
         if self.result is None:
@@ -135,8 +140,10 @@ class Run:
         reason = str((read(self.folder / STOP) or {}).get("reason", ""))
         if reason:
             return {"state": "stopped", "reason": reason}
-        said = self.launch.error if self.launch else ""
-        return {"state": "lost", "error": f"its process is gone, and left no result; {said}".rstrip("; ")}
+        said = [self.launch.error] if self.launch else []
+        said += [f"SLURM says {self._queued.state}"] if self._queued and self._queued.state else []
+        error = "; ".join(filter(None, ["its process is gone, and left no result", *said]))
+        return {"state": "lost", "error": error}
 
     def _is_queued(self) -> bool:
         if not self._is_slurm:

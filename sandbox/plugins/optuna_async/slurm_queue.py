@@ -24,10 +24,14 @@ class QueuedJob:
 
     Args:
         job_id: Its number.
+
+    Attributes:
+        state: What SLURM said of it when last asked, such as ``OUT_OF_MEMORY``; empty before that.
     """
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
+        self.state = ""
         self._asked = -_ASK_EVERY_S
         self._num_gone = 0
 
@@ -48,7 +52,8 @@ class QueuedJob:
 
     def _ask(self) -> int:
         try:
-            is_alive = slurm_queue.states([self.job_id])[self.job_id].is_alive
+            found = slurm_queue.states([self.job_id])[self.job_id]
         except ProcessError:
             return 0
-        return 0 if is_alive else self._num_gone + 1
+        self.state = found.name
+        return 0 if found.is_alive else self._num_gone + 1
