@@ -141,7 +141,7 @@ class Run:
         if reason:
             return {"state": "stopped", "reason": reason}
         said = [self.launch.error] if self.launch else []
-        said += [f"SLURM says {self._queued.state}"] if self._queued and self._queued.state else []
+        said += [self._queued.end()] if self._queued else []
         error = "; ".join(filter(None, ["its process is gone, and left no result", *said]))
         return {"state": "lost", "error": error}
 

@@ -24,14 +24,11 @@ class QueuedJob:
 
     Args:
         job_id: Its number.
-
-    Attributes:
-        state: What SLURM said of it when last asked, such as ``OUT_OF_MEMORY``; empty before that.
     """
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
-        self.state = ""
+        self._state = ""
         self._asked = -_ASK_EVERY_S
         self._num_gone = 0
 
@@ -45,6 +42,12 @@ class QueuedJob:
             self._asked = time.monotonic()
         return self._num_gone < 2
 
+    def end(self) -> str:
+        """What SLURM says of its end; empty where it says nothing."""
+        if self._state in ("", slurm_queue.GONE):
+            return ""
+        return f"SLURM says {self._state}{slurm_queue.hint(self._state, slurm_queue.exit_code(self.job_id))}"
+
     def cancel(self) -> None:
         """Take the job from the queue, or end it."""
         with contextlib.suppress(ProcessError):
@@ -55,5 +58,5 @@ class QueuedJob:
             found = slurm_queue.states([self.job_id])[self.job_id]
         except ProcessError:
             return 0
-        self.state = found.name
+        self._state = found.name
         return 0 if found.is_alive else self._num_gone + 1

@@ -90,7 +90,9 @@ def sweep(
             ]
         )
     if is_slurm(launcher):  # submitit asks sacct again and again, and tells each time that there is none
-        logging.getLogger("submitit").setLevel(logging.ERROR)
+        import submitit  # which sets its logger up
+
+        logging.getLogger(submitit.__name__).setLevel(logging.ERROR)
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     study = _open_study(options, settings, space, points[0], folder)
 
