@@ -198,9 +198,14 @@ def _trial(cfg: DictConfig, hydra_cfg: Any, run_dir: Path) -> float | list[float
     return value
 
 
+def forced_marker(sweep_dir: Path) -> Path:
+    """The file whose time says since when what a sweep forces has to be done."""
+    return sweep_dir / ".forced"
+
+
 def _forced_since(sweep_dir: Path) -> float:
     """When the first trial of this sweep began: what is forced runs once a sweep, not once a trial."""
-    marker = sweep_dir / ".forced"
+    marker = forced_marker(sweep_dir)
     with contextlib.suppress(FileExistsError):
         marker.touch(exist_ok=False)
     return marker.stat().st_mtime

@@ -22,7 +22,6 @@ import fcntl
 import json
 import logging
 import os
-import platform
 import shutil
 import threading
 import time
@@ -31,6 +30,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+
+from sandbox import process
 
 log = logging.getLogger(__name__)
 
@@ -45,11 +46,7 @@ class ClaimLost(RuntimeError):
 
 def this_host() -> str:
     """What tells this host from others: ``SANDBOX_HOST``, else its name and the boot of its kernel."""
-    given = os.environ.get("SANDBOX_HOST")
-    if given:
-        return given
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    return f"{platform.node()} {boot.read_text().strip() if boot.exists() else ''}"
+    return os.environ.get("SANDBOX_HOST") or process.this_host()
 
 
 def stale_after_s() -> float:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from sandbox import process
 from sandbox.store import write_durably
 
 TICKET, ALIVE, STOP, RESULT = "ticket.json", "alive.json", "stop.json", "result.json"
@@ -146,8 +147,8 @@ class SignsOfLife:
                     self._write(number)
 
     def _write(self, number: int) -> None:
-        signs = {"machine": machine(), "pid": os.getpid(), "began": _began(os.getpid()), "beat": number}
-        signs["host"] = platform.node()
+        signs = {"process": process.this_process(), "pid": os.getpid(), "host": platform.node()}
+        signs["beat"] = number
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         temporary.write_text(json.dumps(signs))
         temporary.replace(self.path)
@@ -194,29 +195,12 @@ class Observed:
             return None
         if signs["beat"] == _ENDED:
             return False
-        if signs["machine"] == machine():
-            return bool(_began(signs["pid"]) == signs["began"] != "")
+        is_here = process.lives(signs["process"])
+        if is_here is not None:
+            return is_here
         if signs["beat"] != self._last[0]:
             self._last = signs["beat"], time.monotonic()
         return time.monotonic() - self._last[1] < self.lost_after_s
-
-
-def machine() -> str:
-    """This host since it was started, and the namespace of its process numbers."""
-    names = [platform.node()]
-    with contextlib.suppress(OSError):
-        names.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
-        names.append(str(Path("/proc/self/ns/pid").readlink()))
-    return " ".join(names)
-
-
-def _began(pid: int) -> str:
-    """When a process of this machine began, in its own counting; empty if it does not run any more."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] in "ZX" else fields[19]
 
 
 def read(path: Path) -> dict[str, Any] | None:

@@ -85,7 +85,7 @@ def test_a_dead_process_and_one_elsewhere_without_news_are_lost(tmp_path: Path) 
     code += "SignsOfLife(Path(sys.argv[1])).__enter__(); os._exit(0)"
     subprocess.run([sys.executable, "-c", code, path], check=True, env={**os.environ, "PYTHONPATH": _root()})
     assert Observed(path, 30).is_alive() is False
-    signs = {**(read(path) or {}), "machine": "another"}
+    signs = {**(read(path) or {}), "process": "another 1 2"}
     path.write_text(json.dumps(signs))
     assert Observed(path, 30).is_alive() is True
     silent = Observed(path, 0.01)

@@ -42,7 +42,7 @@ class Local(BaseCompute):
             raise ValueError(f"gpus_per_worker must not be negative, got {gpus_per_worker}")
         if num_gpus is not None and num_gpus < 0:
             raise ValueError(f"num_gpus must not be negative, got {num_gpus}")
-        gpus = _visible_gpus(num_gpus) if gpus_per_worker else []
+        gpus = visible_gpus(num_gpus) if gpus_per_worker else []
         if gpus_per_worker > len(gpus):
             visible = os.environ.get("CUDA_VISIBLE_DEVICES")
             why = f" (CUDA_VISIBLE_DEVICES is {visible!r})" if visible is not None else ""
@@ -194,7 +194,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _visible_gpus(num_gpus: int | None) -> list[str]:
+def visible_gpus(num_gpus: int | None = None) -> list[str]:
+    """The GPUs to deal out: of ``CUDA_VISIBLE_DEVICES`` or, where it names none, those that there are."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [name.strip() for name in (visible or "").split(",") if name.strip()]
     if names or (visible is not None and num_gpus is None):

@@ -18,7 +18,7 @@ from sandbox.compute import BaseCompute, T, slurm_queue
 from sandbox.compute.slurm_node import OnNode
 from sandbox.compute.slurm_options import flag, more_options, outside_of_a_job
 from sandbox.compute.slurm_signals import Signals
-from sandbox.compute.slurm_ticket import Ticket, is_orphan, submitting, this_driver
+from sandbox.compute.slurm_ticket import Ticket, submitting
 from sandbox.compute.slurm_watch import Submitted, Watch
 
 log = logging.getLogger(__name__)
@@ -225,8 +225,8 @@ class Slurm(BaseCompute):
             state = now[ticket.job_id]
             one = Submitted(ticket, _label_of(items[index]), _folder_of(items[index]))
             if state.is_alive and state.comment == ticket.comment and not one.result_path.exists():
-                if is_orphan(ticket.driver):
-                    one.adopt(this_driver())
+                if process.lives(ticket.driver) is False:
+                    one.adopt(process.this_process())
                 found[index] = one
                 log.info("%s: SLURM job %s does it already, log %s", one.label, one.job_id, one.log_path)
         return found
@@ -259,7 +259,7 @@ class Slurm(BaseCompute):
             raise process.ProcessError(f"sbatch refused: {error}") from error
         submitted = {}
         for index, job in zip(items, jobs, strict=True):
-            ticket = Ticket(job.job_id, str(folder), comment, this_driver())
+            ticket = Ticket(job.job_id, str(folder), comment, process.this_process())
             one = submitted[index] = Submitted(ticket, _label_of(items[index]), _folder_of(items[index]))
             if one.item_folder:
                 ticket.write(one.item_folder)

@@ -112,6 +112,20 @@ def accounted_state(job_id: str) -> str:
     return ""
 
 
+def hint(state: str, exit_code: str) -> str:
+    """Why a job ended in a state, as an addition to it; says nothing where nothing is known."""
+    if state == "OUT_OF_MEMORY":
+        return ": it took more memory than mem_gb"
+    if state == "TIMEOUT":
+        return ": it came to timeout_min and did not heed the signal before"
+    if state == "CANCELLED":
+        return ": scancel, or a limit of the cluster"
+    status, _, number = exit_code.partition(":")
+    if number == "9" or status == "137":
+        return ": its process was killed (often: out of memory)"
+    return f" (exit code {exit_code})" if exit_code else ""
+
+
 def longest_array() -> int:
     """Most elements of one array on this cluster."""
     found = re.search(r"MaxArraySize\s*=\s*(\d+)", process.output(["scontrol", "show", "config"]))

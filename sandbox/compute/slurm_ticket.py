@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -22,7 +21,8 @@ class Ticket:
         job_id: SLURM's id, of an array ``<array>_<index>``.
         folder: Folder of submissions, with submitit's ``%j`` for the job's id.
         comment: The job's comment: tells it from another cluster's or another year's job of that number.
-        driver: The process that submitted it and waits for it.
+        driver: The process that submitted it and waits for it, as :func:`sandbox.process.this_process`
+            has it.
     """
 
     job_id: str
@@ -49,26 +49,6 @@ class Ticket:
         """Take it out of the item's folder, unless another has replaced it."""
         if Ticket.read(item_folder) == self:
             (item_folder / _NAME).unlink(missing_ok=True)
-
-
-def this_driver() -> str:
-    """What tells this process from any other."""
-    return f"{platform.node()} {os.getpid()} {_started(os.getpid())}"
-
-
-def is_orphan(driver: str) -> bool:
-    """Whether a driver is known to have ended: it was a process of this host and is gone."""
-    host, pid, started = driver.split()
-    return host == platform.node() and _started(int(pid)) != started
-
-
-def _started(pid: int) -> str:
-    """When a process of this host began, in the kernel's count; a number is given to others later."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return "gone"
-    return "gone" if fields[0] == "Z" else fields[19]
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 from sandbox import process
 from sandbox.compute import slurm_queue
 from sandbox.compute.slurm_queue import JobState
-from sandbox.compute.slurm_ticket import Ticket, this_driver
+from sandbox.compute.slurm_ticket import Ticket
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Submitted:
     @property
     def is_own(self) -> bool:
         """Whether this process answers for the job."""
-        return self.ticket.driver == this_driver()
+        return self.ticket.driver == process.this_process()
 
     @property
     def log_path(self) -> Path:
@@ -84,7 +84,7 @@ class Submitted:
         if state == slurm_queue.GONE:
             state = slurm_queue.accounted_state(self.job_id) or "and was forgotten by squeue"
         said = process.tail(self.log_path) if self.log_path.exists() else "it wrote no log"
-        hint = _hint(state, slurm_queue.exit_code(self.job_id))
+        hint = slurm_queue.hint(state, slurm_queue.exit_code(self.job_id))
         return RuntimeError(
             f"{self._where()} ended {state} without a result{hint}\nlog: {self.log_path}\n{said}"
         )
@@ -183,16 +183,3 @@ def _exists(path: Path) -> bool:
     with contextlib.suppress(OSError):  # https://stackoverflow.com/questions/3112546
         path.parent.chmod(path.parent.stat().st_mode)
     return path.exists()
-
-
-def _hint(state: str, exit_code: str) -> str:
-    if state == "OUT_OF_MEMORY":
-        return ": it took more memory than mem_gb"
-    if state == "TIMEOUT":
-        return ": it came to timeout_min and did not heed the signal before"
-    if state == "CANCELLED":
-        return ": scancel, or a limit of the cluster"
-    status, _, number = exit_code.partition(":")
-    if number == "9" or status == "137":
-        return ": its process was killed (often: out of memory)"
-    return f" (exit code {exit_code})" if exit_code else ""

@@ -304,6 +304,13 @@ def test_pruners(sweeps: Sweeps, pruner: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_metric_that_never_comes_is_told_of(sweeps: Sweeps) -> None:
+    options = ["hydra/sweeper/pruner=median", "hydra.sweeper.prune_on=train.los", "hydra.sweeper.n_trials=2"]
+    outcome = sweeps.run("chain", RATES, *options)
+    assert outcome.out.count("recorded no train.los, and was not judged (did you mean train.loss?)") == 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "said"),
     [

@@ -73,7 +73,9 @@ def test_a_cancelled_trial_fails_without_accounting_and_the_sweep_goes_on(sweeps
     outcome = finish(running)
     assert outcome.code == 0, outcome.text
     assert sweeps.states() == ["fail", "complete", "complete"]
-    assert "its process is gone" in sweeps.table()[0]["error"]
+    error = sweeps.table()[0]["error"]
+    assert "its process is gone" in error and "SLURM says " in error
+    assert "sacct" not in outcome.text
 
 
 def test_ctrl_c_cancels_what_runs_and_what_waits(sweeps: Sweeps) -> None:

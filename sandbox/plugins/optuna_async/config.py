@@ -53,6 +53,8 @@ class OptunaAsyncConf:
         direction: ``minimize`` or ``maximize``; a list for several objectives.
         n_trials: Trials with a value, or pruned, that the study shall have in all.
         n_workers: Runs at a time.
+        gpus_per_worker: GPUs that each run sees, dealt out of ``CUDA_VISIBLE_DEVICES`` where runs are
+            processes of this machine; 0 lets all runs see all.
         params: Argument → search space, as hydra-optuna-sweeper has it; the command line comes after.
         zip: Groups of arguments whose values move together: a list of lists of keys of the search space.
         repeat: How many seeds every point is run with, or their list; the value is then their mean.
@@ -75,6 +77,7 @@ class OptunaAsyncConf:
     direction: Any = "minimize"
     n_trials: int = 20
     n_workers: int = 1
+    gpus_per_worker: int = 0
     params: dict[str, Any] | None = None
     zip: Any = None
     repeat: Any = 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,11 @@ from hydra.plugins.launcher import Launcher
 from sandbox.plugins.optuna_async import ending
 from sandbox.plugins.optuna_async.ending import Ending
 from sandbox.plugins.optuna_async.launching import Launch, is_slurm
-from sandbox.plugins.optuna_async.runs import Run, Trial
+from sandbox.plugins.optuna_async.runs import Result, Run, Trial
 from sandbox.plugins.optuna_async.settings import Settings
 from sandbox.plugins.optuna_async.space import SearchSpace
 from sandbox.plugins.optuna_async.study import locked
+from sandbox.spec import near
 from sandbox.store import write_durably
 from sandbox.sweep_trial import TICKET, Observed, SignsOfLife
 
@@ -72,6 +74,7 @@ class Driver:
         self._suspects: dict[int, Trial] = {}
         self._launches: list[Launch] = []
         self._looked_at_others = -_OTHERS_S
+        self._is_warned = False
         self._ending = Ending(study, settings, self.name)
 
     def run(self) -> None:
@@ -161,10 +164,14 @@ class Driver:
                     num_launched += not (run.launch and run.launch.is_here)
 
     def _launch(self, trial: Trial, run: Run) -> None:
+        gpus = self._free_gpus()
+        if gpus is None:
+            return
         run.folder.mkdir(parents=True, exist_ok=True)
-        write_durably(run.folder / TICKET, f'{{"trial": {trial.number}, "driver": "{self.name}"}}')
-        is_alone = self.settings.n_workers == 1
-        run.launch = Launch(self.launcher, run.overrides, trial.number, run.folder, is_alone)
+        ticket = {"trial": trial.number, "driver": self.name, "gpus": gpus}
+        write_durably(run.folder / TICKET, json.dumps(ticket))
+        is_alone = self.settings.n_workers == 1 and not gpus
+        run.launch = Launch(self.launcher, run.overrides, trial.number, run.folder, is_alone, gpus)
         self._launches.append(run.launch)
         if not run.launch.is_here:
             run.launch.start()
@@ -172,6 +179,14 @@ class Driver:
         with self._watching(trial):
             run.launch.start()
         self._settle(trial)
+
+    def _free_gpus(self) -> tuple[str, ...] | None:
+        """GPUs for one more run, none where none are dealt out; ``None`` while other runs have them all."""
+        if not self.settings.gpus:
+            return ()
+        runs = [run for trial in self.trials.values() for run in trial.runs]
+        held = {gpu for run in runs if run.result is None for gpu in run.gpus}
+        return next((gpus for gpus in self.settings.gpus if held.isdisjoint(gpus)), None)
 
     @contextmanager
     def _watching(self, trial: Trial) -> Iterator[None]:
@@ -209,11 +224,25 @@ class Driver:
             if self.study.pruner.prune(self.study, storage.get_trial(trial.trial_id)):
                 trial.stop(ending.PRUNED)
 
+    def _warn_of_nothing_to_judge(self, trial: Trial, results: Sequence[Result]) -> None:
+        """Say, once, that the pruner's metric does not come: a mistyped name prunes nothing, silently."""
+        metric, names = self.settings.prune_on, trial.runs[0].metrics
+        if metric is None or self._is_warned or results[0]["state"] != "complete" or metric in names:
+            return
+        self._is_warned = True
+        log.warning(
+            "hydra.sweeper.prune_on: trial %d recorded no %s, and was not judged%s",
+            trial.number,
+            metric,
+            near(metric, sorted(names)),
+        )
+
     def _settle(self, trial: Trial) -> None:
         results = trial.results()
         if results is None or trial.number not in self.trials:
             return
         self._judge(trial)
+        self._warn_of_nothing_to_judge(trial, results)
         self._ending.tell(trial, results)
         del self.trials[trial.number]
         log.info(

@@ -36,16 +36,24 @@ class Launch:
         overrides: The run's overrides.
         number: Number of its trial.
         folder: Folder of the run; exists.
-        is_alone: Whether runs come one at a time.
+        is_alone: Whether runs come one at a time, and share this process.
+        gpus: The GPUs that its process sees; empty leaves that alone.
     """
 
     def __init__(
-        self, launcher: Launcher, overrides: Sequence[str], number: int, folder: Path, is_alone: bool
+        self,
+        launcher: Launcher,
+        overrides: Sequence[str],
+        number: int,
+        folder: Path,
+        is_alone: bool,
+        gpus: Sequence[str] = (),
     ) -> None:
         self.launcher = _for_one_run(launcher, folder)
         self.overrides = list(overrides)
         self.number = number
         self.folder = folder
+        self.gpus = gpus
         self.error = ""
         self.value: Any = None
         self.has_value = False
@@ -100,7 +108,9 @@ class Launch:
 
         payload = cloudpickle.dumps((self.launcher, self.overrides, self.number, Singleton.get_state()))
         context = multiprocessing.get_context("spawn")
-        self._process = context.Process(target=_in_process, args=(payload, str(self.folder / OUTPUT)))
+        self._process = context.Process(
+            target=_in_process, args=(payload, str(self.folder / OUTPUT), self.gpus)
+        )
         self._process.start()
 
 
@@ -125,12 +135,14 @@ def _for_one_run(launcher: Launcher, folder: Path) -> Launcher:
     return own
 
 
-def _in_process(payload: bytes, output: str) -> None:
+def _in_process(payload: bytes, output: str, gpus: Sequence[str]) -> None:
     """Launch one run in a fresh process, its output in a file."""
     import cloudpickle
 
     # Ctrl-C reaches every process; the driver alone hears it, and tells its trials
     signal.signal(signal.SIGINT, lambda number, frame: None)
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
     handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(handle, sys.stdout.fileno())
     os.dup2(handle, sys.stderr.fileno())

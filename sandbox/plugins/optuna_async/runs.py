@@ -44,6 +44,7 @@ class Run:
         self._queued: QueuedJob | None = None
         self._gone_since: float | None = None
         self._stopped_at: float | None = None
+        self.metrics: set[str] = set()
         self._read_to = 0
         self._began: float | None = None
 
@@ -51,6 +52,11 @@ class Run:
     def was_launched(self) -> bool:
         """Whether it may have begun."""
         return (self.folder / TICKET).exists()
+
+    @property
+    def gpus(self) -> set[str]:
+        """The GPUs that it was given, by whatever driver."""
+        return {*(read(self.folder / TICKET) or {}).get("gpus", [])}
 
     def look(self) -> Result | None:
         """What became of it; ``None`` while it runs, waits, or may yet show that it does."""
@@ -96,6 +102,7 @@ class Run:
                     return
                 self._read_to += len(line)
                 event = json.loads(line)
+                self.metrics.update(event["metrics"])
                 if metric in event["metrics"]:
                     yield event["step"], float(event["metrics"][metric])
 
@@ -133,8 +140,10 @@ class Run:
         reason = str((read(self.folder / STOP) or {}).get("reason", ""))
         if reason:
             return {"state": "stopped", "reason": reason}
-        said = self.launch.error if self.launch else ""
-        return {"state": "lost", "error": f"its process is gone, and left no result; {said}".rstrip("; ")}
+        said = [self.launch.error] if self.launch else []
+        said += [self._queued.end()] if self._queued else []
+        error = "; ".join(filter(None, ["its process is gone, and left no result", *said]))
+        return {"state": "lost", "error": error}
 
     def _is_queued(self) -> bool:
         if not self._is_slurm:

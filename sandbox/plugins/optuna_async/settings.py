@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sandbox.compute.local import visible_gpus
+
 DIRECTIONS = ("minimize", "maximize")
 
 
@@ -25,6 +27,7 @@ class Settings:
         max_failures: Trials that may fail.
         timeout_min: Minutes that a trial may run.
         lost_after_s: Seconds without a sign of life.
+        gpus: The GPUs of each slot; empty leaves them alone.
         is_grid: Whether the sampler walks a grid, of which no point is tried twice.
         custom_search_space: Takes a trial and suggests more of its parameters.
     """
@@ -39,6 +42,7 @@ class Settings:
     max_failures: int
     timeout_min: float | None
     lost_after_s: float
+    gpus: tuple[tuple[str, ...], ...] = ()
     is_grid: bool = False
     custom_search_space: Callable[[Any], None] | None = None
 
@@ -75,13 +79,20 @@ def read_settings(options: Mapping[str, Any]) -> Settings:
         max_failures=options["max_failures"],
         timeout_min=options["timeout_min"],
         lost_after_s=options["lost_after_s"],
+        gpus=_dealt(options["gpus_per_worker"], options["n_workers"]),
     )
 
 
 def _problems(options: Mapping[str, Any], directions: Sequence[str]) -> Iterator[str]:
-    for name, least in (("n_trials", 1), ("n_workers", 1), ("max_failures", 0)):
+    for name, least in (("n_trials", 1), ("n_workers", 1), ("max_failures", 0), ("gpus_per_worker", 0)):
         if options[name] < least:
             yield f"{name}: must be at least {least}, given {options[name]}"
+    wanted = options["n_workers"] * options["gpus_per_worker"]
+    if wanted > 0 and wanted > len(gpus := visible_gpus()):
+        yield (
+            f"gpus_per_worker: {options['n_workers']} workers with {options['gpus_per_worker']} each need "
+            f"{wanted} GPUs, there are {len(gpus)}: {', '.join(gpus) or 'none'}"
+        )
     for name in ("timeout_min", "lost_after_s"):
         if options[name] is not None and options[name] <= 0:
             yield f"{name}: must be positive, given {options[name]}"
@@ -99,6 +110,13 @@ def _problems(options: Mapping[str, Any], directions: Sequence[str]) -> Iterator
     elif len(set(seeds)) < len(seeds):
         yield f"repeat: a seed stands there twice: {seeds}"
     yield from _pruner_problems(options, directions)
+
+
+def _dealt(gpus_per_worker: int, n_workers: int) -> tuple[tuple[str, ...], ...]:
+    if gpus_per_worker == 0:
+        return ()
+    gpus, each = visible_gpus(), gpus_per_worker
+    return tuple(tuple(gpus[number * each : (number + 1) * each]) for number in range(n_workers))
 
 
 def _pruner_problems(options: Mapping[str, Any], directions: Sequence[str]) -> Iterator[str]:

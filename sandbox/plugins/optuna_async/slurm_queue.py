@@ -28,6 +28,7 @@ class QueuedJob:
 
     def __init__(self, job_id: str) -> None:
         self.job_id = job_id
+        self._state = ""
         self._asked = -_ASK_EVERY_S
         self._num_gone = 0
 
@@ -41,6 +42,12 @@ class QueuedJob:
             self._asked = time.monotonic()
         return self._num_gone < 2
 
+    def end(self) -> str:
+        """What SLURM says of its end; empty where it says nothing."""
+        if self._state in ("", slurm_queue.GONE):
+            return ""
+        return f"SLURM says {self._state}{slurm_queue.hint(self._state, slurm_queue.exit_code(self.job_id))}"
+
     def cancel(self) -> None:
         """Take the job from the queue, or end it."""
         with contextlib.suppress(ProcessError):
@@ -48,7 +55,8 @@ class QueuedJob:
 
     def _ask(self) -> int:
         try:
-            is_alive = slurm_queue.states([self.job_id])[self.job_id].is_alive
+            found = slurm_queue.states([self.job_id])[self.job_id]
         except ProcessError:
             return 0
-        return 0 if is_alive else self._num_gone + 1
+        self._state = found.name
+        return 0 if found.is_alive else self._num_gone + 1

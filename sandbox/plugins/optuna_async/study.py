@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ _NO_MATTER = ("hydra", "watcher", "compute", "force", "dry_run", "outputs_dir", 
 
 _MOST_SHOWN = 8
 _LONGEST_S = 60
+_BLOCK = 4096
 
 
 def open_storage(storage: str | None, folder: Path) -> BaseStorage:
@@ -46,13 +48,60 @@ def open_storage(storage: str | None, folder: Path) -> BaseStorage:
         path = Path(where)
         if not path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {path.parent}")
+        _check_journal(path)
         # the lock that works on NFS, which SQLite's does not
-        return JournalStorage(JournalFileBackend(str(path), JournalFileOpenLock(str(path))))
+        lock: Any = _WholeLines(JournalFileOpenLock(str(path)), path)
+        return JournalStorage(JournalFileBackend(str(path), lock))
     except Exception as error:  # of whatever library the URL names
         text = str(error).strip().splitlines()
         raise ValueError(
             f"hydra.sweeper.storage: cannot open {where}: {type(error).__name__}: {text[0] if text else ''}"
         ) from error
+
+
+def _check_journal(path: Path) -> None:
+    """Raises ValueError: the file is something else, and is not to be written to."""
+    if path.exists():
+        with path.open("rb") as file:
+            first = file.readline()
+        if first and b'"op_code"' not in first:
+            raise ValueError("it is no journal of Optuna's")
+
+
+class _WholeLines:
+    """The lock of a journal that is about to be written.
+
+    It takes away a last line that a full disk or a crash has cut off: with the next line behind it, the
+    journal could not be read any more.
+    """
+
+    def __init__(self, lock: Any, path: Path) -> None:
+        self._lock = lock
+        self._path = path
+
+    def acquire(self) -> None:
+        self._lock.acquire()
+        try:
+            self._cut()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def _cut(self) -> None:
+        with self._path.open("rb+") as file:
+            size = end = file.seek(0, os.SEEK_END)
+            while end:
+                begin = max(0, end - _BLOCK)
+                file.seek(begin)
+                newline = file.read(end - begin).rfind(b"\n")
+                end = begin if newline < 0 else begin + newline + 1
+                if newline >= 0:
+                    break
+            if end < size:
+                file.truncate(end)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from sandbox.frame import texts
 from sandbox.job import JobFailed
 from sandbox.plan import PlanError, plan
 from sandbox.plugins.optuna_async.driver import Driver, run_name
-from sandbox.plugins.optuna_async.launching import is_slurm
+from sandbox.plugins.optuna_async.launching import is_slurm, is_submitit
 from sandbox.plugins.optuna_async.results import best_trials, last_lines, rerun, write_results
 from sandbox.plugins.optuna_async.settings import Settings, read_settings
 from sandbox.plugins.optuna_async.space import SearchSpace, read_space
@@ -59,6 +59,8 @@ def sweep(
         PlanError: It cannot be done as asked; nothing was submitted, nothing of a study changed.
         JobFailed: More trials failed than allowed, or none was completed.
     """
+    from optuna.exceptions import StorageInternalError
+
     try:
         options: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
         settings = read_settings(options)
@@ -80,12 +82,24 @@ def sweep(
     )
     if is_slurm(launcher) and shutil.which("sbatch") is None:
         raise PlanError(["hydra/launcher: submitit_slurm needs sbatch, which is not on the PATH"])
+    if settings.gpus and is_submitit(launcher):
+        raise PlanError(
+            [
+                "hydra.sweeper.gpus_per_worker: submitit says what its runs see; on SLURM give "
+                "hydra.launcher.gpus_per_node, here take another launcher"
+            ]
+        )
+    if is_slurm(launcher):  # submitit asks sacct again and again, and tells each time that there is none
+        import submitit  # which sets its logger up
+
+        logging.getLogger(submitit.__name__).setLevel(logging.ERROR)
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     study = _open_study(options, settings, space, points[0], folder)
 
     def command(trial: FrozenTrial) -> str:
         seed = settings.seeds[0] if settings.seeds else None
-        return rerun([*space.fixed, *space.overrides(trial.params), *settings.seed_overrides(seed)])
+        fixed = [text for text in space.fixed if not text.startswith("force=")]
+        return rerun([*fixed, *space.overrides(trial.params), *settings.seed_overrides(seed)])
 
     def overrides(trial: Any, seed: int | None) -> list[str]:
         given = [*space.fixed, *space.overrides(trial.params), *settings.seed_overrides(seed)]
@@ -94,11 +108,16 @@ def sweep(
 
     write = functools.partial(write_results, study, folder, command)
     driver = Driver(study, space, settings, launcher, overrides, folder, write)
+    if points[0].force:  # once more for each driver that is started, not for each trial
+        app.forced_marker(folder).touch()
     app.STARTED.append(folder)
     log.info("study %s: %s", study.study_name, folder)
-    with _interruptible():
-        driver.run()
-    write()
+    try:
+        with _interruptible():
+            driver.run()
+        write()
+    except (OSError, StorageInternalError) as error:  # a full disk, a database that went away
+        raise JobFailed(f"the sweep cannot be written to any more: {error}") from error
     print(last_lines(study, folder, command), flush=True)
     if driver.num_failed() > settings.max_failures:
         raise JobFailed(f"{driver.num_failed()} trials failed, max_failures is {settings.max_failures}")
