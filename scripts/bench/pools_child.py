@@ -1,0 +1,118 @@
+"""One piece of work on pools in a process of its own: started by `pools.py`, prints one line of JSON.
+
+    python scripts/bench/pools_child.py '{"side": "ours", "work": "merging", "inputs": […], "out": "…"}'
+
+Seconds and CPU seconds (children included) are those of the work; imports come before and are told apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
+NUMERIC = ("alnum_ratio", "special_char_ratio", "char_rep_ratio")  # the pools' statistics, in this order
+
+
+def main() -> None:
+    """Do what the argument asks for."""
+    request = json.loads(sys.argv[1])
+    sys.path[:0] = [str(ROOT), str(HERE)]
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    if request["one_core"]:
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+    started = time.perf_counter()
+    sides: dict[str, Callable[..., Callable[[], Any]]] = {"data": data, "ours": ours, "upstream": upstream}
+    paths = [Path(path) for path in request["inputs"]]
+    out = Path(request["out"])
+    work = sides[request["side"]](request["work"], paths, out, **request["options"])
+    imports = time.perf_counter() - started
+    wall, cpu = time.perf_counter(), _cpu_seconds()
+    result = work()
+    answer: dict[str, Any] = {"wall": time.perf_counter() - wall, "cpu": _cpu_seconds() - cpu}
+    answer |= {"imports": imports, "digest": digest(result, out) if request["digest"] else None}
+    sys.__stdout__.write(json.dumps(answer) + "\n")  # type: ignore[union-attr]
+
+
+def data(work: str, inputs: list[Path], out: Path, num_rows: int) -> Callable[[], Any]:
+    """Generate what a piece of work reads, into ``out``."""
+    import pools_data
+
+    if work == "construction":
+        return lambda: pools_data.write_rows(out / "data.jsonl", num_rows)
+    if work == "join":
+        return lambda: (
+            pools_data.write_prompts(out / "left.jsonl", 100),
+            pools_data.write_pictures(out / "right.jsonl", max(10_000, num_rows // 100)),
+        )
+    return lambda: pools_data.write_pools(out, num_rows, NUMERIC)
+
+
+def ours(work: str, inputs: list[Path], out: Path, statistics: int | None = None) -> Callable[[], Any]:
+    """Our class for the work."""
+    if work == "construction":
+        from sandbox.pools.construction import DataPoolConstruction
+
+        chosen = NUMERIC[:statistics] if statistics else None
+        return lambda: DataPoolConstruction(inputs[0], statistics=chosen).run(output_dir=out)
+    if work == "combination":
+        from sandbox.pools.combination import DataPoolCombination
+
+        return lambda: DataPoolCombination(inputs).run(output_dir=out)
+    if work == "downsampling":
+        from sandbox.pools.downsampling import DataPoolDownsampling
+
+        num_samples = _half_of_a_pool(inputs)
+        return lambda: DataPoolDownsampling(inputs, num_samples=num_samples).run(output_dir=out)
+    raise ValueError(f"we have no {work}")
+
+
+def upstream(work: str, inputs: list[Path], out: Path, loader: str) -> Callable[[], Any]:
+    """The original's way of the work, on a cold cache."""
+    import pools_upstream
+    import pyarrow.json  # noqa: F401 - imported before the clock starts, as all else
+
+    os.environ["HF_DATASETS_CACHE"] = str(out / "cache")
+    pools_upstream.prepare(loader)
+    if work == "downsampling":
+        num_samples = _half_of_a_pool(inputs)
+        return lambda: pools_upstream.downsampling(inputs, out, num_samples)
+    if work == "join":
+        return lambda: pools_upstream.join(inputs[:1], inputs[1:], out)
+    plain = {name: getattr(pools_upstream, name) for name in ("construction", "combination", "merging")}
+    plain["duplication"] = pools_upstream.duplication
+    return lambda: plain[work](inputs, out)
+
+
+def digest(result: Any, out: Path) -> str:
+    """One hash of the names and contents of all files, and of what was returned."""
+    whole = hashlib.sha256(json.dumps(result, default=str, sort_keys=True).replace(str(out), "").encode())
+    for path in sorted(out.rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                whole.update(
+                    f"{path.relative_to(out)} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode()
+                )
+    return whole.hexdigest()
+
+
+def _half_of_a_pool(inputs: list[Path]) -> int:
+    with inputs[0].open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 22), b"")) // 2
+
+
+def _cpu_seconds() -> float:
+    usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
+if __name__ == "__main__":
+    main()
