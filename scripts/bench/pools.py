@@ -11,10 +11,10 @@ twice and four times, shuffled; the join is 100 x 10,000 short rows, or 100 x N/
 Every piece of work is a process of its own: seconds are those of the work, `start` is what the process
 took beside it (Python, imports, end). Ours and `cp` (of what ours wrote) take turns, `--repeats` times, and
 medians count; before each, `sync` writes out what an earlier turn left, and inputs lie in the page cache for
-both. `cp` does not wait for the disk, so `+sync` is a copy that does. The original (`pools_upstream.py`) reads
-with a cold cache of `datasets`; with a warm one it takes about half. It runs up to 100,000 rows, `cp` up to a
-million. Memory is the larger of the process's own peak and of what it and its children hold together, looked
-at every 20 ms; files that it maps count.
+both. `cp` does not wait for the disk, so `+sync` is a copy that does. The original (`pools_upstream.py`)
+reads with a cold cache of `datasets`; with a warm one it takes about half. It runs up to 100,000 rows, `cp`
+up to a million. Memory is the larger of the process's own peak and of what it and its children hold
+together, looked at every 20 ms; files that it maps count.
 
 Construction of ten million rows with all statistics would write 50 GB: `--statistics 2` writes two. All data
 lies in a folder that is removed at the end (`--folder`, 16 GB for ten million rows).
@@ -148,7 +148,12 @@ def run_child(
     **options: Any,
 ) -> Turn:
     """One piece of work in a process of its own."""
-    request = {"side": side, "work": work, "inputs": [str(path) for path in inputs], "out": str(out)}
+    request: dict[str, Any] = {
+        "side": side,
+        "work": work,
+        "inputs": [str(path) for path in inputs],
+        "out": str(out),
+    }
     request |= {"digest": digest, "one_core": one_core, "options": options}
     argv = [sys.executable, str(Path(__file__).with_name("pools_child.py")), json.dumps(request)]
     os.sync()
@@ -221,7 +226,7 @@ def copy(source: Path, target: Path, figures: Figures) -> None:
     """`cp` of a folder, timed as it is and with the wait for the disk."""
     os.sync()
     started = time.perf_counter()
-    subprocess.run(["cp", "-r", "--reflink=never", str(source), str(target)], check=True)
+    subprocess.run(["cp", "-r", str(source), str(target)], check=True)
     figures.cp.append(time.perf_counter() - started)
     os.sync()
     figures.cp_synced.append(time.perf_counter() - started)
