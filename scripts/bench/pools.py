@@ -6,7 +6,7 @@
 
 Rows have about 530 bytes and ten statistics (`pools_data.py`). Of N rows, construction splits all;
 combination and merging take three pools of N/3, downsampling halves those, duplication writes one of them
-twice and four times, shuffled; the join is 100 x 10,000 short rows, or 100 x N/100 where that is more.
+twice and four times, shuffling (duplication with shuffle=true) too; the join is 100 x 10,000 short rows, or 100 x N/100 where that is more.
 
 Every piece of work is a process of its own: seconds are those of the work, `start` is what the process
 took beside it (Python, imports, end). Ours and `cp` (of what ours wrote) take turns, `--repeats` times, and
@@ -37,7 +37,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-WORKS = ("construction", "combination", "downsampling", "duplication", "merging", "join")
+WORKS = ("construction", "combination", "downsampling", "duplication", "shuffling", "merging", "join")
 UPSTREAM_ROWS, CP_ROWS = 100_000, 1_000_000
 TIMES_UPSTREAM = {"construction": 20.0, "combination": 30.0}  # at 100,000 rows; the others:
 TIMES_UPSTREAM_OTHERS = 80.0

@@ -20,6 +20,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 NUMERIC = ("alnum_ratio", "special_char_ratio", "char_rep_ratio")  # the pools' statistics, in this order
+TIMES = (2, 4)
 
 
 def main() -> None:
@@ -49,47 +50,61 @@ def data(work: str, inputs: list[Path], out: Path, num_rows: int) -> Callable[[]
     if work == "construction":
         return lambda: pools_data.write_rows(out / "data.jsonl", num_rows)
     if work == "join":
-        return lambda: (
-            pools_data.write_prompts(out / "left.jsonl", 100),
-            pools_data.write_pictures(out / "right.jsonl", max(10_000, num_rows // 100)),
-        )
+        pools_data.write_prompts(out / "left.jsonl", 100)
+        return lambda: pools_data.write_pictures(out / "right.jsonl", max(10_000, num_rows // 100))
     return lambda: pools_data.write_pools(out, num_rows, NUMERIC)
 
 
 def ours(work: str, inputs: list[Path], out: Path, statistics: int | None = None) -> Callable[[], Any]:
     """Our class for the work."""
+    manipulator = _manipulator(work, inputs, statistics)
+    return lambda: manipulator.run(output_dir=out)
+
+
+def _manipulator(work: str, inputs: list[Path], statistics: int | None) -> Any:
     if work == "construction":
         from sandbox.pools.construction import DataPoolConstruction
 
-        chosen = NUMERIC[:statistics] if statistics else None
-        return lambda: DataPoolConstruction(inputs[0], statistics=chosen).run(output_dir=out)
+        return DataPoolConstruction(inputs[0], statistics=NUMERIC[:statistics] if statistics else None)
     if work == "combination":
         from sandbox.pools.combination import DataPoolCombination
 
-        return lambda: DataPoolCombination(inputs).run(output_dir=out)
+        return DataPoolCombination(inputs)
     if work == "downsampling":
         from sandbox.pools.downsampling import DataPoolDownsampling
 
-        num_samples = _half_of_a_pool(inputs)
-        return lambda: DataPoolDownsampling(inputs, num_samples=num_samples).run(output_dir=out)
-    raise ValueError(f"we have no {work}")
+        return DataPoolDownsampling(inputs, num_samples=_half_of_a_pool(inputs))
+    if work == "merging":
+        from sandbox.pools.merging import DataPoolMerging
+
+        return DataPoolMerging(inputs)
+    if work == "join":
+        from sandbox.pools.cartesian_join import DataPoolCartesianJoin
+
+        return DataPoolCartesianJoin(inputs[:1], inputs[1:])
+    from sandbox.pools.duplication import DataPoolDuplication
+
+    return DataPoolDuplication(inputs[:1], TIMES, shuffle=work == "shuffling")
 
 
 def upstream(work: str, inputs: list[Path], out: Path, loader: str) -> Callable[[], Any]:
     """The original's way of the work, on a cold cache."""
-    import pools_upstream
+    os.environ["HF_DATASETS_CACHE"] = str(out / "cache")
+    import pools_upstream as plain
     import pyarrow.json  # noqa: F401 - imported before the clock starts, as all else
 
-    os.environ["HF_DATASETS_CACHE"] = str(out / "cache")
-    pools_upstream.prepare(loader)
-    if work == "downsampling":
-        num_samples = _half_of_a_pool(inputs)
-        return lambda: pools_upstream.downsampling(inputs, out, num_samples)
-    if work == "join":
-        return lambda: pools_upstream.join(inputs[:1], inputs[1:], out)
-    plain = {name: getattr(pools_upstream, name) for name in ("construction", "combination", "merging")}
-    plain["duplication"] = pools_upstream.duplication
-    return lambda: plain[work](inputs, out)
+    plain.prepare(loader)
+    num_samples = _half_of_a_pool(inputs)
+    works: dict[str, Callable[[], Any]] = {
+        "construction": lambda: plain.construction(inputs, out),
+        "combination": lambda: plain.combination(inputs, out),
+        "downsampling": lambda: plain.downsampling(inputs, out, num_samples),
+        "duplication": lambda: plain.duplication(inputs[:1], out, TIMES, shuffle=False),
+        "shuffling": lambda: plain.duplication(inputs[:1], out, TIMES, shuffle=True),
+        "merging": lambda: plain.merging(inputs, out),
+        "join": lambda: plain.join(inputs[:1], inputs[1:], out),
+    }
+    return works[work]
 
 
 def digest(result: Any, out: Path) -> str:

@@ -114,7 +114,7 @@ def downsampling(paths: Sequence[Path], out: Path, num_samples: int, seed: int =
 
 
 def duplication(
-    paths: Sequence[Path], out: Path, times: Sequence[int] = (2, 4), shuffle: bool = True, seed: int = 42
+    paths: Sequence[Path], out: Path, times: Sequence[int], shuffle: bool, seed: int = 42
 ) -> list[Path]:
     """Concatenate a pool with itself, shuffle, write."""
     import datasets
@@ -163,7 +163,7 @@ def _number(value: Any) -> Any:
     return numpy.mean(value) if value else 0
 
 
-def _hashable(value: Any) -> Hashable:
+def _hashable(value: Any) -> Any:
     if isinstance(value, dict):
         return tuple(sorted((key, _hashable(each)) for key, each in value.items()))
     if isinstance(value, list):
