@@ -6,15 +6,16 @@
 
 Rows have about 530 bytes and ten statistics (`pools_data.py`). Of N rows, construction splits all;
 combination and merging take three pools of N/3, downsampling halves those, duplication writes one of them
-twice and four times, shuffling (duplication with shuffle=true) too; the join is 100 x 10,000 short rows, or 100 x N/100 where that is more.
+twice and four times, and so does shuffling (duplication with `shuffle`); the join is 100 x 10,000 short rows,
+or 100 x N/100 where that is more.
 
 Every piece of work is a process of its own: seconds are those of the work, `start` is what the process
-took beside it (Python, imports, end). Ours and `cp` (of what ours wrote) take turns, `--repeats` times, and
-medians count; before each, `sync` writes out what an earlier turn left, and inputs lie in the page cache for
-both. `cp` does not wait for the disk, so `+sync` is a copy that does. The original (`pools_upstream.py`)
-reads with a cold cache of `datasets`; with a warm one it takes about half. It runs up to 100,000 rows, `cp`
-up to a million. Memory is the larger of the process's own peak and of what it and its children hold
-together, looked at every 20 ms; files that it maps count.
+took beside it (Python, imports, the same work on a few rows). Ours and `cp` (of what ours wrote) take turns,
+`--repeats` times, and medians count; before each, `sync` writes out what an earlier turn left, and inputs lie
+in the page cache for both. `cp` does not wait for the disk, so `+sync` is a copy that does. The original
+(`pools_upstream.py`) reads with a cold cache of `datasets`; with a warm one it takes about half. It runs up to
+100,000 rows, `cp` up to a million. Memory is the larger of the process's own peak and of what it and its
+children hold together, looked at every 20 ms; files that it maps count.
 
 Construction of ten million rows with all statistics would write 50 GB: `--statistics 2` writes two. All data
 lies in a folder that is removed at the end (`--folder`, 16 GB for ten million rows).
@@ -37,7 +38,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-WORKS = ("construction", "combination", "downsampling", "duplication", "shuffling", "merging", "join")
+SAME_INPUTS = (
+    ("construction",),
+    ("combination", "downsampling", "duplication", "shuffling", "merging"),
+    ("join",),
+)
+WORKS = tuple(itertools.chain(*SAME_INPUTS))
 UPSTREAM_ROWS, CP_ROWS = 100_000, 1_000_000
 TIMES_UPSTREAM = {"construction": 20.0, "combination": 30.0}  # at 100,000 rows; the others:
 TIMES_UPSTREAM_OTHERS = 80.0
@@ -83,13 +89,12 @@ def main() -> None:
     """Measure, print a table, and say which limits hold."""
     options = _options()
     all_figures = []
-    for num_rows in options.rows:
-        for work in options.only:
-            with tempfile.TemporaryDirectory(prefix="pools_", dir=options.folder) as name:
-                figures = measure(work, num_rows, Path(name), options)
-            if figures is not None:
-                all_figures.append(figures)
-                print_line(figures, header=len(all_figures) == 1)
+    for num_rows, works in itertools.product(options.rows, SAME_INPUTS):
+        with tempfile.TemporaryDirectory(prefix="pools_", dir=options.folder) as name:
+            for work in works:
+                if work in options.only and (figures := measure(work, num_rows, Path(name), options)):
+                    all_figures.append(figures)
+                    print_line(figures, header=len(all_figures) == 1)
     print()
     for line in [*limits(all_figures), *growth(all_figures)]:
         print(line)
@@ -98,8 +103,8 @@ def main() -> None:
 def measure(work: str, num_rows: int, folder: Path, options: argparse.Namespace) -> Figures | None:
     """All turns of one piece of work; ``None`` where ours does not have it."""
     inputs = folder / "in"
-    inputs.mkdir()
-    run_child("data", work, [], inputs, num_rows=num_rows)
+    if not inputs.exists():
+        run_child("data", work, [], fresh(inputs), num_rows=num_rows)
     paths = sorted(inputs.iterdir())
     figures = Figures(work, num_rows)
     with_upstream = num_rows <= UPSTREAM_ROWS and not options.no_upstream
