@@ -13,7 +13,7 @@ Every piece of work is a process of its own: seconds are those of the work, `sta
 took beside it (Python, imports, the same work on a few rows). Ours and `cp` (of what ours wrote) take turns,
 `--repeats` times, and medians count; before each, `sync` writes out what an earlier turn left, and inputs lie
 in the page cache for both. `cp` does not wait for the disk, so `+sync` is a copy that does. The original
-(`pools_upstream.py`) reads with a cold cache of `datasets`; with a warm one it takes about half. It runs up to
+(`pools_upstream.py`) reads with a cold cache of `datasets`; with a warm one it takes half. It runs up to
 100,000 rows, `cp` up to a million. Memory is the larger of the process's own peak and of what it and its
 children hold together, looked at every 20 ms; files that it maps count.
 
