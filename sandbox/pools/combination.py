@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import json
 import logging
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from sandbox.job import Outputs
 from sandbox.pools import BaseDataPoolManipulator
-from sandbox.pools.pool_file import base_names, check_paths, parse, read_lines, write_lines
+from sandbox.pools.identity import hashes, pools_of_each
+from sandbox.pools.opening import movable, open_pool
+from sandbox.pools.pool_file import base_names, check_format, check_paths, common_words, format_of
+from sandbox.pools.writing import NewPool, prepare, write_pools
 
+_MOST = 16
 _log = logging.getLogger(__name__)
 
 
 class DataPoolCombination(BaseDataPoolManipulator):
     """Intersect ranked data pools in all 2ⁿ-1 ways: each alone, every pair, …, all of them.
 
-    Two samples are equal where their lines are identical, byte for byte, which holds for pools of
-    one construction; or where they have the same value under ``key``. An intersection has the lines
-    of its best-ranked pool, in that pool's order.
+    Two samples are equal where their content is identical, byte for byte in JSON Lines, which holds for
+    pools of one construction; or where they have the same value under ``key``. Contents are compared by
+    128-bit hashes. An intersection has the lines of its best-ranked pool, in that pool's order.
 
     Outputs:
         paths: The intersections that are not empty, by number of pools, then by rank:
@@ -30,73 +35,59 @@ class DataPoolCombination(BaseDataPoolManipulator):
         left_out: Names of the intersections that are empty.
 
     Args:
-        dataset_paths: The n pools, best first.
+        dataset_paths: The n pools, best first; at most 16.
         key: Where to find what makes two samples equal, a path with dots such as ``meta.id``;
-            ``None`` compares whole lines.
+            ``None`` compares whole samples.
+        output_format: ``jsonl``, ``jsonl.gz``, ``jsonl.zst`` or ``parquet``; ``None`` is the first pool's.
 
     Raises:
-        ValueError: ``dataset_paths`` is empty, a pool is empty, or a sample has no such ``key``.
+        ValueError: ``dataset_paths`` is empty or too long, a pool is empty, or a sample has no such
+            ``key``.
         FileNotFoundError: A pool is missing.
 
     Source: Data-Juicer Sandbox guide, DataPoolCombination.
     """
 
     OUTPUTS: ClassVar[tuple[str, ...]] = ("paths", "names", "left_out")
+    VERSION: ClassVar[int] = 2
 
-    def __init__(self, dataset_paths: Sequence[Path], key: str | None = None) -> None:
+    def __init__(
+        self, dataset_paths: Sequence[Path], key: str | None = None, output_format: str | None = None
+    ) -> None:
         check_paths(dataset_paths)
+        check_format(output_format)
+        if len(dataset_paths) > _MOST:
+            raise ValueError(f"dataset_paths: expected at most {_MOST} pools, got {len(dataset_paths)}")
         self.dataset_paths = dataset_paths
         self.key = key
+        self.output_format = output_format
 
     def run(self, *, output_dir: Path) -> Outputs:
         """Write the intersections."""
-        pools = [read_lines(path) for path in self.dataset_paths]
-        identities = [
-            self._identities(lines, path) for lines, path in zip(pools, self.dataset_paths, strict=True)
-        ]
-        members: dict[Hashable, int] = {}
-        for rank, pool in enumerate(identities):
-            for identity in pool:
-                members[identity] = members.get(identity, 0) | 1 << rank
-        prefix = _common_words(base_names(self.dataset_paths)) or "combination"
-        paths, names, left_out = [], [], []
+        prepare(output_dir)
+        ending = self.output_format or format_of(self.dataset_paths[0])
+        pools = [open_pool(path, ending, output_dir) for path in self.dataset_paths]
+        members = pools_of_each([hashes(pool, self.key) for pool in pools])
+        pools = [movable(pool, output_dir) for pool in pools]
+        prefix = common_words(base_names(self.dataset_paths)) or "combination"
+        new, names, left_out = [], [], []
         for ranks in _subsets(len(pools)):
             wanted = sum(1 << rank for rank in ranks)
-            best = zip(pools[ranks[0]], identities[ranks[0]], strict=True)
-            lines = [line for line, identity in best if members[identity] & wanted == wanted]
+            best = members[ranks[0]]
+            rows = np.flatnonzero(best & wanted == wanted)
             name = "top_" + "_".join(str(rank + 1) for rank in ranks)
-            if not lines:
+            if not len(rows):
                 left_out.append(name)
                 continue
             names.append(name)
-            paths.append(write_lines(output_dir / f"{prefix}_{name}_num_{len(lines)}.jsonl", lines))
+            path = output_dir / f"{prefix}_{name}_num_{len(rows)}.{ending}"
+            every = range(len(best)) if len(rows) == len(best) else rows
+            new.append(NewPool(path, [(pools[ranks[0]], every)]))
         if left_out:
             _log.warning("empty intersections, left out: %s", ", ".join(left_out))
-        return {"paths": paths, "names": names, "left_out": left_out}
-
-    def _identities(self, lines: list[bytes], path: Path) -> list[Hashable]:
-        if self.key is None:
-            return list(lines)
-        return [
-            _value(parse(line, path, number), self.key, path, number) for number, line in enumerate(lines, 1)
-        ]
-
-
-def _common_words(names: Sequence[str]) -> str:
-    """The leading words, between underscores, that all names share."""
-    words = zip(*(name.split("_") for name in names), strict=False)
-    return "_".join(word for word, *others in itertools.takewhile(lambda each: len(set(each)) == 1, words))
+        return {"paths": write_pools(new), "names": names, "left_out": left_out}
 
 
 def _subsets(num_pools: int) -> Iterator[tuple[int, ...]]:
     for size in range(1, num_pools + 1):
         yield from itertools.combinations(range(num_pools), size)
-
-
-def _value(sample: dict[str, Any], key: str, path: Path, number: int) -> str:
-    value: Any = sample
-    for part in key.split("."):
-        if not isinstance(value, dict) or part not in value:
-            raise ValueError(f"{path}: sample {number} has no {key!r}; keys: {', '.join(sample)}")
-        value = value[part]
-    return json.dumps(value, sort_keys=True)

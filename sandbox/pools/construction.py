@@ -8,23 +8,31 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from sandbox.job import Outputs
 from sandbox.pools import BaseDataPoolManipulator
-from sandbox.pools.pool_file import base_names, draw, parse, read_lines, write_lines
+from sandbox.pools.lines import Lines, Rows
+from sandbox.pools.opening import movable, open_pool
+from sandbox.pools.pool_file import base_name, check_format, format_of
+from sandbox.pools.sampling import draw
+from sandbox.pools.statistics import read_statistics
+from sandbox.pools.table import Table
+from sandbox.pools.writing import NewPool, prepare, write_pools
 
-_STATS = "__dj__stats__"
 _RANDOM = "random"
+_IN_ORDER = "ignore_stats"
 _log = logging.getLogger(__name__)
 
 
 class DataPoolConstruction(BaseDataPoolManipulator):
     """Split a data set into pools along each of its statistics, with random pools as controls.
 
-    For every statistic the samples are sorted in ascending order, those of equal value in input order,
-    and cut. Lists of numbers count by their mean. A pool's lines are the data set's, byte for byte,
-    in the order of the statistic; random pools are in input order.
+    For every statistic the samples are sorted in ascending order, NaN after all numbers, those of equal
+    value in input order, and cut. Lists of numbers count by their mean. A pool's lines are the data
+    set's, byte for byte, in the order of the statistic; random pools are in input order.
 
     Outputs:
         paths: All pools: statistic by statistic, ascending, then the random ones;
@@ -37,19 +45,24 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         left_out: Statistics that are not numeric.
 
     Args:
-        dataset_path: The data set with statistics under ``__dj__stats__`` in every line.
+        dataset_path: The data set with statistics under ``__dj__stats__`` in every sample.
         statistics: The statistics to split by; ``None`` takes all numeric ones.
         split_ratios: Where to cut, ascending in (0, 1): numbers or fractions such as ``"1/3"``.
             With N samples the cut is after ``floor(N * ratio)``.
         split_num: Samples per pool, in place of ``split_ratios``; the last pool may be smaller.
-        ignore_stats: Statistics not to split by.
+        ignore_stats: Statistics not to split by; ``True`` looks at none and cuts the data set as it
+            lies, into pools of the group ``ignore_stats``.
         equal_size: Cut every pool down, at random, to the size of the smallest.
         num_random: Number of random pools, each as large as the smallest pool.
         seed: Seed of all draws.
+        stats_path: Data-Juicer's separate file of statistics (``…_stats.jsonl``), one line a sample in
+            the same order; ``None`` reads them from the samples.
+        output_format: ``jsonl``, ``jsonl.gz``, ``jsonl.zst`` or ``parquet``; ``None`` is the data set's.
 
     Raises:
-        ValueError: Ratios are not ascending in (0, 1), a line is malformed, a sample lacks a statistic
-            or has NaN there, a statistic is unknown or not numeric, or a pool would be empty.
+        ValueError: Ratios are not ascending in (0, 1), a line is malformed, a sample lacks a statistic,
+            a statistic is unknown or not numeric, ``stats_path`` has another number of samples, or a
+            pool would be empty.
         FileNotFoundError: The data set is missing.
 
     Source: Data-Juicer Sandbox guide, DataPoolConstruction; equal sizes and random controls after
@@ -57,6 +70,7 @@ class DataPoolConstruction(BaseDataPoolManipulator):
     """
 
     OUTPUTS: ClassVar[tuple[str, ...]] = ("paths", "names", "groups", "pools", "left_out")
+    VERSION: ClassVar[int] = 2
 
     def __init__(
         self,
@@ -64,10 +78,12 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         statistics: Sequence[str] | None = None,
         split_ratios: Sequence[float | str] = ("1/3", "2/3"),
         split_num: int | None = None,
-        ignore_stats: Sequence[str] = (),
+        ignore_stats: Sequence[str] | bool = (),
         equal_size: bool = False,
         num_random: int = 0,
         seed: int = 42,
+        stats_path: Path | None = None,
+        output_format: str | None = None,
     ) -> None:
         for name, names in (("statistics", statistics), ("ignore_stats", ignore_stats)):
             if isinstance(names, str):
@@ -76,6 +92,7 @@ class DataPoolConstruction(BaseDataPoolManipulator):
             raise ValueError(f"split_num: expected at least 1, got {split_num}")
         if num_random < 0:
             raise ValueError(f"num_random: expected at least 0, got {num_random}")
+        check_format(output_format)
         self.dataset_path = dataset_path
         self.statistics = statistics
         self.ratios = _ratios(split_ratios)
@@ -84,86 +101,63 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         self.equal_size = equal_size
         self.num_random = num_random
         self.seed = seed
+        self.stats_path = stats_path
+        self.output_format = output_format
 
     def run(self, *, output_dir: Path) -> Outputs:
         """Write the pools."""
-        lines = read_lines(self.dataset_path)
-        columns, left_out = self._columns(lines)
-        bounds = self._bounds(len(lines))
+        prepare(output_dir)
+        pool = open_pool(self.dataset_path, self.output_format, output_dir)
+        bounds = self._bounds(len(pool))
         size = min(stop - start for start, stop in bounds)
-        (base,) = base_names([self.dataset_path])
+        orders, left_out = self._orders(pool, output_dir)
+        pool = movable(pool, output_dir)
+        base, ending = base_name(self.dataset_path), self.output_format or format_of(self.dataset_path)
+        new: list[NewPool] = []
         names: list[str] = []
         pools: dict[str, dict[str, Path]] = {}
-        for statistic, values in columns.items():
-            order = sorted(range(len(lines)), key=values.__getitem__)
-            pools[statistic] = {}
+
+        def add(group: str, part: str, name: str, rows: Rows) -> None:
+            names.append(name)
+            path = output_dir / f"{base}_{name}.{ending}"
+            pools.setdefault(group, {})[part] = path
+            new.append(NewPool(path, [(pool, rows)]))
+
+        for statistic, order in orders.items():
             for part, (start, stop) in zip(_parts(len(bounds)), bounds, strict=True):
-                chosen = order[start:stop]
-                if self.equal_size:
-                    chosen = [chosen[position] for position in draw(len(chosen), size, self.seed)]
-                name = f"{statistic}_{part}"
-                names.append(name)
-                path = output_dir / f"{base}_{name}.jsonl"
-                pools[statistic][part] = write_lines(path, (lines[position] for position in chosen))
+                rows = order[start:stop]
+                if self.equal_size and size < len(rows):
+                    rows = np.asarray(rows)[draw(len(rows), size, self.seed)]
+                add(statistic, part, f"{statistic}_{part}", rows)
         for number in range(self.num_random):
             name = _RANDOM if self.num_random == 1 else f"{_RANDOM}_{number}"
-            names.append(name)
-            chosen = draw(len(lines), size, self.seed + number)
-            path = write_lines(output_dir / f"{base}_{name}.jsonl", (lines[position] for position in chosen))
-            pools.setdefault(_RANDOM, {})[str(number)] = path
-        paths = [path for parts in pools.values() for path in parts.values()]
+            add(_RANDOM, str(number), name, draw(len(pool), size, self.seed + number))
         groups = [group for group, parts in pools.items() for _ in parts]
+        paths = write_pools(new)
         return {"paths": paths, "names": names, "groups": groups, "pools": pools, "left_out": left_out}
 
-    def _columns(self, lines: list[bytes]) -> tuple[dict[str, list[float]], list[str]]:
-        """The values of every numeric statistic wanted, and the names of those that are not numeric."""
-        stats = [self._stats(line, number) for number, line in enumerate(lines, 1)]
-        available = sorted({name for each in stats for name in each})
-        wanted = [name for name in self.statistics or stats[0] if name not in self.ignore_stats]
-        unknown = [name for name in (*wanted, *self.ignore_stats) if name not in available]
-        if unknown:
-            raise ValueError(
-                f"{self.dataset_path}: no statistic {', '.join(unknown)}; available: {', '.join(available)}"
-            )
-        if self.statistics is None:
-            wanted += [name for name in available if name not in wanted and name not in self.ignore_stats]
-        columns, left_out = {}, []
-        for name in wanted:
-            present = next((each[name] for each in stats if each.get(name) is not None), None)
-            if _is_numeric(present):
-                columns[name] = [self._number(each, name, number) for number, each in enumerate(stats, 1)]
-            else:
-                left_out.append(name)
-        if left_out and self.statistics is not None:
-            raise ValueError(f"{self.dataset_path}: not numeric, cannot be split by: {', '.join(left_out)}")
+    def _orders(self, pool: Lines | Table, output_dir: Path) -> tuple[dict[str, Rows], list[str]]:
+        """The order of the samples by every statistic, and the statistics that are not numeric."""
+        if self.ignore_stats is True:
+            return {_IN_ORDER: range(len(pool))}, []
+        source = pool
+        if self.stats_path is not None:
+            source = open_pool(self.stats_path, None, output_dir)
+            if len(source) != len(pool):
+                raise ValueError(
+                    f"{self.stats_path} has statistics of {len(source)} samples, "
+                    f"but {self.dataset_path} has {len(pool)} samples"
+                )
+        columns, left_out = read_statistics(source, self.statistics, self.ignore_stats or ())
         if left_out:
             _log.warning(
-                "%s: statistics that are not numeric, left out: %s", self.dataset_path, ", ".join(left_out)
+                "%s: statistics that are not numeric, left out: %s", source.name, ", ".join(left_out)
             )
-        if not columns:
-            raise ValueError(f"{self.dataset_path}: there is no numeric statistic to split by")
-        return columns, left_out
-
-    def _stats(self, line: bytes, number: int) -> dict[str, Any]:
-        stats = parse(line, self.dataset_path, number).get(_STATS)
-        if not isinstance(stats, dict):
-            raise ValueError(
-                f"{self.dataset_path}: sample {number} has no statistics under {_STATS!r}; "
-                "analyse the data set first"
-            )
-        return stats
-
-    def _number(self, stats: dict[str, Any], name: str, number: int) -> float:
-        value = stats.get(name)
-        if isinstance(value, list) and value and all(_is_numeric(each) for each in value):
-            value = math.fsum(value) / len(value)
-        if value is None or isinstance(value, list) or not _is_numeric(value) or math.isnan(value):
-            raise ValueError(
-                f"{self.dataset_path}: sample {number} lacks the statistic {name!r}: "
-                f"expected a number or a list of numbers, got {stats.get(name)!r}; "
-                f"leave it out with ignore_stats or analyse the data set again"
-            )
-        return float(value)
+        narrow = np.uint32 if len(pool) < 1 << 32 else np.int64
+        orders: dict[str, Rows] = {}
+        for name in list(columns):  # one by one: a column goes before the next order comes
+            orders[name] = np.argsort(columns.pop(name), kind="stable").astype(narrow)
+        return orders, left_out
 
     def _bounds(self, num_samples: int) -> list[tuple[int, int]]:
         if self.split_num is not None:
@@ -193,9 +187,3 @@ def _ratios(ratios: Sequence[float | str]) -> list[Fraction]:
 
 def _parts(num_parts: int) -> list[str]:
     return ["low", "middle", "high"] if num_parts == 3 else [str(number) for number in range(num_parts)]
-
-
-def _is_numeric(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(_is_numeric(each) and not isinstance(each, list) for each in value)
-    return isinstance(value, int | float) and not isinstance(value, bool)

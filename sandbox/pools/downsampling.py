@@ -8,7 +8,10 @@ from typing import ClassVar
 
 from sandbox.job import Outputs
 from sandbox.pools import BaseDataPoolManipulator
-from sandbox.pools.pool_file import base_names, check_paths, draw, read_lines, write_lines
+from sandbox.pools.opening import movable, open_pool
+from sandbox.pools.pool_file import base_names, check_format, check_paths, format_of
+from sandbox.pools.sampling import draw
+from sandbox.pools.writing import NewPool, prepare, write_pools
 
 
 class DataPoolDownsampling(BaseDataPoolManipulator):
@@ -21,9 +24,10 @@ class DataPoolDownsampling(BaseDataPoolManipulator):
         paths: One pool per input, ``<base>_<num_samples>.jsonl``.
 
     Args:
-        dataset_paths: The N pools, JSON Lines, one sample a line.
+        dataset_paths: The N pools.
         num_samples: Samples per pool; ``None`` takes the smallest pool's size.
         seed: Seed of the draw; every pool is drawn with the same seed.
+        output_format: ``jsonl``, ``jsonl.gz``, ``jsonl.zst`` or ``parquet``; ``None`` is each pool's own.
 
     Raises:
         ValueError: ``dataset_paths`` is empty, ``num_samples`` is not positive, or a pool is empty.
@@ -34,21 +38,31 @@ class DataPoolDownsampling(BaseDataPoolManipulator):
 
     OUTPUTS: ClassVar[tuple[str, ...]] = ("paths",)
 
-    def __init__(self, dataset_paths: Sequence[Path], num_samples: int | None = None, seed: int = 42) -> None:
+    def __init__(
+        self,
+        dataset_paths: Sequence[Path],
+        num_samples: int | None = None,
+        seed: int = 42,
+        output_format: str | None = None,
+    ) -> None:
         check_paths(dataset_paths)
+        check_format(output_format)
         if num_samples is not None and num_samples < 1:
             raise ValueError(f"num_samples: expected at least 1, got {num_samples}")
         self.dataset_paths = dataset_paths
         self.num_samples = num_samples
         self.seed = seed
+        self.output_format = output_format
 
     def run(self, *, output_dir: Path) -> Outputs:
         """Write the smaller pools."""
-        pools = [read_lines(path) for path in self.dataset_paths]
-        size = self.num_samples or min(len(lines) for lines in pools)
-        paths = []
-        for name, lines in zip(base_names(self.dataset_paths), pools, strict=True):
-            drawn = draw(len(lines), min(size, len(lines)), self.seed)
-            paths.append(output_dir / f"{name}_{len(drawn)}.jsonl")
-            write_lines(paths[-1], (lines[position] for position in drawn))
-        return {"paths": paths}
+        prepare(output_dir)
+        pools = [open_pool(path, self.output_format, output_dir) for path in self.dataset_paths]
+        size = self.num_samples or min(len(pool) for pool in pools)
+        new = []
+        for path, name, pool in zip(self.dataset_paths, base_names(self.dataset_paths), pools, strict=True):
+            rows = draw(len(pool), size, self.seed) if size < len(pool) else range(len(pool))
+            ending = self.output_format or format_of(path)
+            parts = [(movable(pool, output_dir, rows), rows)]
+            new.append(NewPool(output_dir / f"{name}_{len(rows)}.{ending}", parts))
+        return {"paths": write_pools(new)}

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from sandbox.job import Outputs
 from sandbox.pools import BaseDataPoolManipulator
-from sandbox.pools.pool_file import check_paths
+from sandbox.pools.pool_file import check_exists, check_paths
 
 
 class DataPoolRanking(BaseDataPoolManipulator):
@@ -80,8 +80,7 @@ class DataPoolRanking(BaseDataPoolManipulator):
     def run(self, *, output_dir: Path) -> Outputs:
         """Rank the pools."""
         for path in self.dataset_paths:
-            if not path.is_file():
-                raise FileNotFoundError(f"there is no data pool {path}")
+            check_exists(path)
         scores = [
             tuple(_score(metric, key, path) for key in self.keys)
             for metric, path in zip(self.metrics, self.dataset_paths, strict=True)

@@ -1,0 +1,211 @@
+"""JSON Lines pools of any size: where lines begin, and lines in any order, without parsing them.
+
+The file is mapped into memory, the line ends are found block by block (8 bytes a sample), and mapping and
+offsets together are an Arrow array of binary values, without a copy. Arrow's ``take`` then lays the wanted
+lines side by side: its data buffer is what is written. All of it runs outside Python's lock, so that
+several threads work at once.
+
+FIGURES
+"""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+
+from sandbox.pools.sampling import Indices
+
+T = TypeVar("T")
+Rows = Indices | range
+"""Which samples, in which order; a range takes its samples as they lie in the file."""
+
+_SCAN = 4 << 20
+_CHECK = 8192
+_TAKE = 1024  # lines at once from the file: each may make 64 KB of it resident
+_TAKE_WINDOW = 4096
+_SMALL = 64 << 20
+_COPY = 64 << 20
+
+
+def num_threads() -> int:
+    """Threads for work on pools: the processor cores that this process may use, at most 8."""
+    return min(8, len(os.sched_getaffinity(0)))
+
+
+class Lines:
+    """The lines of an uncompressed JSON Lines file that ends with a line end.
+
+    Memory is 8 bytes a line; of the mapping only what is in use is resident.
+
+    Args:
+        file: The file, uncompressed and not empty; kept open.
+        name: What messages call it.
+    """
+
+    def __init__(self, file: BinaryIO, name: str) -> None:
+        self.name = name
+        self._file = file
+        self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+        self.bytes = np.frombuffer(self._map, dtype=np.uint8)
+        self.offsets = self._find_lines()
+        self._array = _binary_array(self.offsets, self._map)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def __getitem__(self, row: int) -> bytes:
+        return self._map[int(self.offsets[row]) : int(self.offsets[row + 1])]
+
+    def __iter__(self) -> Iterator[bytes]:
+        for start in range(0, len(self), _CHECK):
+            stop = min(start + _CHECK, len(self))
+            yield from (self[row] for row in range(start, stop))
+            self._forget(int(self.offsets[start]), int(self.offsets[stop]))
+
+    def block(self, start: int, stop: int, shift: int = 0) -> Any:
+        """Lines ``start`` to ``stop`` as an Arrow array, a view of the file.
+
+        With ``shift`` each begins and ends so many bytes later, but none after the file's end.
+        """
+        if not shift:
+            return self._array[start:stop]
+        return _binary_array(np.minimum(self.offsets[start : stop + 1] + shift, len(self.bytes)), self._map)
+
+    def span(self, start: int, stop: int) -> memoryview:
+        """The bytes of lines ``start`` to ``stop``, a view of the file."""
+        return memoryview(self._map)[int(self.offsets[start]) : int(self.offsets[stop])]
+
+    def over_blocks(self, work: Callable[[int, int], T], size: int = _CHECK) -> Iterator[T]:
+        """``work(start, stop)`` for blocks of lines, in threads; results come in order."""
+
+        def one(start: int) -> T:
+            stop = min(start + size, len(self))
+            try:
+                return work(start, stop)
+            finally:
+                self._forget(int(self.offsets[start]), int(self.offsets[stop]))
+
+        with ThreadPoolExecutor(num_threads()) as executor:
+            yield from executor.map(one, range(0, len(self), size))
+
+    def copy_to(
+        self, descriptor: int, rows: range, count: Callable[[int], None] = lambda num_bytes: None
+    ) -> None:
+        """Append lines to a file inside the kernel; ``count`` is told the bytes as they go."""
+        if not rows:
+            return
+        start, stop = int(self.offsets[rows.start]), int(self.offsets[rows.stop])
+        while start < stop:
+            num = os.copy_file_range(self._file.fileno(), descriptor, min(stop - start, _COPY), start)
+            if num == 0:
+                raise OSError(errno.EIO, f"{self.name} became shorter while it was read")
+            start += num
+            count(num)
+
+    def pieces(self, rows: Rows) -> Iterator[memoryview]:
+        """The bytes of ``rows``, in that order, piece by piece.
+
+        Lines in ascending order are taken straight from the file. Others are taken a window at a time:
+        first in ascending order, so that the file is walked through instead of jumped about in, then
+        from there in the order wanted. A window is a few per cent of the pool, whatever its size: the
+        share of the file that one walk has no use for, and with it the time a line, stays the same.
+        """
+        if isinstance(rows, range):
+            step = max(1, _SCAN * len(self) // len(self.bytes))
+            for start in range(rows.start, rows.stop, step):
+                stop = min(start + step, rows.stop)
+                yield self.span(start, stop)
+                self._forget(int(self.offsets[start]), int(self.offsets[stop]))
+        elif len(self.bytes) <= _SMALL or bool(np.all(rows[1:] >= rows[:-1])):
+            yield from self._walk(rows)
+        else:
+            limit = (16 << 20) + 25 * len(self)
+            store = np.empty(limit + (1 << 20), dtype=np.uint8)
+            for window, lengths in self._windows(rows, limit):
+                total = int(lengths.sum())
+                store = store if total <= len(store) else np.empty(total, dtype=np.uint8)
+                yield from self._reorder(window, lengths, store)
+
+    def _windows(self, rows: Indices, limit: int) -> Iterator[tuple[Indices, Indices]]:
+        """Consecutive rows and their lengths, at most ``limit`` bytes together, but at least one."""
+        most = max(1, 2 * limit * len(self) // len(self.bytes))
+        start = 0
+        while start < len(rows):
+            window = rows[start : start + most]
+            lengths = self.offsets[window + 1] - self.offsets[window]
+            size = max(1, int(np.searchsorted(np.cumsum(lengths), limit, side="right")))
+            yield window[:size], lengths[:size]
+            start += size
+
+    def _reorder(self, window: Indices, lengths: Indices, store: Indices) -> Iterator[memoryview]:
+        order = np.argsort(window)
+        offsets = np.zeros(len(window) + 1, dtype=np.int64)
+        np.cumsum(lengths[order], out=offsets[1:])
+        end = 0
+        for piece in self._walk(window[order]):
+            store[end : end + len(piece)] = piece
+            end += len(piece)
+        inverse = np.empty_like(order)
+        inverse[order] = np.arange(len(order))
+        array = _binary_array(offsets, store)
+        for start in range(0, len(inverse), _TAKE_WINDOW):
+            yield _taken(array, inverse[start : start + _TAKE_WINDOW])
+
+    def _walk(self, rows: Indices) -> Iterator[memoryview]:
+        step = max(1, min(_TAKE, (16 << 20) * len(self) // len(self.bytes)))
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            yield _taken(self._array, part)
+            if len(self.bytes) > _SMALL:
+                self._forget(int(self.offsets[part[0]]), int(self.offsets[part[-1] + 1]))
+
+    def _find_lines(self) -> Indices:
+        def ends(start: int) -> Indices:
+            found = np.flatnonzero(self.bytes[start : start + _SCAN] == ord("\n"))
+            self._forget(start, start + _SCAN)
+            return found + (start + 1)
+
+        with ThreadPoolExecutor(num_threads()) as executor:
+            found = list(executor.map(ends, range(0, len(self.bytes), _SCAN)))
+        is_cut = self.bytes[-1] != ord("\n")
+        end = np.full(int(is_cut), len(self.bytes), dtype=np.int64)
+        return np.concatenate([np.zeros(1, dtype=np.int64), *found, end])
+
+    def _forget(self, start: int, stop: int) -> None:
+        """Give back the memory of a part of the mapping; the file stays in the page cache."""
+        start -= start % mmap.PAGESIZE
+        stop = min(stop, len(self.bytes))
+        if stop > start:
+            self._map.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+
+def write_all(descriptor: int, piece: bytes | memoryview) -> None:
+    """Write all of ``piece``, or raise: a disk that fills up takes a part first, without complaint."""
+    while len(piece):
+        piece = piece[os.write(descriptor, piece) :]
+
+
+def _binary_array(offsets: Indices, data: Any) -> Any:
+    import pyarrow as pa
+
+    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+
+
+def data_of(array: Any) -> memoryview:
+    """The values of a new Arrow array of binary values, side by side, as Arrow keeps them."""
+    _, offsets, data = array.buffers()
+    return memoryview(data).cast("B")[: int(np.frombuffer(offsets, dtype=np.int64)[len(array)])]
+
+
+def _taken(array: Any, rows: Indices) -> memoryview:
+    """The values of ``rows`` laid side by side."""
+    import pyarrow as pa
+
+    return data_of(array.take(pa.array(rows)))
