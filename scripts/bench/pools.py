@@ -206,11 +206,11 @@ class Together(threading.Thread):
 def _descendants(pid: int) -> list[int]:
     found = [pid]
     for known in found:
-        for children in Path("/proc", str(known), "task").glob("*/children"):
-            try:
-                found += map(int, children.read_text().split())
-            except OSError:
-                continue  # it has just ended
+        try:
+            for thread in Path("/proc", str(known), "task").iterdir():
+                found += map(int, (thread / "children").read_text().split())
+        except OSError:
+            continue  # it has just ended
     return found
 
 
