@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 from sandbox.job import Outputs
 from sandbox.pools import BaseDataPoolManipulator
 from sandbox.pools.lines import Rows, data_of
-from sandbox.pools.opening import movable, open_lines, parse
+from sandbox.pools.opening import movable, open_lines, open_table, parse
 from sandbox.pools.pool_file import base_names, check_format, check_paths, common_words, format_of
 from sandbox.pools.writing import NewPool, prepare, write_pools
 
@@ -65,7 +66,19 @@ class DataPoolCartesianJoin(BaseDataPoolManipulator):
                 path = output_dir / f"{prefix}_{i}_{j}.{ending}"
                 rows = range(len(left.lines) * len(right.lines))
                 new.append(NewPool(path, [(_Joined(left, right), rows)]))
+        if ending == "parquet":
+            return {"paths": self._as_parquet(new, output_dir)}
         return {"paths": write_pools(new)}
+
+    @staticmethod
+    def _as_parquet(new: list[NewPool], output_dir: Path) -> list[Path]:
+        """Join as text, then give the samples types."""
+        with tempfile.TemporaryDirectory(dir=output_dir, prefix=".join_") as name:
+            folder = Path(name)
+            text = write_pools([NewPool(folder / f"{i}.jsonl", pool.parts) for i, pool in enumerate(new)])
+            tables = [open_table(path, folder) for path in text]
+            typed = zip(new, tables, strict=True)
+            return write_pools([NewPool(pool.path, [(table, range(len(table)))]) for pool, table in typed])
 
 
 class _Side:

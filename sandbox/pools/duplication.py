@@ -49,7 +49,7 @@ class DataPoolDuplication(BaseDataPoolManipulator):
         check_paths(dataset_paths)
         check_format(output_format)
         times = duplicating_times if isinstance(duplicating_times, Sequence) else ()
-        is_right = all(isinstance(each, int) and each >= 1 for each in times)
+        is_right = all(type(each) is int and each >= 1 for each in times)
         if not times or not is_right or len(set(times)) < len(times):
             raise ValueError(
                 "duplicating_times: expected a list of different whole numbers from 1, "

@@ -30,6 +30,7 @@ _CHECK = 8192
 _TAKE = 1024  # lines at once from the file: each may make 64 KB of it resident
 _TAKE_WINDOW = 4096
 _SMALL = 64 << 20
+_WINDOW = 128 << 20
 _COPY = 64 << 20
 
 
@@ -125,7 +126,7 @@ class Lines:
         elif len(self.bytes) <= _SMALL or bool(np.all(rows[1:] >= rows[:-1])):
             yield from self._walk(rows)
         else:
-            limit = (16 << 20) + 25 * len(self)
+            limit = (_WINDOW + 50 * len(self)) // num_threads()
             store = np.empty(limit + (1 << 20), dtype=np.uint8)
             for window, lengths in self._windows(rows, limit):
                 total = int(lengths.sum())

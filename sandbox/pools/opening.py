@@ -73,7 +73,8 @@ def open_lines(path: Path, scratch_dir: Path) -> Lines:
     else:
         file = _scratch(scratch_dir)
         _unpack(path, kind, file)
-    if not _size(file):
+        file.flush()
+    if not os.fstat(file.fileno()).st_size:
         raise ValueError(f"{path}: the data pool is empty")
     lines = Lines(file, str(path))
     blank = np.concatenate(list(lines.over_blocks(lambda start, stop: _blank(lines, start, stop))))
@@ -89,6 +90,8 @@ def open_table(path: Path, scratch_dir: Path) -> Table:
     import pyarrow as pa
 
     check_exists(path)
+    if not path.stat().st_size:
+        raise ValueError(f"{path}: the data pool is empty")
     file = _scratch(scratch_dir)
     if format_of(path) == "parquet":
         batches = _parquet_batches(path)
@@ -102,6 +105,7 @@ def open_table(path: Path, scratch_dir: Path) -> Table:
         for batch in batches:
             table = absolute_columns(pa.Table.from_batches([batch]), path.absolute().parent)
             writer.write_table(table.combine_chunks())
+    file.flush()
     table = Table(file, str(path))
     if not len(table):
         raise ValueError(f"{path}: the data pool is empty")
@@ -129,11 +133,7 @@ def _made_absolute(lines: Lines, row: int, folder: Path) -> bytes:
 
 
 def _scratch(folder: Path) -> BinaryIO:
-    return tempfile.TemporaryFile(dir=folder, buffering=0)
-
-
-def _size(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_size
+    return tempfile.TemporaryFile(dir=folder)
 
 
 def _unpack(path: Path, kind: str, file: BinaryIO) -> None:

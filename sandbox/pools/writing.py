@@ -141,7 +141,7 @@ def _sink(path: Path, suffix: str, progress: _Progress) -> Iterator[Any]:
         with contextlib.closing(_ParquetSink(path, progress)) as sink:
             yield sink
         return
-    with path.open("wb", buffering=0) as file:
+    with path.open("wb") as file:
         if suffix == ".gz":
             with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
                 yield _CompressedSink(packed, progress)

@@ -4,46 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pool_samples import MakePool, ids, sample
 
 from sandbox.pools.combination import DataPoolCombination
 from sandbox.pools.construction import DataPoolConstruction
 from sandbox.pools.downsampling import DataPoolDownsampling
 from sandbox.pools.ranking import DataPoolRanking
-
-MakePool = Callable[..., Path]
-STATS = "__dj__stats__"
-
-
-@pytest.fixture
-def make_pool(tmp_path: Path) -> MakePool:
-    def make(name: str, lines: list[str]) -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
-        return path
-
-    return make
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    (tmp_path / "out").mkdir()
-    return tmp_path / "out"
-
-
-def sample(number: int, **stats: Any) -> str:
-    # odd spelling on purpose: it must come out as it went in
-    return f'{{"id":{number}, "text" : "é\\u00e9 1.50",  "{STATS}": {json.dumps(stats)}}}'
-
-
-def ids(path: Path) -> list[int]:
-    return [json.loads(line)["id"] for line in path.read_text(encoding="utf-8").splitlines()]
-
 
 # construction
 
@@ -116,6 +86,28 @@ def test_construction_reports_statistics_that_are_not_numeric(make_pool: MakePoo
     assert list(made["pools"]) == ["a"]
 
 
+def test_construction_puts_ties_in_input_order_and_nan_last(make_pool: MakePool, out: Path) -> None:
+    values = [math.nan, 2, math.inf, 1, math.nan, 2, -math.inf, 1]
+    data = make_pool("d.jsonl", [sample(i, a=value) for i, value in enumerate(values)])
+    made = DataPoolConstruction(data, split_ratios=["1/2"]).run(output_dir=out)
+    assert [ids(path) for path in made["paths"]] == [[6, 3, 7, 1], [5, 2, 0, 4]]
+
+
+def test_construction_takes_lists_of_any_length_by_their_mean(make_pool: MakePool, out: Path) -> None:
+    values: list[Any] = [[3], [1, 1, 10], [2, 2], 1, [0.5, 0.5, 0.5, 0.5], [9]]
+    for kind in (slice(0, 3), slice(0, 6)):  # lists alone; numbers among them
+        data = make_pool("d.jsonl", [sample(i, a=value) for i, value in enumerate(values[kind])])
+        made = DataPoolConstruction(data, split_num=6).run(output_dir=out)
+        assert ids(made["paths"][0]) == ([2, 0, 1] if kind.stop == 3 else [4, 3, 2, 0, 1, 5])
+
+
+def test_construction_cuts_a_data_set_as_it_lies(make_pool: MakePool, out: Path) -> None:
+    data = make_pool("d.jsonl", [f'{{"id": {i}}}' for i in (3, 1, 2)])
+    made = DataPoolConstruction(data, ignore_stats=True).run(output_dir=out)
+    assert made["names"] == [f"ignore_stats_{part}" for part in ("low", "middle", "high")]
+    assert [ids(path) for path in made["paths"]] == [[3], [1], [2]]
+
+
 def test_construction_takes_the_statistics_asked_for(make_pool: MakePool, out: Path) -> None:
     data = make_pool("d.jsonl", [sample(i, a=i, b=i, c=i) for i in range(3)])
     assert list(DataPoolConstruction(data, statistics=["c", "a"]).run(output_dir=out)["pools"]) == ["c", "a"]
@@ -127,6 +119,9 @@ def test_construction_takes_the_statistics_asked_for(make_pool: MakePool, out: P
     [
         ({}, [sample(0, a=1), sample(1), sample(2, a=3)], "sample 2 lacks the statistic 'a'"),
         ({}, [sample(0), sample(1, a=1), sample(2, a=3)], "sample 1 has no statistics"),
+        ({}, [sample(i, a=1) for i in range(9)] + [sample(9, a=1, late=2)], "sample 1 lacks .* 'late'"),
+        ({}, [sample(0, a=1), sample(1, a=None), sample(2, a=3)], "sample 2 lacks the statistic 'a'"),
+        ({}, [sample(0, a=1), '{"id": 1}', sample(2, a=3)], "sample 2 has no statistics"),
         ({}, [sample(0, a=[1]), sample(1, a=[]), sample(2, a=[3])], "sample 2 lacks the statistic 'a'"),
         ({}, [sample(0, a=1), sample(1, a="x"), sample(2, a=3)], "sample 2 lacks the statistic 'a'"),
         ({}, [sample(0, a=1), '{"id": 1, }', sample(2, a=3)], "sample 2: not valid JSON"),
@@ -230,24 +225,6 @@ def test_a_missing_pool_is_an_error(make_pool: MakePool, tmp_path: Path, out: Pa
     ):
         with pytest.raises(FileNotFoundError, match=r"b\.jsonl"):
             manipulator.run(output_dir=out)
-
-
-def test_relative_media_paths_are_refused_with_their_line(make_pool: MakePool, out: Path) -> None:
-    lines = ['{"text": "a", "images": ["/x/y.png"]}', '{"text": "b", "images": ["y.png"]}']
-    with pytest.raises(ValueError, match=r":2: media paths of a pool must be absolute.*y\.png"):
-        DataPoolDownsampling([make_pool("a.jsonl", lines)]).run(output_dir=out)
-
-
-def test_a_pool_that_cannot_be_written_leaves_nothing_under_its_name(
-    make_pool: MakePool, out: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full_disk(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full_disk)
-    with pytest.raises(OSError, match="No space left"):
-        DataPoolDownsampling([make_pool("a.jsonl", [sample(1)])]).run(output_dir=out)
-    assert not list(out.glob("*.jsonl"))
 
 
 @pytest.mark.parametrize("paths", ["a.jsonl", [], Path("a.jsonl")])

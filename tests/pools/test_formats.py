@@ -1,0 +1,138 @@
+"""Compressed pools, Parquet, separate statistics, and media paths that move."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from pool_samples import STATS, MakePool, ids, sample
+
+from sandbox.pools.cartesian_join import DataPoolCartesianJoin
+from sandbox.pools.combination import DataPoolCombination
+from sandbox.pools.construction import DataPoolConstruction
+from sandbox.pools.downsampling import DataPoolDownsampling
+from sandbox.pools.duplication import DataPoolDuplication
+from sandbox.pools.merging import DataPoolMerging
+
+FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
+
+
+def written_as(path: Path, ending: str) -> Path:
+    """The same pool in another format."""
+    data = path.read_bytes()
+    other = path.with_name(path.name.replace(".jsonl", f".{ending}"))
+    if ending == "parquet":
+        pq.write_table(pa.Table.from_pylist([json.loads(line) for line in data.splitlines()]), other)
+    elif ending == "jsonl.gz":
+        other.write_bytes(gzip.compress(data))
+    elif ending == "jsonl.zst":
+        other.write_bytes(zstandard.ZstdCompressor().compress(data))
+    return other
+
+
+def samples(path: Path) -> list[Any]:
+    """What a pool of any format holds."""
+    if path.suffix == ".parquet":
+        return pq.read_table(path).to_pylist()
+    if path.suffix == ".zst":
+        with path.open("rb") as file:
+            text = zstandard.ZstdDecompressor().stream_reader(file).read()
+    else:
+        text = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("before", FORMATS)
+@pytest.mark.parametrize("after", [None, *FORMATS])
+def test_every_format_goes_in_and_out(make_pool: MakePool, out: Path, before: str, after: str | None) -> None:
+    lines = [sample(i, a=[float(-i)], b=i / 3) for i in range(9)]
+    pool = written_as(make_pool("my.v1.jsonl", lines), before)
+    ending = after or before
+    wanted = [json.loads(line) for line in lines]
+
+    high = DataPoolConstruction(pool, output_format=after).run(output_dir=out)["paths"][2]
+    merged = DataPoolMerging([pool, pool], output_format=after).run(output_dir=out)["dataset_path"]
+    doubled = DataPoolDuplication([pool], [2], output_format=after).run(output_dir=out)["paths"]
+    drawn = DataPoolDownsampling([pool], 9, output_format=after).run(output_dir=out)["paths"]
+    common = DataPoolCombination([pool, pool], output_format=after).run(output_dir=out)["paths"]
+
+    assert [path.name for path in (high, *doubled)] == [f"my.v1_a_high.{ending}", f"my.v1_x2.{ending}"]
+    assert samples(high) == wanted[2::-1]
+    assert samples(merged) == samples(doubled[0]) == wanted * 2
+    assert samples(drawn[0]) == samples(common[2]) == wanted
+
+
+def test_a_join_goes_in_and_out_of_parquet(make_pool: MakePool, out: Path) -> None:
+    left = written_as(make_pool("v.jsonl", ['{"v": 1}', '{"v": 2}']), "parquet")
+    right = make_pool("t.jsonl", ['{"t": "x"}'])
+    (joined,) = DataPoolCartesianJoin([left], [right]).run(output_dir=out)["paths"]
+    assert joined.suffix == ".parquet"
+    assert samples(joined) == [{"v": 1, "t": "x"}, {"v": 2, "t": "x"}]
+
+
+def test_parquet_keeps_its_types(tmp_path: Path, out: Path) -> None:
+    schema = pa.schema([("id", pa.int16()), ("raw", pa.binary()), ("when", pa.timestamp("ms"))], {"k": "v"})
+    table = pa.table({"id": [1, 2, 3], "raw": [b"\xff", b"", None], "when": [5, 6, 7]}, schema)
+    pq.write_table(table, tmp_path / "a.parquet")
+    merged = DataPoolMerging([tmp_path / "a.parquet"]).run(output_dir=out)["dataset_path"]
+    assert pq.read_table(merged).equals(table, check_metadata=True)
+
+
+@pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "parquet"])
+@pytest.mark.parametrize("keep", [0, 30])
+def test_a_cut_file_is_refused(make_pool: MakePool, out: Path, ending: str, keep: int) -> None:
+    pool = written_as(make_pool("a.jsonl", [sample(i, a=i) for i in range(50)]), ending)
+    pool.write_bytes(pool.read_bytes()[:keep])
+    with pytest.raises(ValueError, match=rf"a\.{ending}: "):
+        DataPoolMerging([pool]).run(output_dir=out)
+    assert not list(out.iterdir())
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"output_format: expected one of jsonl, .* got 'csv'"):
+        DataPoolMerging([Path("a.jsonl")], output_format="csv")
+
+
+# statistics of their own
+
+
+def test_statistics_may_come_from_a_file_of_their_own(make_pool: MakePool, out: Path) -> None:
+    data = make_pool("d.jsonl", [f'{{"id": {i}}}' for i in range(6)])
+    stats = make_pool("d_stats.jsonl", [json.dumps({STATS: {"a": -i}}) for i in range(6)])
+    made = DataPoolConstruction(data, stats_path=stats).run(output_dir=out)
+    assert [ids(path) for path in made["paths"]] == [[5, 4], [3, 2], [1, 0]]
+    short = make_pool("short.jsonl", [json.dumps({STATS: {"a": 1}})])
+    with pytest.raises(ValueError, match=r"short\.jsonl has statistics of 1 samples, but .* has 6"):
+        DataPoolConstruction(data, stats_path=short).run(output_dir=out)
+
+
+# media
+
+
+def test_relative_media_paths_stay_valid(make_pool: MakePool, tmp_path: Path, out: Path) -> None:
+    lines = [
+        '{"id": 1, "images": ["/x/y.png"], "text": "\\"images\\": [\\"no.png\\"]"}',
+        '{"id": 2,  "images" : [ "/x.png", "b/\\u00e9 \\"q\\".png" ], "videos": ["s3://v.mp4", "c.mp4"]}',
+        '{"id": 3, "meta": {"images": ["not.png", "ours.png"]}, "images": ["\\/abs.png"]}',
+    ]
+    pool = make_pool("in/a.jsonl", lines)
+    merged = DataPoolMerging([pool]).run(output_dir=out)["dataset_path"]
+    written = merged.read_text().splitlines()
+    folder = tmp_path / "in"
+    assert [written[0], written[2]] == [lines[0], lines[2]]
+    assert written[1] == lines[1].replace('"b/', f'"{folder}/b/').replace('"c.mp4', f'"{folder}/c.mp4')
+    drawn = DataPoolDownsampling([pool], 2, seed=4).run(output_dir=out)["paths"][0]
+    assert drawn.read_text().splitlines() == written[:2]
+
+
+def test_relative_media_paths_stay_valid_in_parquet(make_pool: MakePool, tmp_path: Path, out: Path) -> None:
+    lines = ['{"images": ["/x.png", "y.png"]}', '{"images": []}']
+    pool = written_as(make_pool("in/a.jsonl", lines), "parquet")
+    merged = DataPoolMerging([pool]).run(output_dir=out)["dataset_path"]
+    assert samples(merged) == [{"images": ["/x.png", f"{tmp_path}/in/y.png"]}, {"images": []}]
