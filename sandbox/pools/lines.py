@@ -26,11 +26,11 @@ Rows = Indices | range
 """Which samples, in which order; a range takes its samples as they lie in the file."""
 
 _SCAN = 4 << 20
-_CHECK = 8192
+_CHECK = 4096
 _TAKE = 1024  # lines at once from the file: each may make 64 KB of it resident
 _TAKE_WINDOW = 4096
 _SMALL = 64 << 20
-_WINDOW = 128 << 20
+_WINDOW = 72 << 20
 _COPY = 64 << 20
 
 
@@ -84,6 +84,7 @@ class Lines:
 
     def over_blocks(self, work: Callable[[int, int], T], size: int = _CHECK) -> Iterator[T]:
         """``work(start, stop)`` for blocks of lines, in threads; results come in order."""
+        import pyarrow as pa
 
         def one(start: int) -> T:
             stop = min(start + size, len(self))
@@ -94,6 +95,7 @@ class Lines:
 
         with ThreadPoolExecutor(num_threads()) as executor:
             yield from executor.map(one, range(0, len(self), size))
+        pa.default_memory_pool().release_unused()
 
     def copy_to(
         self, descriptor: int, rows: range, count: Callable[[int], None] = lambda num_bytes: None
@@ -126,7 +128,7 @@ class Lines:
         elif len(self.bytes) <= _SMALL or bool(np.all(rows[1:] >= rows[:-1])):
             yield from self._walk(rows)
         else:
-            limit = (_WINDOW + 50 * len(self)) // num_threads()
+            limit = (_WINDOW + 40 * len(self)) // num_threads()
             store = np.empty(limit + (1 << 20), dtype=np.uint8)
             for window, lengths in self._windows(rows, limit):
                 total = int(lengths.sum())
@@ -163,8 +165,7 @@ class Lines:
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             yield _taken(self._array, part)
-            if len(self.bytes) > _SMALL:
-                self._forget(int(self.offsets[part[0]]), int(self.offsets[part[-1] + 1]))
+            self._forget(int(self.offsets[part[0]]), int(self.offsets[part[-1] + 1]))
 
     def _find_lines(self) -> Indices:
         def ends(start: int) -> Indices:
@@ -180,6 +181,8 @@ class Lines:
 
     def _forget(self, start: int, stop: int) -> None:
         """Give back the memory of a part of the mapping; the file stays in the page cache."""
+        if len(self.bytes) <= _SMALL:
+            return
         start -= start % mmap.PAGESIZE
         stop = min(stop, len(self.bytes))
         if stop > start:
@@ -208,5 +211,7 @@ def data_of(array: Any) -> memoryview:
 def _taken(array: Any, rows: Indices) -> memoryview:
     """The values of ``rows`` laid side by side."""
     import pyarrow as pa
+    import pyarrow.compute as pc
 
-    return data_of(array.take(pa.array(rows)))
+    # the system's allocator gives memory back at once, Arrow's own some 100 MB later
+    return data_of(pc.take(array, pa.array(rows), memory_pool=pa.system_memory_pool()))
