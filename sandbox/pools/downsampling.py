@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from sandbox.job import Outputs
 from sandbox.pools import BaseDataPoolManipulator
-from sandbox.pools.opening import movable, open_pool
+from sandbox.pools.lines import Lines
+from sandbox.pools.opening import Moving, open_pool
 from sandbox.pools.pool_file import base_names, check_format, check_paths, format_of
 from sandbox.pools.sampling import draw
 from sandbox.pools.writing import NewPool, prepare, write_pools
@@ -63,6 +64,6 @@ class DataPoolDownsampling(BaseDataPoolManipulator):
         for path, name, pool in zip(self.dataset_paths, base_names(self.dataset_paths), pools, strict=True):
             rows = draw(len(pool), size, self.seed) if size < len(pool) else range(len(pool))
             ending = self.output_format or format_of(path)
-            parts = [(movable(pool, output_dir, rows), rows)]
-            new.append(NewPool(output_dir / f"{name}_{len(rows)}.{ending}", parts))
+            source = Moving(pool) if isinstance(pool, Lines) else pool
+            new.append(NewPool(output_dir / f"{name}_{len(rows)}.{ending}", [(source, rows)]))
         return {"paths": write_pools(new)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import importlib.util
 import logging
 import threading
 import time
@@ -44,7 +45,10 @@ def prepare(output_dir: Path) -> Path:
 
     Raises:
         ValueError: There is a file in its place.
+        ModuleNotFoundError: What all pools are read with is not installed.
     """
+    if importlib.util.find_spec("pyarrow") is None:
+        raise ModuleNotFoundError("pyarrow is not installed; pip install 'sandbox[data]'")
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

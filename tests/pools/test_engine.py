@@ -81,6 +81,18 @@ def test_shown_order_is_the_same_in_every_version(make_pool: MakePool, tmp_path:
     assert shuffled(10, 0).tolist() == [3, 7, 5, 2, 8, 4, 9, 1, 6, 0]
 
 
+def test_file_systems_that_cannot_copy_inside_the_kernel_do_as_well(
+    make_pool: MakePool, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: int) -> int:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+
+    monkeypatch.setattr(os, "copy_file_range", refuse)
+    pool = make_pool("a.jsonl", [sample(i) for i in range(9)])
+    (doubled,) = DataPoolDuplication([pool], [2]).run(output_dir=out)["paths"]
+    assert doubled.read_bytes() == pool.read_bytes() * 2
+
+
 @pytest.mark.parametrize("seed", [0, 42, 2**32 + 5, 2**70, -3])
 def test_draws_follow_pythons_own_stream(seed: int) -> None:
     generator = random.Random(seed)
