@@ -25,18 +25,16 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
-import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+from pools_process import Turn, run_child
 
 SAME_INPUTS = (
     ("construction",),
@@ -51,17 +49,6 @@ TIMES_CP = {"construction": 5.0, "combination": 7.0}  # at a million rows; the o
 TIMES_CP_OTHERS = 4.0
 GROWTH = 1.2  # of the time a row, from a million to ten million
 MEMORY_MB, MEMORY_BYTES_A_ROW = 300, 120
-
-
-@dataclass
-class Turn:
-    """One process: seconds of its work, CPU seconds, peak megabytes, seconds beside the work."""
-
-    wall: float
-    cpu: float
-    peak_mb: float
-    start: float
-    digest: str | None = None
 
 
 @dataclass
@@ -92,139 +79,46 @@ def main() -> None:
     for num_rows, works in itertools.product(options.rows, SAME_INPUTS):
         with tempfile.TemporaryDirectory(prefix="pools_", dir=options.folder) as name:
             for work in works:
-                if work in options.only and (figures := measure(work, num_rows, Path(name), options)):
-                    all_figures.append(figures)
-                    print_line(figures, header=len(all_figures) == 1)
+                if work in options.only:
+                    all_figures.append(measure(work, num_rows, Path(name), options))
+                    print_line(all_figures[-1], header=len(all_figures) == 1)
     print()
     for line in [*limits(all_figures), *growth(all_figures)]:
         print(line)
 
 
-def measure(work: str, num_rows: int, folder: Path, options: argparse.Namespace) -> Figures | None:
-    """All turns of one piece of work; ``None`` where ours does not have it."""
-    inputs = folder / "in"
+def measure(work: str, num_rows: int, folder: Path, options: argparse.Namespace) -> Figures:
+    """All turns of one piece of work; what it reads is made in ``folder`` where it is not there yet."""
+    inputs, out = folder / "in", folder / "out"
     if not inputs.exists():
         run_child("data", work, [], fresh(inputs), num_rows=num_rows)
     paths = sorted(inputs.iterdir())
+    chosen = {"statistics": options.statistics} if work == "construction" and options.statistics else {}
     figures = Figures(work, num_rows)
-    with_upstream = num_rows <= UPSTREAM_ROWS and not options.no_upstream
     for repeat in range(options.repeats):
-        for path in paths:  # into the page cache
-            with path.open("rb") as file:
-                while file.read(1 << 24):
-                    pass
-        out = fresh(folder / "out")
-        try:
-            figures.ours.append(
-                run_child("ours", work, paths, out, options.cores and not repeat, **split(work, options))
-            )
-        except ChildError as error:
-            print(f"{work}: {error}", file=sys.stderr)
-            return None
+        into_page_cache(paths)
+        with_digest = options.cores and repeat == 0
+        figures.ours.append(run_child("ours", work, paths, fresh(out), with_digest, **chosen))
         figures.written_mb = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e6
         if num_rows <= CP_ROWS:
             copy(out, folder / "copy", figures)
-        shutil.rmtree(out)
-        if with_upstream and repeat < options.upstream_repeats:
-            out = fresh(folder / "upstream")
+        if num_rows <= UPSTREAM_ROWS and repeat < options.upstream_repeats:
             loader = options.upstream_loader
-            figures.upstream.append(run_child("upstream", work, paths, out, loader=loader))
-            shutil.rmtree(out)
+            figures.upstream.append(run_child("upstream", work, paths, fresh(out), loader=loader))
     if options.cores:
-        alone = run_child(
-            "ours", work, paths, fresh(folder / "out"), True, one_core=True, **split(work, options)
-        )
+        alone = run_child("ours", work, paths, fresh(out), True, one_core=True, **chosen)
         same = "same" if alone.digest == figures.ours[0].digest else "DIFFERENT"
         print(f"{work}: {same} results with one core ({alone.wall:.2f} s, {alone.cpu:.2f} CPU-s)")
+    shutil.rmtree(out)
     return figures
 
 
-class ChildError(RuntimeError):
-    """A piece of work that failed; its message is the last line that it printed."""
-
-
-def run_child(
-    side: str,
-    work: str,
-    inputs: list[Path],
-    out: Path,
-    digest: bool = False,
-    one_core: bool = False,
-    **options: Any,
-) -> Turn:
-    """One piece of work in a process of its own."""
-    request: dict[str, Any] = {
-        "side": side,
-        "work": work,
-        "inputs": [str(path) for path in inputs],
-        "out": str(out),
-    }
-    request |= {"digest": digest, "one_core": one_core, "options": options}
-    argv = [sys.executable, str(Path(__file__).with_name("pools_child.py")), json.dumps(request)]
-    os.sync()
-    started = time.perf_counter()
-    with tempfile.TemporaryFile() as errors:
-        child = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=errors, text=True)
-        assert child.stdout is not None
-        together = Together(child.pid)
-        printed = child.stdout.read()
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        together.stop()
-        errors.seek(0)
-        if child.returncode:
-            raise ChildError(errors.read().decode(errors="replace").strip().splitlines()[-1])
-    answer = json.loads(printed.splitlines()[-1])
-    beside = time.perf_counter() - started - answer["wall"]
-    peak = max(usage.ru_maxrss / 1024, together.peak_mb)
-    return Turn(answer["wall"], answer["cpu"], peak, beside, answer["digest"])
-
-
-class Together(threading.Thread):
-    """The most memory that a process and its children hold at one time, looked at every 20 ms."""
-
-    def __init__(self, pid: int) -> None:
-        super().__init__(daemon=True)
-        self.pid, self.peak_mb, self.ended = pid, 0.0, threading.Event()
-        self.start()
-
-    def run(self) -> None:
-        """Look until told to stop: anonymous memory of all, and files as far as one of them maps them."""
-        while not self.ended.wait(0.02):
-            each = [held for pid in _descendants(self.pid) if (held := _held_mb(pid))]
-            if each:
-                self.peak_mb = max(
-                    self.peak_mb, sum(own for own, _ in each) + max(files for _, files in each)
-                )
-
-    def stop(self) -> None:
-        """End looking."""
-        self.ended.set()
-        self.join()
-
-
-def _descendants(pid: int) -> list[int]:
-    found = [pid]
-    for known in found:
-        try:
-            for thread in Path("/proc", str(known), "task").iterdir():
-                found += map(int, (thread / "children").read_text().split())
-        except OSError:
-            continue  # it has just ended
-    return found
-
-
-def _held_mb(pid: int) -> tuple[float, float] | None:
-    try:
-        lines = Path("/proc", str(pid), "status").read_text().splitlines()
-    except OSError:
-        return None
-    kb = {
-        key: int(rest.split()[0]) for key, rest in (line.split(":", 1) for line in lines) if key[:3] == "Rss"
-    }
-    if not kb:
-        return None
-    return (kb["RssAnon"] + kb["RssShmem"]) / 1024, kb["RssFile"] / 1024
+def into_page_cache(paths: list[Path]) -> None:
+    """Read all, so that nobody waits for the disk."""
+    for path in paths:
+        with path.open("rb") as file:
+            while file.read(1 << 24):
+                pass
 
 
 def copy(source: Path, target: Path, figures: Figures) -> None:
@@ -243,11 +137,6 @@ def fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return folder
-
-
-def split(work: str, options: argparse.Namespace) -> dict[str, Any]:
-    """The statistics that construction writes."""
-    return {"statistics": options.statistics} if work == "construction" and options.statistics else {}
 
 
 def print_line(figures: Figures, header: bool) -> None:
@@ -322,8 +211,7 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--statistics", type=int, help="how many of three construction writes (all ten)")
-    parser.add_argument("--no-upstream", action="store_true")
-    parser.add_argument("--upstream-repeats", type=int, default=1)
+    parser.add_argument("--upstream-repeats", type=int, default=1, help="0: without the original")
     parser.add_argument("--upstream-loader", choices=("data_juicer", "datasets"), default="data_juicer")
     parser.add_argument("--cores", action="store_true", help="compare the results with one core and with all")
     parser.add_argument("--folder", type=Path, help="where the data lies while it runs")
