@@ -17,8 +17,10 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _STRING = rb'"((?:[^"\\]|\\.)*)"'
 _LISTS = re.compile(rb'"(images|videos|audios)"\s*:\s*(\[\s*(?:' + _STRING + rb"\s*,?\s*)*\])")
 _ITEM = re.compile(_STRING)
-_PERHAPS_RELATIVE = (  # an item that begins with neither / nor \/
-    r'"(images|videos|audios)"\s*:\s*\[\s*("([^"\\]|\\.)*"\s*,\s*)*"([^/"\\]|\\[^/])'
+_NOT_HTTP = r"h([^t]|t([^t]|t([^p]|p([^s:]|:[^/]|s([^:]|:[^/])))))"
+_PERHAPS_RELATIVE = (  # an item that begins with none of / \/ http:/ https:/ s3:/
+    r'"(images|videos|audios)"\s*:\s*\[\s*("([^"\\]|\\.)*"\s*,\s*)*'
+    rf'"([^/"\\hs]|\\[^/]|s([^3]|3([^:]|:[^/]))|{_NOT_HTTP})'
 )
 
 

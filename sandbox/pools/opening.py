@@ -47,8 +47,9 @@ def movable(pool: Pool, scratch_dir: Path) -> Pool:
     file: BinaryIO | None = None
     start = 0
     blocks = pool.over_blocks(lambda first, last: perhaps_relative(pool.block(first, last)) + first)
-    for row in np.concatenate(list(blocks)).tolist():
-        line = _made_absolute(pool, row)
+    folder = _folder(pool)
+    for row in np.concatenate(list(blocks)):
+        line = _made_absolute(pool, row, folder)
         if line == pool[row]:
             continue
         file = file or scratch_file(scratch_dir)
@@ -69,6 +70,7 @@ class Moving:
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines
+        self._folder = _folder(lines)
 
     def pieces(self, rows: Rows) -> Iterator[bytes | memoryview]:
         """The samples ``rows``, see :meth:`Lines.pieces`."""
@@ -76,7 +78,7 @@ class Moving:
             part = rows[start : start + _BATCH]
             pieces: list[bytes | memoryview] = list(self._lines.pieces(part))
             if any(len(perhaps_relative(as_one(piece))) for piece in pieces):
-                pieces = [b"".join(_made_absolute(self._lines, int(row)) for row in part)]
+                pieces = [_made_absolute(self._lines, row, self._folder) for row in part]
             yield from pieces
 
 
@@ -131,8 +133,13 @@ def parse(line: bytes, name: str, number: int) -> dict[str, Any]:
     Raises:
         ValueError: The line is not a JSON object in UTF-8.
     """
+    import orjson
+
     try:
-        sample = json.loads(line)
+        try:
+            sample = orjson.loads(line)
+        except orjson.JSONDecodeError:  # NaN, or a whole number of more than 64 bits, or an error
+            sample = json.loads(line)
     except ValueError as error:
         raise ValueError(f"{name}: sample {number}: not valid JSON: {error}") from error
     if not isinstance(sample, dict):
@@ -140,8 +147,12 @@ def parse(line: bytes, name: str, number: int) -> dict[str, Any]:
     return sample
 
 
-def _made_absolute(lines: Lines, row: int) -> bytes:
-    line, folder = lines[row], Path(lines.name).absolute().parent
+def _folder(lines: Lines) -> Path:
+    return Path(lines.name).absolute().parent
+
+
+def _made_absolute(lines: Lines, row: int, folder: Path) -> bytes:
+    line = lines[row]
     return made_absolute(line, parse(line, lines.name, row + 1), folder)
 
 

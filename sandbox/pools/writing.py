@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from sandbox.pools.lines import Lines, Rows, num_threads, write_all
+from sandbox.pools.lines import LOG_EVERY_S, Lines, Rows, num_threads, write_all
 
 _log = logging.getLogger(__name__)
-_LOG_EVERY_S = 5.0
 
 
 class Source(Protocol):
@@ -40,8 +39,8 @@ class NewPool:
     parts: Sequence[tuple[Source, Rows]]
 
 
-def prepare(output_dir: Path) -> Path:
-    """The folder that pools are written to; made where it does not exist.
+def prepare(output_dir: Path) -> None:
+    """Make the folder that pools are written to, where it does not exist.
 
     Raises:
         ValueError: There is a file in its place.
@@ -53,7 +52,6 @@ def prepare(output_dir: Path) -> Path:
         output_dir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
         raise ValueError(f"cannot write pools to {output_dir}: expected a folder, found a file") from error
-    return output_dir
 
 
 def write_pools(pools: Sequence[NewPool]) -> list[Path]:
@@ -170,6 +168,6 @@ class _Progress:
     def add(self, num_bytes: int) -> None:
         with self._lock:
             self._num_bytes += num_bytes
-            if time.monotonic() - self._said > _LOG_EVERY_S:
+            if time.monotonic() - self._said > LOG_EVERY_S:
                 self._said = time.monotonic()
                 _log.info("writing %d pools: %.1f GB so far", self._num_pools, self._num_bytes / 1e9)

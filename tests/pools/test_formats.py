@@ -18,6 +18,7 @@ from sandbox.pools.combination import DataPoolCombination
 from sandbox.pools.construction import DataPoolConstruction
 from sandbox.pools.downsampling import DataPoolDownsampling
 from sandbox.pools.duplication import DataPoolDuplication
+from sandbox.pools.media import perhaps_relative
 from sandbox.pools.merging import DataPoolMerging
 
 FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
@@ -129,6 +130,21 @@ def test_relative_media_paths_stay_valid(make_pool: MakePool, tmp_path: Path, ou
     assert written[1] == lines[1].replace('"b/', f'"{folder}/b/').replace('"c.mp4', f'"{folder}/c.mp4')
     drawn = DataPoolDownsampling([pool], 2, seed=4).run(output_dir=out)["paths"][0]
     assert drawn.read_text().splitlines() == written[:2]
+
+
+@pytest.mark.parametrize("path", ["/a", "\\/a", "http://a", "https://a", "s3://a/b"])
+def test_absolute_media_paths_are_told_by_a_look_at_the_line(path: str) -> None:
+    line = f'{{"x": 1, "videos" : [ "/y" , "{path}"]}}'
+    assert not len(perhaps_relative(pa.array([line.encode()])))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["a", "h", "ht", "http", "httpd/a", "https", "http:a", "https:a", "s", "s3", "s3:", "sa", "\\u00e9"],
+)
+def test_relative_media_paths_are_not_missed(path: str) -> None:
+    for media in (f'"{path}"', f'"/y", "{path}"', f'"http://y","{path}", "/z"'):
+        assert perhaps_relative(pa.array([f'{{"images":[{media}]}}'.encode()])).tolist() == [0]
 
 
 def test_relative_media_paths_stay_valid_in_parquet(make_pool: MakePool, tmp_path: Path, out: Path) -> None:
