@@ -49,7 +49,7 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         dataset_path: The data set with statistics under ``__dj__stats__`` in every sample.
         statistics: The statistics to split by; ``None`` takes all numeric ones.
         split_ratios: Where to cut, ascending in (0, 1): numbers or fractions such as ``"1/3"``.
-            With N samples the cut is after ``floor(N * ratio)``.
+            With N samples the cut is after ``floor(N * ratio + 1/2)``, as in the original.
         split_num: Samples per pool, in place of ``split_ratios``; the last pool may be smaller.
         ignore_stats: Statistics not to split by; ``True`` looks at none and cuts the data set as it
             lies, into pools of the group ``ignore_stats``.
@@ -173,7 +173,7 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         if self.split_num is not None:
             cuts = [*range(0, num_samples, self.split_num), num_samples]
         else:
-            cuts = [0, *(math.floor(num_samples * ratio) for ratio in self.ratios), num_samples]
+            cuts = [0, *(math.floor(num_samples * ratio + Fraction(1, 2)) for ratio in self.ratios), num_samples]
         bounds = list(itertools.pairwise(cuts))
         if any(start == stop for start, stop in bounds):
             raise ValueError(

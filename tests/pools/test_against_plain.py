@@ -108,7 +108,7 @@ def test_construction_is_sorting_and_cutting(tmp_path: Path, seed: int) -> None:
 
 def sizes(num_samples: int) -> list[int]:
     """Of the thirds."""
-    cuts = [0, num_samples // 3, 2 * num_samples // 3, num_samples]
+    cuts = [0, int(num_samples / 3 + 0.5), int(num_samples * 2 / 3 + 0.5), num_samples]
     return [stop - start for start, stop in itertools.pairwise(cuts)]
 
 

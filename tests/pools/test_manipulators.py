@@ -28,8 +28,8 @@ def test_construction_splits_by_every_statistic_into_low_middle_high(make_pool: 
         [6, 5, 4],
         [3, 2, 1, 0],
         [0, 3, 6],
-        [9, 1, 4],
-        [7, 2, 5, 8],
+        [9, 1, 4, 7],
+        [2, 5, 8],
     ]
     assert made["pools"]["a"] == dict(zip(("low", "middle", "high"), made["paths"], strict=False))
 
@@ -45,7 +45,7 @@ def test_construction_cuts_at_given_ratios(make_pool: MakePool, out: Path) -> No
     data = make_pool("d.jsonl", [sample(i, a=i) for i in range(10)])
     made = DataPoolConstruction(data, split_ratios=[0.25]).run(output_dir=out)
     assert [path.name for path in made["paths"]] == ["d_a_0.jsonl", "d_a_1.jsonl"]
-    assert [len(ids(path)) for path in made["paths"]] == [2, 8]
+    assert [len(ids(path)) for path in made["paths"]] == [3, 7]
 
 
 def test_construction_cuts_every_split_num_samples(make_pool: MakePool, out: Path) -> None:
