@@ -25,8 +25,8 @@ def test_construction_splits_by_every_statistic_into_low_middle_high(make_pool: 
     assert [path.name for path in made["paths"]] == [f"my.data.v1_{name}.jsonl" for name in made["names"]]
     assert [ids(path) for path in made["paths"]] == [
         [9, 8, 7],
-        [6, 5, 4],
-        [3, 2, 1, 0],
+        [6, 5, 4, 3],
+        [2, 1, 0],
         [0, 3, 6],
         [9, 1, 4, 7],
         [2, 5, 8],
