@@ -50,6 +50,7 @@ class DataPoolCombination(BaseDataPoolManipulator):
     """
 
     OUTPUTS: ClassVar[tuple[str, ...]] = ("paths", "names", "left_out")
+    VERSION: ClassVar[int] = 2
 
     def __init__(
         self, dataset_paths: Sequence[Path], key: str | None = None, output_format: str | None = None

@@ -18,7 +18,7 @@ from sandbox.pools.sampling import Indices
 from sandbox.pools.table import Table
 
 Pool = TypeVar("Pool", Lines, Table, Lines | Table)
-_BATCH = 8192
+_BATCH = 2048
 _PENDING = 64 << 10
 
 

@@ -119,6 +119,18 @@ def test_a_cut_file_is_refused(make_pool: MakePool, out: Path, ending: str, keep
     assert not list(out.iterdir())
 
 
+def test_zstandard_files_may_have_several_frames(tmp_path: Path, out: Path) -> None:
+    pack, skipped = zstandard.ZstdCompressor().compress, b"\x50\x2a\x4d\x18\x03\x00\x00\x00abc"
+    big = "".join(sample(i) + "\n" for i in range(20_000)).encode()
+    path = tmp_path / "a.jsonl.zst"
+    path.write_bytes(skipped + pack(big) + pack(b"") + skipped + pack(big) + skipped)
+    merged = DataPoolMerging([path], output_format="jsonl").run(output_dir=out)["dataset_path"]
+    assert merged.read_bytes() == big * 2
+    path.write_bytes(pack(big) + b"rubbish")
+    with pytest.raises(ValueError, match="cannot be unpacked"):
+        DataPoolMerging([path]).run(output_dir=out)
+
+
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(ValueError, match=r"output_format: expected one of jsonl, .* got 'csv'"):
         DataPoolMerging([Path("a.jsonl")], output_format="csv")
@@ -173,8 +185,10 @@ def test_relative_media_paths_are_not_missed(path: str) -> None:
         assert perhaps_relative(value, value).tolist() == [0]
 
 
-def test_relative_media_paths_stay_valid_in_parquet(make_pool: MakePool, tmp_path: Path, out: Path) -> None:
-    lines = ['{"images": ["/x.png", "y.png"]}', '{"images": []}']
-    pool = written_as(make_pool("in/a.jsonl", lines), "parquet")
+@pytest.mark.parametrize("kind", [pa.list_(pa.string()), pa.large_list(pa.string())])
+def test_relative_media_paths_stay_valid_in_parquet(tmp_path: Path, out: Path, kind: pa.DataType) -> None:
+    pool = tmp_path / "in" / "a.parquet"
+    pool.parent.mkdir()
+    pq.write_table(pa.table({"images": pa.array([["/x.png", "y.png"], []], kind)}), pool)
     merged = DataPoolMerging([pool]).run(output_dir=out)["dataset_path"]
     assert samples(merged) == [{"images": ["/x.png", f"{tmp_path}/in/y.png"]}, {"images": []}]
