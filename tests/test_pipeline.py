@@ -261,6 +261,12 @@ def test_failed_elements_are_told_together_and_alone_run_again(project: Project)
     assert project.ran() == ["x 1", "x 3", "add 0 1"]
 
 
+def test_the_failure_of_a_job_of_one_element_is_told_without_counting(project: Project) -> None:
+    project.write("toy", values("one", one={"executor": {"value": 0, "error": "trouble"}}))
+    failed = project.main("toy")
+    assert failed.err.startswith("sandbox: failed:\n  one: ") and "1 of 1" not in failed.err
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
