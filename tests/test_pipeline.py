@@ -296,7 +296,8 @@ def test_zero_and_empty_are_outputs_like_any_other(project: Project, kind: str, 
 
 
 def test_a_program_that_fails_is_told_with_its_last_lines(chain: Project) -> None:
-    with pytest.raises(RuntimeError, match=r"(?s)train: the loss went up for ever.*exit status 3.*log: .*\"loss\""):
+    told = r"(?s)train: the loss went up for ever.*exit status 3.*log: .*\"loss\""
+    with pytest.raises(RuntimeError, match=told):
         chain.run("chain", "+jobs.train.executor.exit_status=3")
     with pytest.raises(RuntimeError, match=r"(?s)train.*SIGKILL.*out of memory"):
         chain.run("chain", "+jobs.train.executor.die_at=1")
