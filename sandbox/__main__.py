@@ -83,6 +83,8 @@ def _quoting_hint(details: str) -> str:
     ):
         if f"string: {key}=" in details:
             return f'\nquote it for the shell and once more inside: "{example}"'
+    if "missing EQUAL at '<EOF>'" in details:
+        return "\nexpected key=value; an experiment is chosen by +experiment=NAME"
     return ""
 
 

@@ -152,12 +152,19 @@ def value_problems(value: Any, annotation: Any, where: str) -> list[str]:
     if _has_reference(value) or _is_node(value):
         return []
     if not _fits(value, annotation):
-        return [f"{where}: given {value!r}, expected {_describe(annotation)}"]
+        return [f"{where}: given {value!r}, expected {_describe(annotation)}{_quotes(value, annotation)}"]
     return [
         f"{where}: {path} does not exist (working directory: {Path.cwd()})"
         for path in _paths(as_annotated(value, annotation))
         if not path.exists()
     ]
+
+
+def _quotes(value: Any, annotation: Any) -> str:
+    """A hint where YAML reads a text such as 3.10 as a number."""
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    takes_text = str in (annotation, *get_args(annotation))
+    return "; quote a text that looks like a number: '3.10'" if is_number and takes_text else ""
 
 
 def kind_problems(value: Any, annotation: Any, where: str, allowed: Sequence[str]) -> list[str]:

@@ -225,4 +225,6 @@ def _failure(command: list[str], returncode: int, log_path: Path, began: int) ->
         words = [line.strip() for line in said.splitlines() if line.strip()]
         what = f"ended with exit status {returncode}"
         cause = words[-1] if words else f"{what} and said nothing"
-    return f"{cause}\n{' '.join(command)}\n{what}; log: {log_path}\n{said}"
+        if words and "Traceback" not in said:  # whose last line would be missed below
+            said = said.rstrip().rpartition("\n")[0]
+    return f"{cause}\n{' '.join(command)}\n{what}; log: {log_path}\n{said}".rstrip()

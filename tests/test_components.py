@@ -120,6 +120,13 @@ def test_values_fit_annotations(value: Any, annotation: Any, fits: bool) -> None
     assert all(problem.startswith("here: ") for problem in problems)
 
 
+def test_a_number_where_text_is_expected_is_told_to_be_quoted() -> None:
+    (problem,) = value_problems(3.1, str | None, "env.python")
+    assert problem.startswith("env.python: given 3.1, expected str | None; quote ")
+    (problem,) = value_problems(3.1, int, "here")
+    assert "quote" not in problem
+
+
 def test_paths_are_made_where_the_annotation_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("there").touch()

@@ -261,6 +261,12 @@ def test_failed_elements_are_told_together_and_alone_run_again(project: Project)
     assert project.ran() == ["x 1", "x 3", "add 0 1"]
 
 
+def test_the_failure_of_a_job_of_one_element_is_told_without_counting(project: Project) -> None:
+    project.write("toy", values("one", one={"executor": {"value": 0, "error": "trouble"}}))
+    failed = project.main("toy")
+    assert failed.err.startswith("sandbox: failed:\n  one: ") and "1 of 1" not in failed.err
+
+
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
@@ -290,7 +296,8 @@ def test_zero_and_empty_are_outputs_like_any_other(project: Project, kind: str, 
 
 
 def test_a_program_that_fails_is_told_with_its_last_lines(chain: Project) -> None:
-    with pytest.raises(RuntimeError, match=r"(?s)train.*exit status 3.*log: .*the loss went up for ever"):
+    told = r"(?s)train: the loss went up for ever.*exit status 3.*log: .*\"loss\""
+    with pytest.raises(RuntimeError, match=told):
         chain.run("chain", "+jobs.train.executor.exit_status=3")
     with pytest.raises(RuntimeError, match=r"(?s)train.*SIGKILL.*out of memory"):
         chain.run("chain", "+jobs.train.executor.die_at=1")

@@ -62,6 +62,13 @@ def test_a_failure_quotes_the_program_itself_and_not_what_stood_in_the_log(tmp_p
     assert "said nothing" in str(caught.value) and "another" not in str(caught.value)
 
 
+def test_what_a_program_said_last_is_told_once(tmp_path: Path) -> None:
+    with pytest.raises(ProcessError) as caught:
+        process.run(python("print('before'); raise SystemExit('the mistake')"), log_path=tmp_path / "log")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "the mistake" and lines[-1] == "before" and lines.count("the mistake") == 1
+
+
 def test_without_input_standard_input_is_empty(tmp_path: Path) -> None:
     process.run(python("import sys; assert sys.stdin.read() == ''"), log_path=tmp_path / "log")
 

@@ -134,8 +134,11 @@ class Env(ABC):
         """Make the env and install what its arguments declare, where that is not done."""
 
     def _wrapped(self, argv: list[str]) -> list[str]:
-        """The command as it is started."""
-        return argv
+        """The command as it is started; ``python`` by its path, which messages then show.
+
+        A system's interpreter may have no program ``python`` beside it.
+        """
+        return [str(self.python), *argv[1:]] if argv[0] == "python" else argv
 
     def _variables(self) -> dict[str, str | None]:
         """Variables that a program in the env gets; ``None`` takes one away."""
@@ -193,10 +196,6 @@ class CurrentEnv(Env):
 
     async def _prepare(self, log_path: Path, echo: bool) -> None:
         """Nothing: it is there."""
-
-    def _wrapped(self, argv: list[str]) -> list[str]:
-        """A system's interpreter may have no program ``python`` beside it."""
-        return [str(self.python), *argv[1:]] if argv[0] == "python" else argv
 
     def _check_program(self, name: str, environment: Mapping[str, str | None]) -> None:
         if name != "python":

@@ -15,6 +15,10 @@ from typing import Any
 
 _REGISTERED = re.compile(r"@OPERATORS\.register_module\((.+)\)")
 _NAMED = re.compile(r"^(\w+) = [\"'](\w+)[\"']", re.MULTILINE)
+_NUMBER = re.compile(
+    r"(Optional\[)?(Annotated\[)?(int|float|(Positive|NonNegative)(Int|Float))\b(?!.*\bstr\b)"
+)
+"""Annotations that take numbers only."""
 _BASES = {"OP", "Mapper", "Filter", "Deduplicator", "Selector", "Grouper", "Aggregator", "Pipeline"}
 
 
@@ -35,9 +39,11 @@ def operator_problems(recipe: Mapping[str, Any]) -> list[str]:
             problems += [] if is_open else [f"{key}: Data-Juicer has no such operator{_near(name, known)}"]
             continue
         takes = arguments_of(name)
-        for argument in arguments if takes else ():
+        for argument, value in arguments.items() if takes else ():
+            if _NUMBER.match(takes.get(argument, "")) and _is_no_number(value):
+                problems.append(f"{key}.{argument}: expected {takes[argument]}, got {value!r}")
             if argument not in takes:
-                own = ", ".join(sorted(takes - _base_arguments()))
+                own = ", ".join(sorted(takes.keys() - _base_arguments()))
                 hint = _near(argument, takes) or f"; it takes: {own}"
                 problems.append(f"{key}.{argument}: {name} takes no such argument{hint}")
     return problems
@@ -60,8 +66,8 @@ def operators() -> Mapping[str, Path]:
 
 
 @cache
-def arguments_of(operator: str) -> frozenset[str]:
-    """Names of an operator's arguments; empty where a class that it extends is not in sight."""
+def arguments_of(operator: str) -> Mapping[str, str]:
+    """An operator's arguments, annotations by name; empty where a class that it extends is not in sight."""
     path = operators()[operator]
     text = path.read_text(encoding="utf-8")
     names = dict(_NAMED.findall(text))
@@ -76,14 +82,22 @@ def arguments_of(operator: str) -> frozenset[str]:
         ),
         None,
     )
-    found: set[str] = set()
+    found: dict[str, str] = {}
     while node is not None:
-        found |= {*_own_arguments(node)}
+        found = {**dict(_own_arguments(node)), **found}
         bases = [ast.unparse(base) for base in node.bases]
         if bases and bases[0] in _BASES:
-            return frozenset(found | _base_arguments())
+            return {**dict.fromkeys(_base_arguments(), ""), **found}
         node = classes.get(bases[0]) if bases else None
-    return frozenset()
+    return {}
+
+
+def _is_no_number(value: Any) -> bool:
+    try:
+        float(value if isinstance(value, str) else 0)
+    except ValueError:
+        return True
+    return False
 
 
 @cache
@@ -104,11 +118,11 @@ def _parsed(text: str) -> ast.Module:
         return ast.parse(text)
 
 
-def _own_arguments(node: ast.ClassDef) -> Iterator[str]:
+def _own_arguments(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             for argument in (*item.args.args[1:], *item.args.kwonlyargs):
-                yield argument.arg
+                yield argument.arg, ast.unparse(argument.annotation) if argument.annotation else ""
 
 
 def _name(word: str, names: Mapping[str, str]) -> str:

@@ -124,6 +124,7 @@ def test_a_recipe_must_be_given() -> None:
             {"process": {"words_num_filter__2": {"min_nums": 1}}},
             r"words_num_filter__2\.min_nums: .*mean min_num\?",
         ),
+        ({"process": {"words_num_filter": {"min_num": "abc"}}}, r"min_num: expected int, got 'abc'"),
         ({"process": {"words_num_filter": {"xyz": 1}}}, "it takes: lang, max_num, min_num, tokenization"),
         (
             {"process": {"words_num_filter": {}}, "executor_type": "dask"},
@@ -196,7 +197,7 @@ print(json.dumps({name: sorted(_get_valid_params(each)) for name, each in OPERAT
     assert done.returncode == 0, done.stderr
     known = json.loads(done.stdout.splitlines()[-1])
     assert set(known) <= set(operators())
-    assert all(set(known[name]) <= arguments_of(name) for name in known if arguments_of(name))
+    assert all(set(known[name]) <= set(arguments_of(name)) for name in known if arguments_of(name))
     assert sum(bool(arguments_of(name)) for name in known) > 0.8 * len(known)
     started = time.process_time()
     recipe = load_recipe(None, PACKAGE / "tools/hpo/configs/process.yaml")
