@@ -143,10 +143,6 @@ def _summarise(run_dir: Path, checked: Plan, context: Context, objective: list[f
     log.info("done; everything about this run: %s", run_dir)
 
 
-def _interrupt(number: int, frame: object) -> None:
-    raise KeyboardInterrupt
-
-
 @hydra.main(
     config_path=CONFIG_PATH,
     config_name="config",
@@ -155,9 +151,9 @@ def _interrupt(number: int, frame: object) -> None:
 def main(cfg: DictConfig) -> float | list[float] | None:
     """The task that Hydra runs, once or once a trial."""
     if threading.current_thread() is threading.main_thread():  # a launcher may run trials in threads
-        signal.signal(signal.SIGTERM, _interrupt)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # which nohup ignores
-            signal.signal(signal.SIGHUP, _interrupt)
+            signal.signal(signal.SIGHUP, signal.default_int_handler)
     hydra_cfg = HydraConfig.get()
     if hydra_cfg.job.chdir:
         raise PlanError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -301,6 +302,28 @@ def test_pruners(sweeps: Sweeps, pruner: str) -> None:
     sweeps.run("chain", RATES, *options, "hydra.sweeper.n_trials=3")
     assert len(sweeps.states()) >= 3 and set(sweeps.states()) <= {"complete", "pruned"}
     assert sweeps.study().trials[0].intermediate_values
+
+
+@pytest.mark.slow
+def test_gpus_are_dealt_out_to_runs_at_a_time(sweeps: Sweeps) -> None:
+    sweeps.project.variables["CUDA_VISIBLE_DEVICES"] = "3,5"
+    options = ["jobs.x.executor.value=1,2,3,4", "hydra.sweeper.gpus_per_worker=1"]
+    sweeps.run("one", *options, "hydra/sweeper/sampler=grid", "hydra.sweeper.n_workers=2")
+    infos = [json.loads((sweeps.folder / f"{n}/context_infos.json").read_text()) for n in range(4)]
+    assert {info["main"][0]["process"]["gpus"] for info in infos} == {"3", "5"}
+    for more, said in (
+        ("hydra.sweeper.n_workers=3", "3 workers with 1 each need 3 GPUs, there are 2: 3, 5"),
+        ("hydra/launcher=submitit_local", "submitit says what its runs see"),
+    ):
+        assert said in sweeps.run("one", *options, more, code=2).err
+
+
+@pytest.mark.slow
+def test_what_is_forced_runs_once_for_each_driver_that_is_started(sweeps: Sweeps) -> None:
+    for num_trials in (2, 4):
+        outcome = sweeps.run("chain", RATES, "force=[data]", f"hydra.sweeper.n_trials={num_trials}")
+        assert sweeps.project.ran().count("rows row 4") == 1
+        assert "force" not in outcome.out.splitlines()[-1]
 
 
 @pytest.mark.slow

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 from plugins.conftest import Sweeps
 from toy_project import finish, until
+
+from sandbox.compute.slurm_watch import _SETTLE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.usefixtures("cluster")]
 
@@ -107,6 +110,7 @@ def test_a_trial_that_slurm_queues_again_goes_on_in_its_folder(sweeps: Sweeps) -
     subprocess.run(["scancel", "--signal=USR2", job_id], check=True)
     until(lambda: queued("pending") == [job_id], "it was not queued again")
     sweeps.project.let_go("training")
+    time.sleep(_SETTLE_S)  # else SLURM may take the late report of the first attempt's end for the second's
     subprocess.run(["scontrol", "update", f"JobId={job_id}", "StartTime=now"], check=True)
     outcome = finish(running, 240)
     assert outcome.code == 0, outcome.text

@@ -24,7 +24,6 @@ _NO_MATTER = ("hydra", "watcher", "compute", "force", "dry_run", "outputs_dir", 
 
 _MOST_SHOWN = 8
 _LONGEST_S = 60
-_BLOCK = 4096
 
 
 def open_storage(storage: str | None, folder: Path) -> BaseStorage:
@@ -92,16 +91,12 @@ class _WholeLines:
 
     def _cut(self) -> None:
         with self._path.open("rb+") as file:
-            size = end = file.seek(0, os.SEEK_END)
-            while end:
-                begin = max(0, end - _BLOCK)
-                file.seek(begin)
-                newline = file.read(end - begin).rfind(b"\n")
-                end = begin if newline < 0 else begin + newline + 1
-                if newline >= 0:
-                    break
-            if end < size:
-                file.truncate(end)
+            if not file.seek(0, os.SEEK_END):
+                return
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
 
 
 @contextmanager
