@@ -77,8 +77,9 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
             "no pipelines: choose an experiment with +experiment=NAME; `python -m sandbox` lists them"
         )
     listed = {name for _, _, name in order}
-    unlisted: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
-    spare = [str(name) for name in unlisted if name not in listed]
+    jobs: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
+    unlisted = {str(name): node for name, node in jobs.items()}
+    spare = [name for name in unlisted if name not in listed]
     if spare:
         names = ", ".join(f"jobs.{name}" for name in spare)
         log.warning("%s %s in no job list and will not run", names, "are" if len(spare) > 1 else "is")

@@ -51,11 +51,7 @@ class RefineRecipeViaPercentilesHook:
 
     def run(self, scope: JobScope) -> Outputs:
         """Write the refined recipe and the diff."""
-        refinement = refine_by_percentiles(
-            load_recipe(self.recipe, self.recipe_path),
-            self.dataset_path,
-            self.low,
-            self.high,
-            self.percentiles_by_operator,
-        )
+        recipe = load_recipe(self.recipe, self.recipe_path)
+        percentiles = (self.low, self.high, self.percentiles_by_operator)
+        refinement = refine_by_percentiles(recipe, self.dataset_path, *percentiles)
         return refinement.write(scope.output_dir, scope.log_path)
