@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
 import threading
 from collections.abc import Mapping, Sequence
@@ -102,6 +103,8 @@ class WandbSink:
             )
 
     def _start(self) -> Any:
+        # read at import; else wandb calls home about itself, without a network too, and waits for that
+        os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
         wandb.setup(wandb.Settings(silent=True))  # logging in has banners that the run's settings miss
