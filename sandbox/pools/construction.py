@@ -173,7 +173,8 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         if self.split_num is not None:
             cuts = [*range(0, num_samples, self.split_num), num_samples]
         else:
-            cuts = [0, *(math.floor(num_samples * ratio + Fraction(1, 2)) for ratio in self.ratios), num_samples]
+            inner = [math.floor(num_samples * ratio + Fraction(1, 2)) for ratio in self.ratios]
+            cuts = [0, *inner, num_samples]
         bounds = list(itertools.pairwise(cuts))
         if any(start == stop for start, stop in bounds):
             raise ValueError(
