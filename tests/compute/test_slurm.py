@@ -302,13 +302,13 @@ def test_one_job_alone_can_run_on_the_cluster(project: Project, cluster: Path) -
     body = experiment(jobs)
     body["defaults"].insert(-1, {"/compute@jobs.there.compute": "slurm"})
     project.write("toy", body)
-    more = ["setup=['echo a module is loaded']", "additional_parameters={exclude: n1, nice: 5}"]
+    more = ["setup=['echo loaded on $SLURMD_NODENAME']", "additional_parameters={exclude: n1, nice: 5}"]
     options = [f"jobs.there.compute.{option}" for option in ("poll_s=1", "mem_gb=0.5", *more)]
     ended = project.main("toy", *options)
     assert ended.code == 0, ended.text
-    assert "here: running (inline)" in ended.text and "there: running on n2" in ended.text
+    assert "here: running (inline)" in ended.text and "there: SLURM job" in ended.text
     (log,) = (project.root / "outputs/slurm").rglob("*_log.out")
-    assert log.read_text().startswith("a module is loaded")
+    assert log.read_text().startswith("loaded on n2")
 
 
 def test_items_that_are_no_element_jobs_run_too_and_what_sbatch_refuses_is_said(
