@@ -1,22 +1,28 @@
-"""``python -m sandbox``: runs :func:`sandbox.app.main` and turns outcomes into exit codes.
+"""Entry of ``sandbox …`` and ``python -m sandbox …``; turns outcomes into exit codes.
 
 0: done. 1: a job failed, or the run was interrupted. 2: the config or the command is wrong.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
+from pathlib import Path
 
 _GOES_ON = "what finished is recorded; the same command goes on from there"
 
+COMMANDS = {"doctor": "sandbox.cli.doctor"}
+"""Commands by their first word, with the module whose ``main`` takes the other words."""
+
 
 def main() -> int:
-    """Run the command line; returns the exit code. Whoever closes our output ends nothing but it."""
-    logging.raiseExceptions = False  # a closed output would be told of at every line
+    """Run the command line; return the exit code. A reader that closes our output ends nothing else."""
+    logging.raiseExceptions = False  # otherwise every line to a closed output prints an error
+    _let_packages_come_first()
     try:
-        code = _main()
+        code = _command(sys.argv[1:])
         sys.stdout.flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
@@ -24,23 +30,42 @@ def main() -> int:
     return code
 
 
-def _main() -> int:
-    """Hydra itself returns 1 for everything."""
-    from sandbox import app
+def _let_packages_come_first() -> None:
+    """Move the working directory to the end of ``sys.path``: a file in it must not shadow a package."""
+    here = {"", str(Path.cwd())}
+    own = [entry for entry in sys.path if entry in here]
+    sys.path[:] = [entry for entry in sys.path if entry not in here]
+    if own:
+        sys.path.append(str(Path.cwd()))
 
-    if len(sys.argv) == 1:
-        app.list_experiments()
+
+def _command(words: list[str]) -> int:
+    if not words:
+        from sandbox.cli import listing
+
+        listing.list_experiments()
         return 0
+    name = words[0]
+    if name in COMMANDS:
+        code: int = importlib.import_module(COMMANDS[name]).main(words[1:])
+        return code
+    return _run()
+
+
+def _run() -> int:
+    """Let Hydra run its task; Hydra itself returns 1 for everything."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
 
+    from sandbox.cli import run
     from sandbox.job import JobFailed
-    from sandbox.plan import PlanError
+    from sandbox.planning.plan import PlanError
+    from sandbox.running.run import STARTED
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us
     try:
-        app.main()
+        run.main()
     except SystemExit as end:  # a run's own failure, or Hydra's end
         if not isinstance(end.code, Exception):
             raise
@@ -52,12 +77,12 @@ def _main() -> int:
     except BrokenPipeError:
         raise
     except KeyboardInterrupt:
-        return _say("interrupted", f"{_GOES_ON}{_run_folder()}", 1 if app.STARTED else 2)
+        return _fail("interrupted", f"{_GOES_ON}{_run_folder()}", 1 if STARTED else 2)
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
-        if app.STARTED:
+        if STARTED:
             raise
         details = f"{error}\n{error.__cause__ or ''}".rstrip()
-        return _say("wrong command or config", f"{details}{_quoting_hint(details)}", 2)
+        return _fail("wrong command or config", f"{details}{_quoting_hint(details)}", 2)
     return 0
 
 
@@ -65,18 +90,18 @@ def _report(error: Exception) -> int:
     from sandbox.job import JobFailed
 
     if isinstance(error, JobFailed):
-        return _say("failed", f"{error}\n{_GOES_ON}{_run_folder()}", 1)
-    return _say("cannot run as written", str(error), 2)
+        return _fail("failed", f"{error}\n{_GOES_ON}{_run_folder()}", 1)
+    return _fail("cannot run as written", str(error), 2)
 
 
 def _run_folder() -> str:
-    from sandbox import app
+    from sandbox.running.run import STARTED
 
-    return f"\nrun folder: {app.STARTED[-1]}" if app.STARTED and app.STARTED[-1].is_dir() else ""
+    return f"\nrun folder: {STARTED[-1]}" if STARTED and STARTED[-1].is_dir() else ""
 
 
 def _quoting_hint(details: str) -> str:
-    """How to write what Hydra's grammar takes apart: signs and functions of its own."""
+    """Return how to quote a value that Hydra's grammar takes apart: signs and functions of its own."""
     for key, example in (
         ("targets", "targets=['score.CIDEr >= 0.5']"),
         ("objective", "objective='max(score.CIDEr)'"),
@@ -88,7 +113,7 @@ def _quoting_hint(details: str) -> str:
     return ""
 
 
-def _say(what: str, details: str, code: int) -> int:
+def _fail(what: str, details: str, code: int) -> int:
     print(f"sandbox: {what}:\n  " + details.replace("\n", "\n  "), file=sys.stderr)
     return code
 

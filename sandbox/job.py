@@ -1,17 +1,53 @@
-"""What a job is, before, while and after it runs: plain data, the lowest layer."""
+"""What a component and its job exchange: arguments, scope, results. Plain data, the lowest layer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NewType, Protocol
+from typing import Annotated, Any, NewType, ParamSpec, Protocol, TypeVar
+
+from annotated_types import Ge, Gt, Interval, MinLen
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 Outputs = Mapping[str, Any]
-"""Named results of one job: JSON values, and ``Path`` for files and folders."""
+"""Recorded results of one job by name: JSON values, and ``Path`` for files and folders."""
+
+# Constraints on one argument of a component. They are checked in the plan, before anything runs, and
+# again when a value that an earlier job makes is there: see ``sandbox.components.checks``.
+PositiveInt = Annotated[int, Ge(1)]
+NonNegativeInt = Annotated[int, Ge(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+NonNegativeFloat = Annotated[float, Ge(0)]
+Fraction01 = Annotated[float, Interval(ge=0, le=1)]
+"""A number from 0 to 1, both included."""
+
+NonEmptyText = Annotated[str, MinLen(1)]
 
 Secret = NewType("Secret", str)
 """Annotation of an argument that may only be given as ``${oc.env:NAME}``."""
+
+
+def rule(function: Callable[P, R]) -> staticmethod[P, R]:
+    """Declare what several arguments of a component must fulfil together.
+
+    The names of the function's parameters are the names of the arguments that it reads. The plan
+    calls it as soon as all of these are known, and it raises ``ValueError`` where they do not fit::
+
+        @rule
+        def _sides_are_ordered(low: float, high: float) -> None:
+            if low > high:
+                raise ValueError(f"low is {low}, above high, which is {high}")
+    """
+    function.is_rule = True  # type: ignore[attr-defined]
+    return staticmethod(function)
+
+
+def score(*, lower_is_better: bool = False) -> Any:
+    """Declare a field of a component's results as a score, and which direction is better."""
+    return field(metadata={"lower_is_better": lower_is_better})
 
 
 class JobFailed(RuntimeError):

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import ClassVar
 
-from sandbox import process
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import Outputs
+from sandbox.system import process
 
 
 class Exits(BaseDataExecutor):

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sandbox.claims import ClaimLost, take
+from sandbox.store.claims import ClaimLost, take
 
 _utime = os.utime
 

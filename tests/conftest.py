@@ -9,11 +9,15 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # toys are targets by the name that a user's module has
+sys.path.insert(
+    0, str(Path(__file__).parent)
+)  # toys are targets by the name that a user's module has
 
 from toy_project import CHAIN, Project
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a shell's background job: programs would inherit that
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # a shell's background job: programs would inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -61,7 +61,12 @@ def test_alone_it_lists_the_experiments_with_their_questions(chain: Project) -> 
         (["+experiment=unreadable"], ["unreadable"]),
         (["jobs={}"], ["no pipelines", "+experiment="]),
         (
-            ["+experiment=chain", "jobs.data.executor.num_rows=many", "objective=score.f1", "force=[trian]"],
+            [
+                "+experiment=chain",
+                "jobs.data.executor.num_rows=many",
+                "objective=score.f1",
+                "force=[trian]",
+            ],
             ["jobs.data.executor.num_rows", "score.f1", "trian"],
         ),
         (["+experiment=chain", "experiment_name=???"], ["experiment_name"]),
@@ -70,7 +75,10 @@ def test_alone_it_lists_the_experiments_with_their_questions(chain: Project) -> 
         (["+experiment=chain", "outputs_dir=a_file"], ["a_file"]),
         (["+experiment=chain", "compute=null"], ["None"]),
         (["+experiment=chain", "store_dir=a_file"], ["store_dir", "a_file is a file"]),
-        (["+experiment=chain", "store_dir=a_file/store", "dry_run=true"], ["store_dir", "a_file is a file"]),
+        (
+            ["+experiment=chain", "store_dir=a_file/store", "dry_run=true"],
+            ["store_dir", "a_file is a file"],
+        ),
         (["+experiment=chain", "store_dir=/proc/x"], ["store_dir", "/proc/x"]),
         (["+experiment=chain", "~force"], ["force"]),
         (["+experiment=chain", "targets=['${outputs:a.b}']"], ["targets", "did you mean output?"]),
@@ -101,7 +109,13 @@ def test_a_wrong_command_is_exit_code_2_and_starts_nothing(
 def test_a_failed_job_is_exit_code_1(chain: Project) -> None:
     failed = chain.main("chain", "+jobs.train.executor.exit_status=3")
     assert failed.code == 1 and "Traceback" not in failed.text
-    for part in ("train", "exit status 3", "the loss went up for ever", "log:", "same command goes on"):
+    for part in (
+        "train",
+        "exit status 3",
+        "the loss went up for ever",
+        "log:",
+        "same command goes on",
+    ):
         assert part in failed.err
     (run_dir,) = chain.runs("chain")
     assert f"run folder: {run_dir}" in failed.err
@@ -138,19 +152,28 @@ def test_a_folder_that_is_not_surely_a_runs_own_is_left(chain: Project, name: st
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["+experiment=chain", "dry_run=true"], []], ids=["help", "dry run", "list"]
+    "arguments",
+    [["--help"], ["+experiment=chain", "dry_run=true"], []],
+    ids=["help", "dry run", "list"],
 )
 def test_output_that_nobody_reads_ends_quietly(chain: Project, arguments: list[str]) -> None:
     command = shlex.join([sys.executable, "-u", "-m", "sandbox", *arguments])
     ended = subprocess.run(
-        f"{command} | true", shell=True, env={**os.environ, **chain.variables}, capture_output=True, text=True
+        f"{command} | true",
+        shell=True,
+        env={**os.environ, **chain.variables},
+        capture_output=True,
+        text=True,
     )
     assert ended.stderr == ""
 
 
 def test_multirun_runs_trials_that_share_the_store(chain: Project) -> None:
     swept = chain.command(
-        "-m", "+experiment=chain", "watcher.mode=disabled", "+jobs.train.executor.learning_rate=0.1,0.2"
+        "-m",
+        "+experiment=chain",
+        "watcher.mode=disabled",
+        "+jobs.train.executor.learning_rate=0.1,0.2",
     )
     assert swept.code == 0, swept.text
     assert chain.ran() == [
@@ -224,15 +247,21 @@ def test_a_project_without_its_targets_allowed_is_refused_before_its_code_is_imp
     assert not (project.root / "imported.txt").exists()
 
 
-@pytest.mark.parametrize("source", ["def (:", "import nothing_here", "1 / 0", "raise SystemExit(0)"])
+@pytest.mark.parametrize(
+    "source", ["def (:", "import nothing_here", "1 / 0", "raise SystemExit(0)"]
+)
 def test_a_component_that_cannot_be_imported_is_a_problem(project: Project, source: str) -> None:
     (project.root / "mine.py").write_text(source)
     project.write(
-        "toy", experiment({"mine": ("general_data_executor", {"executor": {"_target_": "mine.Mine"}})})
+        "toy",
+        experiment({"mine": ("general_data_executor", {"executor": {"_target_": "mine.Mine"}})}),
     )
     path = os.pathsep.join([project.variables["PYTHONPATH"], str(project.root)])
     refused = project.main("toy", PYTHONPATH=path, SANDBOX_ALLOW_TARGETS="mine.Mine")
-    assert refused.code == 2 and "jobs.mine.executor: _target_ mine.Mine: cannot import mine" in refused.err
+    assert (
+        refused.code == 2
+        and "jobs.mine.executor: _target_ mine.Mine: cannot import mine" in refused.err
+    )
     assert "Traceback" not in refused.text
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from toy_project import Project, alive, data_job, experiment, finish, merge, until
 
-from sandbox import claims
+from sandbox.store import claims
 
 CLAIMANT = Path(__file__).with_name("claimant.py")
 STALE_S = 0.8
@@ -84,7 +84,9 @@ def go_on(claimant: subprocess.Popen[str]) -> str:
     return said(claimant)
 
 
-def test_of_many_on_several_hosts_one_does_the_job_and_the_others_find_it_done(claimants: Claimants) -> None:
+def test_of_many_on_several_hosts_one_does_the_job_and_the_others_find_it_done(
+    claimants: Claimants,
+) -> None:
     many = [claimants.start(host, stale_s=PATIENT) for host in "aabbcc"]
     until(lambda: any((claimants.folder / "attempts").glob("1/claim")), "nobody took it")
     holder = int(claims._owner(claimants.folder / "attempts/1")["pid"])
@@ -102,13 +104,17 @@ def test_an_owner_killed_on_this_host_is_noticed_at_once(claimants: Claimants) -
     first.kill()
     assert said(second) == "held 2" and go_on(second) == "committed"
     log = claimants.log(second)
-    assert f"process {first.pid} on a (since 20" in log and "ended without finishing this job" in log
+    assert (
+        f"process {first.pid} on a (since 20" in log and "ended without finishing this job" in log
+    )
 
 
-def test_a_program_that_a_killed_owner_left_behind_keeps_the_job_on_its_host(claimants: Claimants) -> None:
+def test_a_program_that_a_killed_owner_left_behind_keeps_the_job_on_its_host(
+    claimants: Claimants,
+) -> None:
     (claimants.folder.parent / "program.py").write_text("import time; time.sleep(60)")
     code = (
-        "import pathlib, subprocess, sys; from sandbox.claims import take\n"
+        "import pathlib, subprocess, sys; from sandbox.store.claims import take\n"
         "claim = take(pathlib.Path(sys.argv[1]), 'job', lambda: False)\n"
         "print(subprocess.Popen([sys.executable, sys.argv[2]], close_fds=False).pid, flush=True)\n"
         "sys.stdin.read()"
@@ -167,7 +173,9 @@ def test_a_dead_owners_job_is_taken_over_by_one_of_those_who_wait(
 
 
 @pytest.mark.parametrize("comes_back", ["before", "after"])
-def test_a_suspended_owner_that_lost_its_job_does_not_commit(claimants: Claimants, comes_back: str) -> None:
+def test_a_suspended_owner_that_lost_its_job_does_not_commit(
+    claimants: Claimants, comes_back: str
+) -> None:
     """``comes_back``: before or after the new owner commits."""
     first = claimants.start("a")
     assert said(first) == "held 1"
@@ -224,7 +232,9 @@ def test_what_a_claim_has_become_stays_as_it_is(tmp_path: Path) -> None:
     assert not (tmp_path / "failure.json").exists()
 
 
-def test_a_time_after_which_claims_are_stale_is_a_positive_number(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_time_after_which_claims_are_stale_is_a_positive_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for given in ("0", "-1", "soon", "nan"):
         monkeypatch.setenv("SANDBOX_CLAIM_STALE_S", given)
         with pytest.raises(ValueError, match=f"SANDBOX_CLAIM_STALE_S: .*{given}"):
@@ -277,12 +287,21 @@ def test_what_a_lost_attempt_had_done_is_gone_on_with_elsewhere(project: Project
     (folder / "attempts/1/failure.json").rename(folder / "attempts/1/lost")
     project.run("toy")
     assert project.ran() == ["resumed at 0", "resumed at 2"]
-    assert (folder / "out/steps.txt").read_text().split() == ["0", "1"], "as the lost attempt left it"
-    assert Path(project.info("train")["checkpoint_path"]).read_text().split() == ["0", "1", "2", "3"]
+    assert (folder / "out/steps.txt").read_text().split() == ["0", "1"], (
+        "as the lost attempt left it"
+    )
+    assert Path(project.info("train")["checkpoint_path"]).read_text().split() == [
+        "0",
+        "1",
+        "2",
+        "3",
+    ]
     assert len(project.metrics()["train.loss"]) == 4
 
 
-def test_after_a_lost_attempt_a_forced_run_that_fails_puts_the_old_result_back(project: Project) -> None:
+def test_after_a_lost_attempt_a_forced_run_that_fails_puts_the_old_result_back(
+    project: Project,
+) -> None:
     job = data_job("Unstable", stable=False, error_once_done=True)
     project.write("toy", merge(experiment({"make": job}), {}))
     project.run("toy")

@@ -9,8 +9,9 @@ from typing import Any, Literal
 import pytest
 import toys
 
-from sandbox import components
-from sandbox.components import TargetError, as_annotated, build, locate, value_problems
+from sandbox.components.allowed import TargetError, locate
+from sandbox.components.build import build, construction_problems
+from sandbox.components.checks import as_annotated, nodes, value_problems
 
 ALLOWED = ("sandbox.executors.*", "toys.*")
 
@@ -62,12 +63,15 @@ def test_build_makes_paths_and_inner_components() -> None:
     assert reader.dataset_path == Path("a/b.jsonl") and reader.more == [Path("c.txt")]
     assert reader.options == {"a": [1, {"b": "c"}]} and type(reader.options) is dict
     value = build(
-        {"_target_": "toys.Value", "value": [{"inner": {"_target_": "toys.Rows", "num_rows": 2}}]}, ALLOWED
+        {"_target_": "toys.Value", "value": [{"inner": {"_target_": "toys.Rows", "num_rows": 2}}]},
+        ALLOWED,
     )
     assert isinstance(value.value[0]["inner"], toys.Rows)
 
 
-@pytest.mark.parametrize("value", ["${oc.env:HOME}", "${output:a.b}", {"deep": ["x ${now:%H}"]}], ids=repr)
+@pytest.mark.parametrize(
+    "value", ["${oc.env:HOME}", "${output:a.b}", {"deep": ["x ${now:%H}"]}], ids=repr
+)
 def test_build_resolves_no_interpolation(value: Any) -> None:
     with pytest.raises(ValueError, match="interpolation"):
         build({"_target_": "toys.Value", "value": value}, ALLOWED)
@@ -76,7 +80,10 @@ def test_build_resolves_no_interpolation(value: Any) -> None:
 def test_build_refuses_a_target_inside_a_value() -> None:
     with pytest.raises(TargetError, match=r"os\.system"):
         build(
-            {"_target_": "toys.Value", "value": {"a": [{"_target_": "os.system", "command": "true"}]}},
+            {
+                "_target_": "toys.Value",
+                "value": {"a": [{"_target_": "os.system", "command": "true"}]},
+            },
             ALLOWED,
         )
 
@@ -127,7 +134,9 @@ def test_a_number_where_text_is_expected_is_told_to_be_quoted() -> None:
     assert "quote" not in problem
 
 
-def test_paths_are_made_where_the_annotation_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_made_where_the_annotation_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("there").touch()
     assert as_annotated("a", Path) == Path("a")
@@ -149,12 +158,12 @@ def test_a_missing_file_is_named_with_the_working_directory(
 
 def test_nodes_are_found_at_any_depth_with_their_places() -> None:
     config = {"_target_": "a.A", "x": [{"y": {"_target_": "b.B", "z": {"_target_": "c.C"}}}]}
-    assert [place for place, _ in components.nodes(config, "job")] == ["job", "job.x.0.y", "job.x.0.y.z"]
+    assert [place for place, _ in nodes(config, "job")] == ["job", "job.x.0.y", "job.x.0.y.z"]
 
 
 def test_a_component_is_quoted_in_its_own_words(tmp_path: Path) -> None:
     """Not in those of the error that it was raised from."""
     target = "sandbox.pools.construction.DataPoolConstruction"
     node = {"_target_": target, "dataset_path": str(tmp_path), "split_ratios": ["a/b"]}
-    (problem,) = components.construction_problems(node, "jobs.split", ["sandbox.pools.*"])
+    (problem,) = construction_problems(node, "jobs.split", ["sandbox.pools.*"])
     assert problem.startswith("jobs.split: split_ratios: expected numbers or fractions")

@@ -20,7 +20,9 @@ CORES = len(os.sched_getaffinity(0))
 
 def many(project: Project, **lists: list[Any]) -> None:
     """One job of several elements, each argument a list over them."""
-    project.write("toy", experiment({"many": data_job("Value", name="x", also={"map": {"executor": lists}})}))
+    project.write(
+        "toy", experiment({"many": data_job("Value", name="x", also={"map": {"executor": lists}})})
+    )
 
 
 def seen(project: Project, key: str) -> list[Any]:
@@ -35,7 +37,9 @@ def nothing(item: int) -> None:
 
 
 @pytest.mark.parametrize("make", [Inline, lambda: Local(num_workers=2)], ids=["inline", "local"])
-def test_every_item_is_reported_with_its_error_and_the_others_go_on(make: Callable[[], BaseCompute]) -> None:
+def test_every_item_is_reported_with_its_error_and_the_others_go_on(
+    make: Callable[[], BaseCompute],
+) -> None:
     compute = make()
     try:
         found = dict(compute.map(nothing, [1, 13, 3]))
@@ -107,7 +111,9 @@ def test_visible_gpus_are_kept_to(project: Project, option: str, shares: set[str
     assert set(seen(project, "gpus")) <= shares
 
 
-def test_hidden_gpus_are_dealt_out_only_if_their_number_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_gpus_are_dealt_out_only_if_their_number_is_given(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """As in a trial of ``hydra/launcher=submitit_local``, which hides all GPUs that it was not asked for."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(ValueError, match=r"0 GPUs to deal out \(CUDA_VISIBLE_DEVICES is ''\)"):
@@ -117,7 +123,9 @@ def test_hidden_gpus_are_dealt_out_only_if_their_number_is_given(monkeypatch: py
 
 def test_more_gpus_than_there_are_is_a_problem_of_the_plan(project: Project) -> None:
     many(project, value=[1])
-    (problem,) = project.problems("toy", "compute=local", "compute.gpus_per_worker=3", "compute.num_gpus=2")
+    (problem,) = project.problems(
+        "toy", "compute=local", "compute.gpus_per_worker=3", "compute.num_gpus=2"
+    )
     assert "gpus_per_worker" in problem and "3" in problem and "2" in problem
 
 
@@ -131,7 +139,9 @@ def test_wrong_numbers_are_refused(arguments: dict[str, int]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told to end"])
-def test_a_process_that_is_ended_takes_no_other_element_with_it(project: Project, number: int) -> None:
+def test_a_process_that_is_ended_takes_no_other_element_with_it(
+    project: Project, number: int
+) -> None:
     many(project, value=[1, 2, 3, 4, 5], gate=["a", "b", None, None, None])
     running = project.start("toy", "compute=local", "compute.num_workers=2")
     victim, _ = project.wait_for("a", "b")
@@ -176,7 +186,11 @@ def test_a_job_can_have_a_compute_of_its_own(project: Project) -> None:
     body["defaults"].insert(-1, {"/compute@jobs.there.compute": "local"})
     project.write("toy", body)
     project.run("toy")
-    assert project.info("here")["process"]["pid"] == os.getpid() != project.info("there")["process"]["pid"]
+    assert (
+        project.info("here")["process"]["pid"]
+        == os.getpid()
+        != project.info("there")["process"]["pid"]
+    )
 
 
 @pytest.mark.slow

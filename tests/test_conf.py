@@ -13,7 +13,9 @@ import yaml
 from omegaconf import OmegaConf
 from toy_project import ROOT, Project
 
-from sandbox import components
+from sandbox.components import checks
+from sandbox.components.allowed import FAMILIES, allowed_targets, locate
+from sandbox.components.checks import nodes
 
 CONF = ROOT / "conf"
 FILES = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF)
@@ -22,7 +24,7 @@ OPTIONS = [path for path in FILES if path.relative_to(CONF).parts[0] not in GLOB
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 DEBUGS = sorted(path.stem for path in (CONF / "debug").glob("*.yaml"))
-ALLOWED = components.allowed_targets()
+ALLOWED = allowed_targets()
 
 
 def name(path: Path) -> str:
@@ -32,7 +34,7 @@ def name(path: Path) -> str:
 
 def compose(*overrides: str) -> Any:
     """The config and, under ``hydra``, what was chosen."""
-    from sandbox.context import register_resolvers
+    from sandbox.planning.resolvers import register_resolvers
 
     register_resolvers()
     with hydra.initialize_config_dir(config_dir=str(CONF)):
@@ -42,7 +44,9 @@ def compose(*overrides: str) -> Any:
 def later(node: Mapping[str, Any]) -> list[str]:
     """Arguments that an experiment gives or that interpolate: only their names can be checked."""
     return [
-        key for key, value in node.items() if value == "???" or (isinstance(value, str) and "${" in value)
+        key
+        for key, value in node.items()
+        if value == "???" or (isinstance(value, str) and "${" in value)
     ]
 
 
@@ -53,8 +57,8 @@ def test_an_option_composes_and_fits_its_class(path: Path) -> None:
     cfg = compose(f"{group}={option}" if own else f"+{group}@slot={option}")
     node: Any = OmegaConf.to_container(cfg[group] if own else cfg.slot, resolve=False)
     assert node, "it is not empty"
-    for place, inner in components.nodes(node, name(path)):
-        problems = components.problems(inner, place, ALLOWED, later(inner))
+    for place, inner in nodes(node, name(path)):
+        problems = checks.problems(inner, place, ALLOWED, later(inner))
         assert not [problem for problem in problems if "does not exist" not in problem]
         missing = re.findall(r"must be given", " ".join(problems))
         assert not missing, f"what must be given is written as ???: {problems}"
@@ -67,7 +71,7 @@ def test_an_option_is_named_after_its_class(path: Path) -> None:
     target = node.get("_target_") if isinstance(node, dict) else None
     if target:
         assert target.startswith("sandbox.")
-        assert components.locate(target, ALLOWED)
+        assert locate(target, ALLOWED)
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -80,19 +84,19 @@ def test_a_file_says_first_what_it_is(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "family", [family for family in components.FAMILIES if family not in ("envs", "recipes")]
+    "family", [family for family in FAMILIES if family not in ("envs", "recipes")]
 )
 def test_every_component_has_an_option(family: str) -> None:
     """A class with a ``run`` of its own, or a hook, can be chosen by name."""
     targets = {
         node["_target_"]
         for path in OPTIONS
-        for _, node in components.nodes(yaml.safe_load(path.read_text()), "")
+        for _, node in nodes(yaml.safe_load(path.read_text()), "")
     }
     classes = set()
     for path in sorted((ROOT / "sandbox" / family).glob("[a-z]*.py")):
         for found in re.findall(r"^class ([A-Z]\w+)", path.read_text(), re.M):
-            cls = components.locate(f"sandbox.{family}.{path.stem}.{found}", ALLOWED)
+            cls = locate(f"sandbox.{family}.{path.stem}.{found}", ALLOWED)
             is_component = hasattr(cls, "run") or (family == "compute" and hasattr(cls, "map"))
             if is_component and not getattr(cls, "__abstractmethods__", None):
                 classes.add(f"sandbox.{family}.{path.stem}.{found}")
@@ -106,7 +110,9 @@ def experiment_choices() -> list[tuple[str, ...]]:
         found.append((f"+experiment={experiment}",))
         found += [(f"+experiment={experiment}", f"+debug={debug}") for debug in DEBUGS]
         if re.search(
-            r"^\s*- (override )?/?model(@\S+)?:", (CONF / f"experiment/{experiment}.yaml").read_text(), re.M
+            r"^\s*- (override )?/?model(@\S+)?:",
+            (CONF / f"experiment/{experiment}.yaml").read_text(),
+            re.M,
         ):
             found += [(f"+experiment={experiment}", f"model={model}") for model in MODELS]
     return found
@@ -122,7 +128,7 @@ def test_an_experiment_plans_without_problems(
     """Nothing of it is recorded, so each job is new or waits for another; nothing runs."""
     from toy_project import compose as compose_here
 
-    from sandbox import app
+    from sandbox.running import run as app
 
     assert app.run(compose_here(*overrides, "dry_run=true"), project.root / "run") is None
     lines = capsys.readouterr().out.splitlines()
@@ -143,6 +149,7 @@ def test_the_frame_holds_no_experiments_values() -> None:
     cfg = compose()
     assert cfg.pipelines == {} and cfg.jobs == {} and cfg.objective is None
     assert (
-        OmegaConf.missing_keys(cfg) - {key for key in OmegaConf.missing_keys(cfg) if key.startswith("hydra")}
+        OmegaConf.missing_keys(cfg)
+        - {key for key in OmegaConf.missing_keys(cfg) if key.startswith("hydra")}
         == set()
     )

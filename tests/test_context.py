@@ -8,13 +8,21 @@ import pytest
 from omegaconf import OmegaConf
 from toy_project import Project, data_job, experiment
 
-from sandbox.context import Context, OutputNotFound, Reference, parse, references, register_resolvers
+from sandbox.planning.references import Reference, parse, references
+from sandbox.planning.resolvers import register_resolvers
+from sandbox.running.context import Context, OutputNotFound
 
 
 @pytest.fixture
 def context() -> Context:
     """The second iteration, in which ``train`` has finished."""
-    first = {"loss": 2.0, "scores": {"CIDEr": 0.5}, "paths": ["/a", "/b"], "none": None, "zero": 0.0}
+    first = {
+        "loss": 2.0,
+        "scores": {"CIDEr": 0.5},
+        "paths": ["/a", "/b"],
+        "none": None,
+        "zero": 0.0,
+    }
     return Context(iteration=2, results={(1, "train"): first, (2, "train"): {**first, "loss": 1.0}})
 
 
@@ -71,7 +79,9 @@ def test_references_are_found_at_any_depth_and_in_initial_values() -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["plain", "${oc.env:HOME}", "${output:a.b} ${output:c.d}", "$output:a.b"])
+@pytest.mark.parametrize(
+    "text", ["plain", "${oc.env:HOME}", "${output:a.b} ${output:c.d}", "$output:a.b"]
+)
 def test_other_texts_are_no_reference(text: str) -> None:
     assert parse(text) is None
 
@@ -79,7 +89,12 @@ def test_other_texts_are_no_reference(text: str) -> None:
 def test_references_pass_through_interpolation_as_text() -> None:
     register_resolvers()
     cfg = OmegaConf.create(
-        {"net": "big", "a": "${output:train.path}", "b": "${previous:train.path, ${net}}", "c": "${net}"}
+        {
+            "net": "big",
+            "a": "${output:train.path}",
+            "b": "${previous:train.path, ${net}}",
+            "c": "${net}",
+        }
     )
     plain = OmegaConf.to_container(cfg, resolve=True)
     assert plain == {

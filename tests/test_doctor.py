@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from toy_project import ROOT, Project, data_job, experiment
 
-from sandbox import doctor
+from sandbox.cli import doctor
 from sandbox.envs import managers
 
 
@@ -29,10 +29,22 @@ def lines(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     return found
 
 
-def test_it_tells_what_the_machine_has(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_tells_what_the_machine_has(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert doctor.main([]) == 0
     found = lines(capsys)
-    for name in (*managers.REMEDIES, "python", "GPU", "SLURM", "java", "ffmpeg", "torch", "store", "disk"):
+    for name in (
+        *managers.REMEDIES,
+        "python",
+        "GPU",
+        "SLURM",
+        "java",
+        "ffmpeg",
+        "torch",
+        "store",
+        "disk",
+    ):
         assert name in found, name
     assert found["memory"].endswith("CPU cores") and found["wandb mode"].startswith("ok offline")
     for name, text in found.items():
@@ -45,7 +57,9 @@ def test_gpus_and_their_driver_are_told(tmp_path: Path, monkeypatch: pytest.Monk
     nvidia = tmp_path / "proc/driver/nvidia"
     for bus in ("0000:01:00.0", "0000:02:00.0"):
         (nvidia / "gpus" / bus).mkdir(parents=True)
-        (nvidia / "gpus" / bus / "information").write_text("Model: \t\t NVIDIA H200\nIRQ:   \t\t 42\n")
+        (nvidia / "gpus" / bus / "information").write_text(
+            "Model: \t\t NVIDIA H200\nIRQ:   \t\t 42\n"
+        )
     text = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 2024\nGCC 12\n"
     (nvidia / "version").write_text(text)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -61,7 +75,9 @@ def test_columns_are_aligned(project: Project, capsys: pytest.CaptureFixture[str
     assert all(line[column - 2 : column] == "  " and line[column] != " " for line in printed)
 
 
-def test_an_experiment_that_lacks_nothing(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_experiment_that_lacks_nothing(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     project.write("fine", experiment({"a": data_job("Value", name="a")}))
     assert doctor.main(["+experiment=fine"]) == 0
     assert "1 jobs, nothing is lacking" in lines(capsys)["experiment"]
@@ -85,7 +101,13 @@ def test_an_experiment_is_asked_for_its_components_checks_and_envs(
 
 @pytest.mark.parametrize(
     "overrides",
-    [["+experiment=nope"], ["nonsense"], ["watcher=null"], ["outputs_dir=???"], ["compute=null", "+x=1"]],
+    [
+        ["+experiment=nope"],
+        ["nonsense"],
+        ["watcher=null"],
+        ["outputs_dir=???"],
+        ["compute=null", "+x=1"],
+    ],
     ids=" ".join,
 )
 def test_a_wrong_command_is_a_finding(
@@ -95,7 +117,9 @@ def test_a_wrong_command_is_a_finding(
     assert "lacks" in capsys.readouterr().out
 
 
-def test_a_store_that_cannot_be_written_is_told(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_store_that_cannot_be_written_is_told(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     (project.root / "outputs").write_text("a file")
     assert doctor.main([]) == 1
     assert re.search(r"lacks .*outputs is a file → .*outputs_dir=", lines(capsys)["store"])
@@ -112,18 +136,25 @@ def test_a_look_that_fails_is_a_finding(
     assert "could not look: PermissionError: no" in capsys.readouterr().out
 
 
-def test_it_starts_without_heavy_libraries_and_survives_a_reader_that_leaves(tmp_path: Path) -> None:
+def test_it_starts_without_heavy_libraries_and_survives_a_reader_that_leaves(
+    tmp_path: Path,
+) -> None:
     code = (
-        "import sys; from sandbox import doctor; status = doctor.main(['+experiment=demo'])\n"
+        "import sys; from sandbox.cli import doctor; status = doctor.main(['+experiment=demo'])\n"
         "assert not {'torch', 'transformers', 'wandb', 'data_juicer'} & set(sys.modules)\nsys.exit(status)"
     )
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0 and done.stderr == "", done.stderr
     with subprocess.Popen(
-        [sys.executable, "-m", "sandbox.doctor"],
+        [sys.executable, "-m", "sandbox", "doctor"],
         cwd=tmp_path,
         env=variables,
         stdout=subprocess.PIPE,

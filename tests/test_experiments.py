@@ -19,7 +19,9 @@ def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in ``folder`` to its end."""
     command = [sys.executable, "-m", "sandbox", *overrides, "+debug=smoke"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
 
 
 def infos(folder: Path, experiment: str) -> dict[str, dict[str, Any]]:
@@ -38,7 +40,9 @@ def test_internvl_coco_goes_from_drawn_pictures_to_a_verdict_and_a_second_run_do
     assert first.returncode == 0, first.stderr
     jobs = infos(tmp_path, "internvl_coco")
     assert len(jobs["single_score"]["CIDEr"]) == len(jobs["single_pools"]["paths"]) == 3
-    assert jobs["final_train"]["elements"]["executor"]["dataset_path"] == jobs["final_pools"]["paths"]
+    assert (
+        jobs["final_train"]["elements"]["executor"]["dataset_path"] == jobs["final_pools"]["paths"]
+    )
     sizes = [len(Path(path).read_text().splitlines()) for path in jobs["final_pools"]["paths"]]
     assert len(set(sizes)) == 1
     assert jobs["report"]["lower"] <= jobs["report"]["difference"] <= jobs["report"]["upper"]
@@ -61,4 +65,7 @@ def test_demo_refines_a_recipe_and_measures_what_it_did(tmp_path: Path) -> None:
     jobs = infos(tmp_path, "demo")
     assert 0 < jobs["process"]["num_samples_out"] <= jobs["process"]["num_samples_in"]
     assert jobs["perplexity"]["perplexity"] > 1
-    assert f"objective perplexity.bits_per_byte = {jobs['perplexity']['bits_per_byte']:.6g}" in outcome.stdout
+    assert (
+        f"objective perplexity.bits_per_byte = {jobs['perplexity']['bits_per_byte']:.6g}"
+        in outcome.stdout
+    )

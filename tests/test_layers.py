@@ -9,8 +9,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "sandbox"
-FAMILIES = ("executors", "evaluators", "pools", "recipes", "envs", "compute", "watchers", "datasets")
-FRAME = tuple(path.stem for path in ROOT.glob("*.py") if path.stem not in ("__init__", "job", "process"))
+FAMILIES = (
+    "executors",
+    "evaluators",
+    "pools",
+    "recipes",
+    "envs",
+    "compute",
+    "watchers",
+    "datasets",
+)
+FRAME = tuple(
+    path.stem for path in ROOT.glob("*.py") if path.stem not in ("__init__", "job", "process")
+)
 HEAVY = {
     "torch",
     "transformers",
@@ -55,8 +66,12 @@ def _is_later(node: ast.AST) -> bool:
 
 def ours(path: Path) -> set[str]:
     """Modules of the package that a file imports, without ``sandbox.``."""
-    found = {module.removeprefix("sandbox.") for module in imports(path) if module.startswith("sandbox.")}
-    return {module for module in found if (ROOT / module.replace(".", "/")).exists() or _is_file(module)}
+    found = {
+        module.removeprefix("sandbox.") for module in imports(path) if module.startswith("sandbox.")
+    }
+    return {
+        module for module in found if (ROOT / module.replace(".", "/")).exists() or _is_file(module)
+    }
 
 
 def _is_file(module: str) -> bool:
@@ -72,7 +87,11 @@ def test_the_walk_sees_the_whole_package() -> None:
 def test_a_component_imports_its_own_family_bases_and_the_lowest_layer(path: Path) -> None:
     """``sandbox.executors`` alone is a base; ``sandbox.executors.internvl`` would be another's component."""
     family = path.relative_to(ROOT).parts[0]
-    wrong = {m for m in ours(path) if m not in FAMILIES and m.split(".")[0] not in {family, "job", "process"}}
+    wrong = {
+        m
+        for m in ours(path)
+        if m not in FAMILIES and m.split(".")[0] not in {family, "job", "process"}
+    }
     assert not wrong, f"{name(path)} imports {sorted(wrong)}"
     assert not {m for m in imports(path) if m.split(".")[0] in ("hydra", "omegaconf")}
 
@@ -80,12 +99,16 @@ def test_a_component_imports_its_own_family_bases_and_the_lowest_layer(path: Pat
 @pytest.mark.parametrize("path", sorted((ROOT / "hooks").glob("*.py")), ids=name)
 def test_a_hook_imports_bases_alone(path: Path) -> None:
     """And what is known about recipes, which is functions and no component."""
-    wrong = {m for m in ours(path) if m != "job" and m not in FAMILIES and not m.startswith("recipes.")}
+    wrong = {
+        m for m in ours(path) if m != "job" and m not in FAMILIES and not m.startswith("recipes.")
+    }
     assert not wrong, f"{name(path)} imports {sorted(wrong)}"
     assert len(path.read_text().splitlines()) < 60
 
 
-@pytest.mark.parametrize("path", [ROOT / f"{module}.py" for module in FRAME if _is_file(module)], ids=name)
+@pytest.mark.parametrize(
+    "path", [ROOT / f"{module}.py" for module in FRAME if _is_file(module)], ids=name
+)
 def test_the_frame_imports_no_concrete_component(path: Path) -> None:
     """``envs.managers`` is functions and no component."""
     others = ours(path) - {"envs.managers"}
@@ -105,13 +128,36 @@ def test_the_frame_imports_no_concrete_component(path: Path) -> None:
         ("store", {*FRAME} - {"store", "hashing", "claims"}),
         (
             "element",
-            {"app", "__main__", "plan", "spec", "pipeline", "expansion", "dry_run", "follower", "targets"},
+            {
+                "app",
+                "__main__",
+                "plan",
+                "spec",
+                "pipeline",
+                "expansion",
+                "dry_run",
+                "follower",
+                "targets",
+            },
         ),
         (
             "targets",
-            {"app", "__main__", "plan", "spec", "pipeline", "expansion", "dry_run", "store", "element"},
+            {
+                "app",
+                "__main__",
+                "plan",
+                "spec",
+                "pipeline",
+                "expansion",
+                "dry_run",
+                "store",
+                "element",
+            },
         ),
-        ("spec", {"app", "__main__", "plan", "pipeline", "expansion", "dry_run", "store", "element"}),
+        (
+            "spec",
+            {"app", "__main__", "plan", "pipeline", "expansion", "dry_run", "store", "element"},
+        ),
         ("plan", {"app", "__main__", "pipeline", "expansion", "dry_run", "store", "element"}),
         ("pipeline", {"app", "__main__", "plan", "dry_run"}),
     ],
@@ -122,7 +168,9 @@ def test_imports_point_down(module: str, above: set[str]) -> None:
 
 @pytest.mark.parametrize("path", WORKERS, ids=name)
 def test_a_worker_imports_nothing_of_the_package(path: Path) -> None:
-    assert not {m for m in imports(path) if m.split(".")[0] in ("sandbox", "hydra", "omegaconf", "wandb")}
+    assert not {
+        m for m in imports(path) if m.split(".")[0] in ("sandbox", "hydra", "omegaconf", "wandb")
+    }
 
 
 @pytest.mark.parametrize("path", [path for path in MODULES if path not in WORKERS], ids=name)
@@ -132,7 +180,9 @@ def test_heavy_libraries_are_imported_where_they_are_used(path: Path) -> None:
 
 
 def test_wandb_belongs_to_the_watchers() -> None:
-    users = {name(path) for path in MODULES if any(m.split(".")[0] == "wandb" for m in imports(path))}
+    users = {
+        name(path) for path in MODULES if any(m.split(".")[0] == "wandb" for m in imports(path))
+    }
     assert users and all(user.startswith("watchers/") for user in users)
 
 
@@ -147,7 +197,9 @@ def test_programs_are_started_in_one_module(path: Path) -> None:
     if name(path) != "process.py":
         assert not {m for m in imports(path) if m.split(".")[0] in ("subprocess", "pty")}
     calls = {
-        ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+        ast.unparse(node.func)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
     }
     assert not calls & STARTERS
     assert "shell=True" not in path.read_text()
@@ -161,7 +213,9 @@ def test_library_code_neither_exits_nor_evaluates(path: Path) -> None:
     if path not in WORKERS and name(path) != "__main__.py":
         assert "sys.exit" not in calls
     bare = [
-        node.lineno for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler) and node.type is None
+        node.lineno
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ExceptHandler) and node.type is None
     ]
     assert not bare, f"bare except in lines {bare}"
 

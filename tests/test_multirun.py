@@ -25,7 +25,9 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A throw-away SLURM cluster; skips where there can be none."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [
-        name for name in ("slurmctld", "slurmd", "munged", "sbatch") if not shutil.which(name, path=path)
+        name
+        for name in ("slurmctld", "slurmd", "munged", "sbatch")
+        if not shutil.which(name, path=path)
     ]
     if missing or os.geteuid() != 0 or not CLUSTER.exists():
         pytest.skip("a SLURM cluster needs root and Debian's packages")
@@ -46,7 +48,9 @@ def sweep(project: Project, *overrides: str) -> Outcome:
 def trials(project: Project) -> list[Path]:
     """The folders of the last sweep's trials."""
     folder = project.runs("chain")[-1]
-    return sorted((path for path in folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name))
+    return sorted(
+        (path for path in folder.iterdir() if path.name.isdigit()), key=lambda path: int(path.name)
+    )
 
 
 def objectives(project: Project) -> list[float]:
@@ -58,7 +62,10 @@ def test_a_grid_gives_a_folder_a_trial_and_processes_data_once(chain: Project) -
     outcome = sweep(chain, f"{RATE}=0.1,0.2", "objective=[score.accuracy]")
     assert outcome.code == 0, outcome.text
     ran = ["training data.jsonl small {} 0", "score small None"]
-    assert chain.ran() == ["rows row 4", *[line.format(rate) for rate in ("0.1", "0.2") for line in ran]]
+    assert chain.ran() == [
+        "rows row 4",
+        *[line.format(rate) for rate in ("0.1", "0.2") for line in ran],
+    ]
     assert [trial.name for trial in trials(chain)] == ["0", "1"]
     for trial in trials(chain):
         names = {path.name for path in trial.iterdir()}
@@ -122,20 +129,31 @@ def test_trials_that_start_at_once_do_what_they_share_once(
 
 @pytest.mark.slow
 def test_optuna_finds_the_best_of_one_objective(chain: Project) -> None:
-    space = (f"{RATE}=interval(0.1, 0.3)", "hydra.sweeper.n_trials=3", "hydra.sweeper.direction=maximize")
+    space = (
+        f"{RATE}=interval(0.1, 0.3)",
+        "hydra.sweeper.n_trials=3",
+        "hydra.sweeper.direction=maximize",
+    )
     outcome = sweep(chain, *OPTUNA, *space)
     assert outcome.code == 0, outcome.text
     (results,) = (chain.root / "outputs/chain").glob("*/optimization_results.yaml")
     best = yaml.safe_load(results.read_text())
-    assert best["best_value"] == pytest.approx(max(objectives(chain))) and len(objectives(chain)) == 3
+    assert (
+        best["best_value"] == pytest.approx(max(objectives(chain))) and len(objectives(chain)) == 3
+    )
     assert best["best_params"] == {RATE: pytest.approx(best["best_value"] / 4)}
     assert chain.ran().count("rows row 4") == 1
 
 
 @pytest.mark.slow
 def test_optuna_takes_several_objectives(chain: Project) -> None:
-    several = ("objective=[score.accuracy,score.loss]", "hydra.sweeper.direction=[maximize,minimize]")
-    outcome = sweep(chain, *OPTUNA, *several, f"{RATE}=interval(0.1, 0.3)", "hydra.sweeper.n_trials=2")
+    several = (
+        "objective=[score.accuracy,score.loss]",
+        "hydra.sweeper.direction=[maximize,minimize]",
+    )
+    outcome = sweep(
+        chain, *OPTUNA, *several, f"{RATE}=interval(0.1, 0.3)", "hydra.sweeper.n_trials=2"
+    )
     assert outcome.code == 0, outcome.text
     (results,) = (chain.root / "outputs/chain").glob("*/optimization_results.yaml")
     (solution,) = yaml.safe_load(results.read_text())["solutions"]
@@ -158,7 +176,9 @@ def with_scores(project: Project, *scores: str) -> str:
         ("null", "x.value: is None, expected a number"),
     ],
 )
-def test_a_trial_without_a_number_fails_and_the_others_go_on(project: Project, score: str, why: str) -> None:
+def test_a_trial_without_a_number_fails_and_the_others_go_on(
+    project: Project, score: str, why: str
+) -> None:
     outcome = sweep(project, with_scores(project, "1", score, "2"))
     assert outcome.code == 1 and why in outcome.err and "Traceback" not in outcome.text
     assert len(project.ran()) == 3

@@ -13,7 +13,9 @@ from toy_project import CHAIN, Project, data_job, experiment, finish, merge, unt
 
 def noise(**node: Any) -> tuple[str, dict[str, Any]]:
     """A job that scores noise."""
-    return "evaluate_model", merge({"eval_obj": None, "evaluator": {"_target_": "toys.Noise"}}, node)
+    return "evaluate_model", merge(
+        {"eval_obj": None, "evaluator": {"_target_": "toys.Noise"}}, node
+    )
 
 
 def test_job_lists_run_in_their_order_and_pipelines_as_written(project: Project) -> None:
@@ -31,14 +33,21 @@ def test_job_lists_run_in_their_order_and_pipelines_as_written(project: Project)
     project.write("order", body)
     project.run("order")
     assert project.ran() == ["probe 0", "refine 0", "exec 0", "eval 0", "second 0"]
-    assert [info["meta_name"] for info in project.infos()["main"]] == ["probe", "refine", "exec", "eval"]
+    assert [info["meta_name"] for info in project.infos()["main"]] == [
+        "probe",
+        "refine",
+        "exec",
+        "eval",
+    ]
     assert [info["meta_name"] for info in project.infos()["another"]] == ["second"]
 
 
 def test_outputs_reach_later_jobs_whole_nested_and_inside_a_text(project: Project) -> None:
     jobs = {
         "one": data_job("Add", start=1),
-        "two": data_job("Add", start="${output:one.nested.deep.er}", note="after ${output:one.value}"),
+        "two": data_job(
+            "Add", start="${output:one.nested.deep.er}", note="after ${output:one.value}"
+        ),
         "three": data_job("Add", start="${output:two.values.1}"),
         "all": data_job("Value", value={"a": ["${output:one.values}", "${output:three.nested}"]}),
     }
@@ -49,7 +58,9 @@ def test_outputs_reach_later_jobs_whole_nested_and_inside_a_text(project: Projec
     assert "add 2 1 after 2" in project.ran()
 
 
-def test_an_output_inside_an_output_that_is_not_there_fails_with_what_there_is(project: Project) -> None:
+def test_an_output_inside_an_output_that_is_not_there_fails_with_what_there_is(
+    project: Project,
+) -> None:
     jobs = {"one": data_job("Add"), "two": data_job("Add", start="${output:one.nested.deeper}")}
     project.write("toy", experiment(jobs))
     with pytest.raises(RuntimeError, match=r"two.*one\.nested\.deeper.*one\.nested"):
@@ -64,7 +75,9 @@ def test_iterations_read_the_previous_one(project: Project) -> None:
             yaml.safe_load(CHAIN),
             {
                 "max_iterations": 3,
-                "jobs": {"train": {"executor": {"start_path": "${previous:train.checkpoint_path, null}"}}},
+                "jobs": {
+                    "train": {"executor": {"start_path": "${previous:train.checkpoint_path, null}"}}
+                },
             },
         ),
     )
@@ -73,7 +86,9 @@ def test_iterations_read_the_previous_one(project: Project) -> None:
     assert [info["accuracy"] for info in infos] == pytest.approx([0.4, 0.8, 1.2])
     assert [info["iteration"] for info in infos] == [1, 2, 3]
     assert sum(line.startswith("rows") for line in project.ran()) == 1, "the data are made once"
-    assert (project.run_dir / "jobs" / "train").resolve() != (project.run_dir / "jobs_2" / "train").resolve()
+    assert (project.run_dir / "jobs" / "train").resolve() != (
+        project.run_dir / "jobs_2" / "train"
+    ).resolve()
     assert project.run("grow") == pytest.approx(1.2)
     assert project.ran() == []
 
@@ -111,9 +126,9 @@ def test_map_over_an_output_runs_one_element_an_item_in_input_order(project: Pro
     trained = project.info("train")
     assert trained["elements"] == {"executor": {"dataset_path": project.info("pools")["paths"]}}
     assert len(set(trained["checkpoint_path"])) == 3
-    assert [json.loads(Path(p).read_text())["value"] for p in trained["checkpoint_path"]] == pytest.approx(
-        [0.2] * 3
-    )
+    assert [
+        json.loads(Path(p).read_text())["value"] for p in trained["checkpoint_path"]
+    ] == pytest.approx([0.2] * 3)
     links = sorted((project.run_dir / "jobs" / "train").iterdir())
     assert [link.name for link in links] == ["0", "1", "2"]
     assert all((link / "record.json").exists() for link in links)
@@ -132,7 +147,9 @@ def test_several_leaves_are_zipped_or_multiplied(
     project: Project, given: dict[str, Any], result: list[int]
 ) -> None:
     product = {"product": given.pop("product")} if "product" in given else {}
-    project.write("toy", experiment({"sum": data_job("Add", also={"map": {**product, "executor": given}})}))
+    project.write(
+        "toy", experiment({"sum": data_job("Add", also={"map": {**product, "executor": given}})})
+    )
     project.run("toy")
     info = project.info("sum")
     assert info["value"] == result
@@ -155,14 +172,19 @@ def test_a_whole_component_can_be_mapped(project: Project) -> None:
             {
                 "eval_obj": "${output:train.checkpoint_path}",
                 "evaluator": "???",
-                "map": {"evaluator": [{"_target_": "toys.Score", "offset": 1}, {"_target_": "toys.Score"}]},
+                "map": {
+                    "evaluator": [
+                        {"_target_": "toys.Score", "offset": 1},
+                        {"_target_": "toys.Score"},
+                    ]
+                },
             },
         ),
     }
     project.write("toy", experiment(jobs, objective="[max(score.accuracy), best(score.loss)]"))
-    assert project.run("toy", "objective=['max(score.accuracy)','best(score.loss)']") == pytest.approx(
-        [1.4, -0.4]
-    )
+    assert project.run(
+        "toy", "objective=['max(score.accuracy)','best(score.loss)']"
+    ) == pytest.approx([1.4, -0.4])
 
 
 @pytest.mark.parametrize(
@@ -233,7 +255,9 @@ def test_seeds_repeat_each_element_of_a_map(project: Project) -> None:
 
 def test_seeds_repeat_components_that_are_mapped_whole(project: Project) -> None:
     parts = [{"_target_": "toys.Noise", "scale": scale} for scale in (1.0, 10.0)]
-    project.write("toy", experiment({"score": noise(seeds=2, evaluator="???", map={"evaluator": parts})}))
+    project.write(
+        "toy", experiment({"score": noise(seeds=2, evaluator="???", map={"evaluator": parts})})
+    )
     project.run("toy")
     assert project.info("score")["score_values"] == [[1, 2], [10, 20]]
     assert project.info("score")["elements"] == {"evaluator": parts}
@@ -241,7 +265,9 @@ def test_seeds_repeat_components_that_are_mapped_whole(project: Project) -> None
 
 def test_failed_elements_are_told_together_and_alone_run_again(project: Project) -> None:
     errors = [None, "first trouble", None, "second trouble"]
-    job = data_job("Value", name="x", also={"map": {"executor": {"value": [0, 1, 2, 3], "error": errors}}})
+    job = data_job(
+        "Value", name="x", also={"map": {"executor": {"value": [0, 1, 2, 3], "error": errors}}}
+    )
     project.write("toy", experiment({"many": job, "after": data_job("Add")}))
     failed = project.main("toy")
     assert failed.code == 1
@@ -289,7 +315,10 @@ def test_outputs_other_than_promised_fail_the_job_and_leave_no_record(
 
 @pytest.mark.parametrize(("kind", "value"), [("zero", 0.0), ("empty", {})])
 def test_zero_and_empty_are_outputs_like_any_other(project: Project, kind: str, value: Any) -> None:
-    jobs = {"liar": data_job("Liar", kind=kind), "next": data_job("Value", value="${output:liar.value}")}
+    jobs = {
+        "liar": data_job("Liar", kind=kind),
+        "next": data_job("Value", value="${output:liar.value}"),
+    }
     project.write("toy", experiment(jobs))
     project.run("toy")
     assert project.info("next")["value"] == value
@@ -314,8 +343,12 @@ def test_a_run_leaves_its_infos_metrics_and_links(chain: Project) -> None:
     metrics = chain.metrics()
     assert metrics["train.loss"] == pytest.approx([1, 1 / 2, 1 / 3])
     assert metrics["score.per_group.easy.accuracy"] == pytest.approx([0.8])
-    assert metrics["objective.0"] == pytest.approx([0.4]) and metrics["objective.1"] == pytest.approx([0.6])
-    assert json.loads((chain.run_dir / "jobs" / "train" / "record.json").read_text())["job"] == "train"
+    assert metrics["objective.0"] == pytest.approx([0.4]) and metrics[
+        "objective.1"
+    ] == pytest.approx([0.6])
+    assert (
+        json.loads((chain.run_dir / "jobs" / "train" / "record.json").read_text())["job"] == "train"
+    )
 
 
 def test_metrics_can_be_read_while_a_job_runs(chain: Project) -> None:
@@ -324,14 +357,17 @@ def test_metrics_can_be_read_while_a_job_runs(chain: Project) -> None:
     (run_dir,) = chain.runs("chain")
     until(
         lambda: (
-            (run_dir / "metrics.jsonl").exists() and len(chain.metrics(run_dir).get("train.loss", [])) == 3
+            (run_dir / "metrics.jsonl").exists()
+            and len(chain.metrics(run_dir).get("train.loss", [])) == 3
         ),
         "the losses did not come while the program ran",
     )
     assert running.poll() is None
     chain.let_go("training")
     assert finish(running).code == 0
-    assert chain.metrics(run_dir)["train.loss"] == pytest.approx([1, 1 / 2, 1 / 3]), "and they came once"
+    assert chain.metrics(run_dir)["train.loss"] == pytest.approx([1, 1 / 2, 1 / 3]), (
+        "and they came once"
+    )
 
 
 def test_cap_makes_any_experiment_small(chain: Project) -> None:

@@ -32,7 +32,10 @@ CHAIN_PROBLEMS = {
         ["jobs.data.executor.num_rows=many"],
         ["jobs.data.executor.num_rows", "'many'", "int"],
     ),
-    "bool is no number": (["jobs.data.executor.num_rows=true"], ["jobs.data.executor.num_rows", "True"]),
+    "bool is no number": (
+        ["jobs.data.executor.num_rows=true"],
+        ["jobs.data.executor.num_rows", "True"],
+    ),
     "missing value": (
         ["jobs.train.executor.dataset_path=???"],
         ["jobs.train.executor.dataset_path", "must be given"],
@@ -44,7 +47,11 @@ CHAIN_PROBLEMS = {
     ),
     "reference to a later job": (
         ["jobs.train.executor.dataset_path='${output:score.details_path}'"],
-        ["jobs.train", "${output:score.details_path}", "no earlier job: score runs later; available: data"],
+        [
+            "jobs.train",
+            "${output:score.details_path}",
+            "no earlier job: score runs later; available: data",
+        ],
     ),
     "reference to an output that nobody makes": (
         ["jobs.score.eval_obj='${output:train.checkpoints}'"],
@@ -54,7 +61,10 @@ CHAIN_PROBLEMS = {
         ["jobs.score.eval_obj='${output:trian.checkpoint_path}'"],
         ["jobs.score", "trian", "(did you mean train.checkpoint_path?); available: data, train"],
     ),
-    "reference without a key": (["jobs.score.eval_obj='${output:train}'"], ["jobs.score", "${output:train}"]),
+    "reference without a key": (
+        ["jobs.score.eval_obj='${output:train}'"],
+        ["jobs.score", "${output:train}"],
+    ),
     "reference inside a text": (
         ["jobs.train.executor.model='from ${output:data.nothing}'"],
         ["jobs.train", "${output:data.nothing}", "data.num_rows"],
@@ -69,24 +79,36 @@ CHAIN_PROBLEMS = {
     ),
     "unknown job list": (
         ["+pipelines.main.training_jobs=[train]"],
-        ["pipelines.main.training_jobs", "probe_jobs, refine_recipe_jobs, execution_jobs, evaluation_jobs"],
+        [
+            "pipelines.main.training_jobs",
+            "probe_jobs, refine_recipe_jobs, execution_jobs, evaluation_jobs",
+        ],
     ),
     "job list that is no list": (
         ["pipelines.main.evaluation_jobs=score"],
         ["pipelines.main.evaluation_jobs", "list", "'score'"],
     ),
     "pipeline that is no mapping": ({"pipelines": {"main": ["data"]}}, ["pipelines.main", "data"]),
-    "key like one of the frame": (["+max_iteration=2"], ["max_iteration:", "did you mean max_iterations?"]),
+    "key like one of the frame": (
+        ["+max_iteration=2"],
+        ["max_iteration:", "did you mean max_iterations?"],
+    ),
     "another key like one of the frame": (["+target=['score.loss < 1']"], ["target:", "targets?"]),
     "unknown kind of reference": (
         ["jobs.train.executor.dataset_path='${outputs:data.path}'"],
         ["jobs.train.executor.dataset_path", "outputs", "did you mean output?"],
     ),
     "job listed twice": (["pipelines.main.execution_jobs=[data,train,data]"], ["'data'", "twice"]),
-    "job listed in two pipelines": (["+pipelines.again.execution_jobs=[data]"], ["'data'", "twice"]),
+    "job listed in two pipelines": (
+        ["+pipelines.again.execution_jobs=[data]"],
+        ["'data'", "twice"],
+    ),
     "job that is no mapping": (["jobs.data=3"], ["jobs.data", "hook"]),
     "job without a hook": (["~jobs.data._target_"], ["jobs.data", "hook"]),
-    "interpolation of nothing": (["jobs.train.executor.model='${nets.small}'"], ["jobs.train", "nets"]),
+    "interpolation of nothing": (
+        ["jobs.train.executor.model='${nets.small}'"],
+        ["jobs.train", "nets"],
+    ),
     "target not allowed": (
         ["jobs.data.executor._target_=colorsys.Anything"],
         ["jobs.data.executor", "colorsys.Anything", "not allowed", "SANDBOX_ALLOW_TARGETS"],
@@ -100,11 +122,14 @@ CHAIN_PROBLEMS = {
         ["jobs.data.executor", "sandbox.executors.Path", "no such class"],
     ),
     "target of the frame itself": (
-        ["jobs.data.executor._target_=sandbox.store.JobStore"],
+        ["jobs.data.executor._target_=sandbox.store.records.JobStore"],
         ["jobs.data.executor", "not allowed"],
     ),
     "target without a class": (["jobs.data.executor._target_=toys.Rowz"], ["toys.Rowz", "Rows"]),
-    "target without a module": (["jobs.data.executor._target_=toys"], ["jobs.data.executor", "'toys'"]),
+    "target without a module": (
+        ["jobs.data.executor._target_=toys"],
+        ["jobs.data.executor", "'toys'"],
+    ),
     "target that is no text": (["jobs.data.executor._target_=3"], ["jobs.data.executor", "3"]),
     "target module that is not there": (
         ["jobs.data.executor._target_=sandbox.executors.nothing_here.Thing"],
@@ -136,19 +161,30 @@ CHAIN_PROBLEMS = {
         ["jobs.spare.executor.token", "${oc.env:NAME}"],
     ),
     "secret variable that is not set": (
-        {"jobs": {"spare": {"executor": {"_target_": "toys.Login", "token": "${oc.env:TOYS_NO}"}}}, **SPARE},
+        {
+            "jobs": {
+                "spare": {"executor": {"_target_": "toys.Login", "token": "${oc.env:TOYS_NO}"}}
+            },
+            **SPARE,
+        },
         ["jobs.spare.executor.token", "TOYS_NO"],
     ),
     "objective of no grammar": (
         ["objective='__import__(\"os\").getcwd()'"],
         ["objective", "max, min, mean, best"],
     ),
-    "objective with an unknown aggregate": ({"objective": "median(score.accuracy)"}, ["objective", "median"]),
+    "objective with an unknown aggregate": (
+        {"objective": "median(score.accuracy)"},
+        ["objective", "median"],
+    ),
     "objective of no output": (["objective=score.f1"], ["score.f1", "score.accuracy"]),
     "second objective wrong": (["objective=[score.accuracy, score.f1]"], ["score.f1"]),
     "target without a number": (["targets=['score.accuracy >= high']"], ["targets", "high"]),
     "target without a comparison": (["targets=['score.accuracy']"], ["targets", ">="]),
-    "target with a wrong comparison": (["targets=['score.accuracy =< 2']"], ["=< is no", ">= <= > <"]),
+    "target with a wrong comparison": (
+        ["targets=['score.accuracy =< 2']"],
+        ["=< is no", ">= <= > <"],
+    ),
     "target with an equality": (["targets=['score.accuracy == 2']"], ["== is no", ">= <= > <"]),
     "objective that is a list": (
         ["+jobs.score.map.eval_type=[a, b]"],
@@ -167,7 +203,10 @@ CHAIN_PROBLEMS = {
         ["jobs.train.map.executor.seed", "`seeds`"],
     ),
     "target of no output": (["targets=['score.f1 > 0.5']"], ["score.f1", "score.accuracy"]),
-    "targets of an unknown kind": ({"targets": {"most": ["score.accuracy > 1"]}}, ["targets", "any", "most"]),
+    "targets of an unknown kind": (
+        {"targets": {"most": ["score.accuracy > 1"]}},
+        ["targets", "any", "most"],
+    ),
     "iterations without a memory": (["max_iterations=3"], ["max_iterations", "${previous:"]),
     "no iterations": (["max_iterations=0"], ["max_iterations", "0"]),
     "iterations that are no number": (["max_iterations=many"], ["max_iterations", "many"]),
@@ -180,7 +219,10 @@ CHAIN_PROBLEMS = {
         ["+jobs.train.compute={_target_: sandbox.compute.local.Local, num_workers: 0}"],
         ["jobs.train.compute", "num_workers", "0"],
     ),
-    "compute of a job that is no component": (["+jobs.train.compute=local"], ["jobs.train.compute", "local"]),
+    "compute of a job that is no component": (
+        ["+jobs.train.compute=local"],
+        ["jobs.train.compute", "local"],
+    ),
     "compute of another family": (
         ["compute._target_=sandbox.watchers.SandboxWatcher"],
         ["compute: given sandbox.watchers.SandboxWatcher, expected BaseCompute"],
@@ -283,7 +325,9 @@ def test_a_mistake_is_named_before_anything_runs(
 def test_one_mistake_is_told_once(chain: Project) -> None:
     assert len(chain.problems("chain", "jobs.data.executor.num_rows=many")) == 1
     assert len(chain.problems("chain", "jobs.train.executor.dataset_path=nowhere.jsonl")) == 1
-    assert len(chain.problems("chain", "jobs.data.executor._target_=toys.Rowz", "force=[data]")) == 1
+    assert (
+        len(chain.problems("chain", "jobs.data.executor._target_=toys.Rowz", "force=[data]")) == 1
+    )
     assert len(chain.problems("chain", "jobs.score.evaluator._target_=toys.Scores")) == 1
 
 
@@ -332,7 +376,9 @@ def test_a_target_that_is_not_allowed_is_not_imported(chain: Project, place: str
 
 @pytest.mark.parametrize("hidden", ["harm.Anything", "subprocess.Popen"])
 def test_a_target_hidden_inside_an_argument_is_refused(project: Project, hidden: str) -> None:
-    project.write("deep", values("one", one={"executor": {"value": [{"a": [{"_target_": hidden}]}]}}))
+    project.write(
+        "deep", values("one", one={"executor": {"value": [{"a": [{"_target_": hidden}]}]}})
+    )
     problems = project.problems("deep")
     assert [problem for problem in problems if hidden in problem and "not allowed" in problem]
 
@@ -379,7 +425,9 @@ def test_an_experiment_without_pipelines_is_refused(project: Project) -> None:
     ],
     ids=str,
 )
-def test_values_must_fit_the_annotation(project: Project, node: dict[str, Any], accepted: bool) -> None:
+def test_values_must_fit_the_annotation(
+    project: Project, node: dict[str, Any], accepted: bool
+) -> None:
     Path("data.jsonl").write_text('{"text": "a"}\n')
     project.write(
         "read",
@@ -404,7 +452,9 @@ def test_values_must_fit_the_annotation(project: Project, node: dict[str, Any], 
 
 
 @pytest.mark.parametrize("place", ["variable", "argument", "netrc"])
-def test_online_with_a_key_is_no_problem(chain: Project, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+def test_online_with_a_key_is_no_problem(
+    chain: Project, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
     if place == "netrc":
         Path("no_netrc").write_text("machine api.wandb.ai\n  login user\n  password x\n")
     else:
@@ -456,12 +506,14 @@ def test_two_mistakes_in_one_component_are_told_at_once(project: Project) -> Non
 
 def test_every_mapped_value_is_tried(project: Project) -> None:
     project.write(
-        "wait", merge(waiting(), {"jobs": {"limited": {"map": {"executor": {"steps": [1, -5, 2]}}}}})
+        "wait",
+        merge(waiting(), {"jobs": {"limited": {"map": {"executor": {"steps": [1, -5, 2]}}}}}),
     )
     (problem,) = project.problems("wait")
     assert problem == "jobs.limited.map.executor.steps.1: steps is -5; expected at least 1"
     nodes = [
-        {"_target_": "toys.Limited", "rows": rows, "steps": 0} for rows in (1, "${output:rows.num_rows}")
+        {"_target_": "toys.Limited", "rows": rows, "steps": 0}
+        for rows in (1, "${output:rows.num_rows}")
     ]
     project.write("wait", merge(waiting(), {"jobs": {"limited": {"map": {"executor": nodes}}}}))
     assert [problem.partition(": ")[0] for problem in project.problems("wait")] == [

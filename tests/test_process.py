@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from toy_project import alive, until
 
-from sandbox import process
-from sandbox.process import ProcessError
+from sandbox.system import process
+from sandbox.system.process import ProcessError
 
 
 def python(code: str, *arguments: str) -> list[str]:
@@ -18,12 +18,18 @@ def python(code: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", code, *arguments]
 
 
-def test_arguments_environment_folder_and_input_reach_the_program_as_they_are(tmp_path: Path) -> None:
+def test_arguments_environment_folder_and_input_reach_the_program_as_they_are(
+    tmp_path: Path,
+) -> None:
     code = "import os, sys; print(sys.argv[1:], os.environ['TOY'], os.getcwd(), sys.stdin.read())"
     arguments = ["$HOME", "a b", "'\"", ";rm", "*", "ü\n", ""]
     log = tmp_path / "deep" / "log.txt"
     process.run(
-        python(code, *arguments), log_path=log, variables={"TOY": "$x y"}, cwd=tmp_path, stdin_text="in ü"
+        python(code, *arguments),
+        log_path=log,
+        variables={"TOY": "$x y"},
+        cwd=tmp_path,
+        stdin_text="in ü",
     )
     assert log.read_text() == f"{arguments} $x y {tmp_path} in ü\n"
 
@@ -31,19 +37,25 @@ def test_arguments_environment_folder_and_input_reach_the_program_as_they_are(tm
 def test_output_and_errors_are_appended_to_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     log.write_text("before\n")
-    process.run(python("import sys; print('out', flush=True); print('err', file=sys.stderr)"), log_path=log)
+    process.run(
+        python("import sys; print('out', flush=True); print('err', file=sys.stderr)"), log_path=log
+    )
     assert log.read_text() == "before\nout\nerr\n"
 
 
 def test_a_variable_can_be_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY", "here")
     process.run(
-        python("import os; print('TOY' in os.environ)"), log_path=tmp_path / "log", variables={"TOY": None}
+        python("import os; print('TOY' in os.environ)"),
+        log_path=tmp_path / "log",
+        variables={"TOY": None},
     )
     assert (tmp_path / "log").read_text() == "False\n"
 
 
-def test_output_can_be_repeated_on_the_console(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_output_can_be_repeated_on_the_console(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = tmp_path / "log.txt"
     log.write_text("before\n")
     process.run(python("print('out ü')"), log_path=log, echo=True)
@@ -64,7 +76,9 @@ def test_a_failure_quotes_the_program_itself_and_not_what_stood_in_the_log(tmp_p
 
 def test_what_a_program_said_last_is_told_once(tmp_path: Path) -> None:
     with pytest.raises(ProcessError) as caught:
-        process.run(python("print('before'); raise SystemExit('the mistake')"), log_path=tmp_path / "log")
+        process.run(
+            python("print('before'); raise SystemExit('the mistake')"), log_path=tmp_path / "log"
+        )
     lines = str(caught.value).splitlines()
     assert lines[0] == "the mistake" and lines[-1] == "before" and lines.count("the mistake") == 1
 

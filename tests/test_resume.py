@@ -18,7 +18,13 @@ COMPUTES = pytest.mark.parametrize("compute", ["inline", "local"])
 
 TRAINING: tuple[str, dict[str, Any]] = (
     "train_model",
-    {"executor": {"_target_": "toys.Training", "dataset_path": "${output:before.path}", "gate": "training"}},
+    {
+        "executor": {
+            "_target_": "toys.Training",
+            "dataset_path": "${output:before.path}",
+            "gate": "training",
+        }
+    },
 )
 
 
@@ -30,7 +36,8 @@ def three(project: Project) -> None:
         also={"map": {"executor": {"value": [1, 2, 3], "gate": [None, "second", None]}}},
     )
     project.write(
-        "toy", experiment({"before": data_job("Add"), "many": many, "after": data_job("Add", start=5)})
+        "toy",
+        experiment({"before": data_job("Add"), "many": many, "after": data_job("Add", start=5)}),
     )
 
 
@@ -50,12 +57,16 @@ def children(pid: int) -> list[int]:
 def all_gone(pids: list[int]) -> None:
     """Wait until none of these processes runs any more."""
     until(
-        lambda: not any(alive(pid) for pid in pids), f"still there: {[pid for pid in pids if alive(pid)]}", 40
+        lambda: not any(alive(pid) for pid in pids),
+        f"still there: {[pid for pid in pids if alive(pid)]}",
+        40,
     )
 
 
 @COMPUTES
-def test_after_kill_9_the_same_command_repeats_nothing_recorded(project: Project, compute: str) -> None:
+def test_after_kill_9_the_same_command_repeats_nothing_recorded(
+    project: Project, compute: str
+) -> None:
     three(project)
     options = [f"compute={compute}", *(["compute.num_workers=1"] if compute == "local" else [])]
     killed = project.start("toy", *options)
@@ -81,12 +92,16 @@ def test_a_program_that_outlives_its_driver_keeps_its_job(chain: Project) -> Non
     again = chain.start("chain", "+jobs.train.executor.gate=training")
     until(lambda: len(chain.runs("chain")) == 2, "the second run did not start")
     log = chain.runs("chain")[1] / "sandbox.log"
-    until(lambda: log.exists() and "waiting to reuse its result" in log.read_text(), "it did not wait")
+    until(
+        lambda: log.exists() and "waiting to reuse its result" in log.read_text(), "it did not wait"
+    )
     assert chain.ran() == ["rows row 4", "training data.jsonl small 0.1 0"]
     chain.let_go("training")
     assert finish(again).code == 0
     assert not alive(program)
-    assert chain.ran() == ["training data.jsonl small 0.1 0", "score small None"], "its result had no record"
+    assert chain.ran() == ["training data.jsonl small 0.1 0", "score small None"], (
+        "its result had no record"
+    )
 
 
 @COMPUTES
@@ -124,7 +139,8 @@ def test_two_drivers_at_once_do_each_job_once(project: Project) -> None:
     assert sorted(project.ran()) == ["add 0 1", "add 5 1", "x 1", "x 2", "x 3"]
     infos = [json.loads((run / "context_infos.json").read_text()) for run in project.runs("toy")]
     values = [
-        [{key: info.get(key) for key in ("meta_name", "value")} for info in one["main"]] for one in infos
+        [{key: info.get(key) for key in ("meta_name", "value")} for info in one["main"]]
+        for one in infos
     ]
     assert values[0] == values[1]
 

@@ -19,9 +19,9 @@ import pytest
 from toy_project import ROOT, Project, alive, data_job, experiment, finish, until
 
 from sandbox.executors import BaseModelExecutor
-from sandbox.hashing import ContentHashes
 from sandbox.job import JobFailed, Outputs
-from sandbox.store import JobStore
+from sandbox.store.content import ContentHashes
+from sandbox.store.records import JobStore
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +61,9 @@ def test_a_program_without_a_last_newline_ends(tmp_path: Path) -> None:
             return {}
 
     signal.alarm(10)
-    Quiet().run(output_dir=tmp_path, log_path=tmp_path / "log", watch=lambda metrics, step=None: None)
+    Quiet().run(
+        output_dir=tmp_path, log_path=tmp_path / "log", watch=lambda metrics, step=None: None
+    )
     signal.alarm(0)
 
 
@@ -85,7 +87,9 @@ def test_a_garbled_metric_fails_no_training(tmp_path: Path, line: str) -> None:
             return {}
 
     Noisy().run(
-        output_dir=tmp_path, log_path=tmp_path / "log", watch=lambda m, step=None: seen.append((m, step))
+        output_dir=tmp_path,
+        log_path=tmp_path / "log",
+        watch=lambda m, step=None: seen.append((m, step)),
     )
     assert seen[-1] == ({"loss": 2}, 2)
 
@@ -102,7 +106,9 @@ def test_seeds_with_a_score_that_is_no_number(project: Project, scale: float) ->
     node = {"eval_obj": None, "evaluator": {"_target_": "toys.Noise", "scale": scale}, "seeds": 2}
     project.write("toy", experiment({"x": ("evaluate_model", node)}))
     project.run("toy")
-    assert math.isnan(project.info("x")["score_std"]) and not math.isfinite(project.info("x")["score"])
+    assert math.isnan(project.info("x")["score_std"]) and not math.isfinite(
+        project.info("x")["score"]
+    )
 
 
 def test_pictures_that_a_forced_job_draws_anew_are_recorded(project: Project) -> None:
@@ -137,7 +143,7 @@ def test_a_job_name_is_one_word(project: Project, name: Any) -> None:
 
 
 def test_problems_survive_the_way_from_another_process() -> None:
-    from sandbox.plan import PlanError
+    from sandbox.planning.plan import PlanError
 
     error = pickle.loads(pickle.dumps(PlanError(["one", "two"])))
     assert str(error) == "one\ntwo" and error.problems == ["one", "two"]
@@ -205,7 +211,9 @@ def test_dry_run_that_cannot_expand(project: Project) -> None:
 @pytest.mark.parametrize(
     "text", ["${previous:one.value, 1}/x", "${previous:one.value, 1} ${previous:one.value, 2}"]
 )
-def test_a_reference_to_the_last_iteration_inside_a_text_is_refused(project: Project, text: str) -> None:
+def test_a_reference_to_the_last_iteration_inside_a_text_is_refused(
+    project: Project, text: str
+) -> None:
     score = ("evaluate_model", {"eval_obj": text, "evaluator": {"_target_": "toys.Noise"}})
     project.write("toy", experiment({"one": data_job("Add"), "score": score}))
     (problem,) = project.problems("toy")
@@ -232,7 +240,7 @@ def test_a_second_interrupt_leaves_no_program_behind(tmp_path: Path) -> None:
     program = [sys.executable, "-c", f"{stubborn}; time.sleep(60)"]
     log_path = tmp_path / "log"
     arguments = f"{program!r}, log_path=pathlib.Path({str(log_path)!r})"
-    code = f"import pathlib; from sandbox import process; process.run({arguments})"
+    code = f"import pathlib; from sandbox.system import process; process.run({arguments})"
     started = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE)
     until(lambda: log_path.exists() and "here" in log_path.read_text(), "it did not start")
     child = int(Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text())
@@ -275,17 +283,23 @@ def test_a_part_of_an_output_counts_by_content_where_no_path_is_asked_for(projec
 
 @pytest.mark.parametrize("more", [[], ["--multirun"]], ids=["run", "sweep"])
 @pytest.mark.parametrize("given", ["sesame", "${oc.env:NONE,sesame}"])
-def test_a_literal_secret_is_refused_and_left_nowhere(project: Project, given: str, more: list[str]) -> None:
+def test_a_literal_secret_is_refused_and_left_nowhere(
+    project: Project, given: str, more: list[str]
+) -> None:
     project.write("toy", experiment({"x": data_job("Login", token=given)}))
     outcome = project.main("toy", *more)
-    assert outcome.code == 2 and "never as a literal" in outcome.err and "sesame" not in outcome.text
+    assert (
+        outcome.code == 2 and "never as a literal" in outcome.err and "sesame" not in outcome.text
+    )
     files = [path for path in (project.root / "outputs").rglob("*") if path.is_file()]
     assert not [path for path in files if "sesame" in path.read_text()]
 
 
 def test_runs_in_one_folder_replace_each_others_links(project: Project) -> None:
     project.write("a", experiment({"x": data_job("Add")}))
-    project.write("b", experiment({"x": data_job("Add", also={"map": {"executor": {"by": [1, 2]}}})}))
+    project.write(
+        "b", experiment({"x": data_job("Add", also={"map": {"executor": {"by": [1, 2]}}})})
+    )
     for name in ("a", "b", "a"):
         outcome = project.main(name, "hydra.run.dir=here")
         assert outcome.code == 0, outcome.err
@@ -320,7 +334,9 @@ def test_a_forced_run_that_cannot_write_its_record_puts_the_old_result_back(
 
 
 @pytest.mark.slow
-def test_an_attempt_killed_before_any_of_its_file_operations_is_tried_again(project: Project) -> None:
+def test_an_attempt_killed_before_any_of_its_file_operations_is_tried_again(
+    project: Project,
+) -> None:
     project.write("toy", experiment({"make": bad_job("Folder")}))
     project.run("toy")
     for number in range(100):
@@ -370,7 +386,9 @@ def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path, dela
         "        compute.close()\n"
     )
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run([sys.executable, "launch.py"], cwd=tmp_path, env=variables, timeout=20, check=True)
+    subprocess.run(
+        [sys.executable, "launch.py"], cwd=tmp_path, env=variables, timeout=20, check=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -386,7 +404,9 @@ def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path, dela
     ],
     ids=str,
 )
-def test_a_frame_that_cannot_be_read_is_a_problem(project: Project, more: dict[str, Any], said: str) -> None:
+def test_a_frame_that_cannot_be_read_is_a_problem(
+    project: Project, more: dict[str, Any], said: str
+) -> None:
     project.write("toy", {**experiment({"x": data_job("Add")}), **more})
     (problem,) = project.problems("toy")
     assert problem.startswith(said)
@@ -395,7 +415,9 @@ def test_a_frame_that_cannot_be_read_is_a_problem(project: Project, more: dict[s
 @pytest.mark.parametrize(
     "executor", [None, "rows", [], {"_target_": "sandbox.compute.inline.Inline"}], ids=str
 )
-def test_an_argument_that_takes_a_component_takes_nothing_else(project: Project, executor: Any) -> None:
+def test_an_argument_that_takes_a_component_takes_nothing_else(
+    project: Project, executor: Any
+) -> None:
     body = experiment({"x": ("general_data_executor", {"executor": executor})})
     project.write("toy", body)
     (problem,) = project.problems("toy")
@@ -403,7 +425,10 @@ def test_an_argument_that_takes_a_component_takes_nothing_else(project: Project,
 
 
 def test_a_seed_is_given_once(project: Project) -> None:
-    job = ("evaluate_model", {"eval_obj": None, "evaluator": {"_target_": "toys.Noise"}, "seeds": [1, 1]})
+    job = (
+        "evaluate_model",
+        {"eval_obj": None, "evaluator": {"_target_": "toys.Noise"}, "seeds": [1, 1]},
+    )
     project.write("toy", experiment({"x": job}))
     (problem,) = project.problems("toy")
     assert "jobs.x.seeds" in problem and "different" in problem
@@ -412,8 +437,14 @@ def test_a_seed_is_given_once(project: Project) -> None:
 def test_a_file_name_may_hold_any_byte(project: Project) -> None:
     Path("folder").mkdir()
     (project.root / os.fsdecode(b"folder/\xff.txt")).write_text("1")
-    options = {"_target_": "toys.Reader", "dataset_path": "conf/experiment/toy.yaml", "more": ["folder"]}
-    project.write("toy", experiment({"x": ("evaluate_data", {"eval_obj": None, "evaluator": options})}))
+    options = {
+        "_target_": "toys.Reader",
+        "dataset_path": "conf/experiment/toy.yaml",
+        "more": ["folder"],
+    }
+    project.write(
+        "toy", experiment({"x": ("evaluate_data", {"eval_obj": None, "evaluator": options})})
+    )
     project.run("toy")
     project.run("toy")
     assert len(project.ran()) == 1
@@ -429,7 +460,9 @@ def test_a_module_that_cannot_be_imported_is_a_problem(project: Project, text: s
     )
     paths = os.pathsep.join([project.variables["PYTHONPATH"], str(project.root)])
     outcome = project.main("toy", SANDBOX_ALLOW_TARGETS="mine.*", PYTHONPATH=paths)
-    assert outcome.code == 2 and "cannot import mine" in outcome.err and "Traceback" not in outcome.err
+    assert (
+        outcome.code == 2 and "cannot import mine" in outcome.err and "Traceback" not in outcome.err
+    )
 
 
 def test_a_full_disk_fails_the_job_and_leaves_no_record(project: Project) -> None:
@@ -442,14 +475,21 @@ def test_a_full_disk_fails_the_job_and_leaves_no_record(project: Project) -> Non
         "runpy.run_module('sandbox', run_name='__main__')"
     )
     variables = {**os.environ, **project.variables}
-    done = subprocess.run([sys.executable, "-c", code], env=variables, capture_output=True, text=True)
-    assert done.returncode == 1 and "File too large" in done.stderr and "Traceback" not in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True
+    )
+    assert (
+        done.returncode == 1 and "File too large" in done.stderr and "Traceback" not in done.stderr
+    )
     assert project.records("x") == []
     assert project.main("toy").code == 0
 
 
 def test_a_folder_of_outputs_may_have_any_name(project: Project) -> None:
-    jobs = {"x": data_job("Rows", word="ünï 'x' $y"), "r": data_job("Value", value="${output:x.path}")}
+    jobs = {
+        "x": data_job("Rows", word="ünï 'x' $y"),
+        "r": data_job("Value", value="${output:x.path}"),
+    }
     project.write("a", experiment(jobs))
     assert project.main("a", "outputs_dir='my outputs, = [x] ü'").code == 0
     assert [*project.root.glob("my outputs*/store/r/*/record.json")]
@@ -459,6 +499,8 @@ def test_a_folder_of_outputs_may_have_any_name(project: Project) -> None:
 def test_a_sweep_through_submitit_runs_each_trial(project: Project) -> None:
     jobs = {"a": data_job("Add"), "b": data_job("Add", start="${output:a.value}")}
     project.write("toy", experiment(jobs))
-    outcome = project.main("toy", "--multirun", "+jobs.a.executor.by=1,2", "hydra/launcher=submitit_local")
+    outcome = project.main(
+        "toy", "--multirun", "+jobs.a.executor.by=1,2", "hydra/launcher=submitit_local"
+    )
     assert outcome.code == 0, outcome.text
     assert len(project.records("b")) == 2

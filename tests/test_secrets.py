@@ -13,7 +13,9 @@ COMMANDS = pytest.mark.parametrize("command", [[], ["-m"]], ids=["run", "multiru
 
 def files_with(folder: Path, text: str) -> list[Path]:
     """Files below ``folder`` that hold ``text``."""
-    return [path for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+    return [
+        path for path in folder.rglob("*") if path.is_file() and text.encode() in path.read_bytes()
+    ]
 
 
 @COMMANDS
@@ -28,20 +30,28 @@ def test_a_literal_secret_is_refused_and_left_in_no_file(
     project.write("toy", experiment({"login": data_job("Login", token=None)}))
     refused = project.command(*command, "+experiment=toy", override)
     assert refused.code == 2
-    said = refused.err.partition("sandbox: ")[2]  # Hydra before it repeats the command as it was typed
+    said = refused.err.partition("sandbox: ")[
+        2
+    ]  # Hydra before it repeats the command as it was typed
     assert "never as a literal" in said and SECRET not in said
     assert project.ran() == []
-    assert bool(project.runs("toy")) == bool(command), "a refused run's folder is gone, a sweep's stays"
+    assert bool(project.runs("toy")) == bool(command), (
+        "a refused run's folder is gone, a sweep's stays"
+    )
     assert files_with(project.root / "outputs", SECRET) == []
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("command", "compute"), [([], "inline"), (["-m"], "local")], ids=["run", "multirun"])
+@pytest.mark.parametrize(
+    ("command", "compute"), [([], "inline"), (["-m"], "local")], ids=["run", "multirun"]
+)
 def test_a_secret_from_the_environment_is_used_and_left_in_no_file(
     project: Project, command: list[str], compute: str
 ) -> None:
     token = "${oc.env:TOYS_TOKEN}"
-    project.write("toy", experiment({"login": data_job("Login", token=token)}, objective="login.length"))
+    project.write(
+        "toy", experiment({"login": data_job("Login", token=token)}, objective="login.length")
+    )
     done = project.command(
         *command,
         "+experiment=toy",
@@ -59,7 +69,9 @@ def test_a_secret_from_the_environment_is_used_and_left_in_no_file(
     assert again.code == 0 and project.ran() == [], "the value of a secret changes no result"
 
 
-def test_a_secret_does_not_appear_where_the_config_is_shown_or_a_job_fails(project: Project) -> None:
+def test_a_secret_does_not_appear_where_the_config_is_shown_or_a_job_fails(
+    project: Project,
+) -> None:
     jobs = {
         "login": data_job("Login", token="${oc.env:TOYS_TOKEN}"),
         "bad": data_job("Value", error="no luck"),
@@ -81,7 +93,9 @@ def test_a_literal_secret_of_a_job_that_will_not_run_is_refused_too(project: Pro
 
 
 def test_a_default_for_a_secret_is_a_literal_too(project: Project) -> None:
-    project.write("toy", experiment({"login": data_job("Login", token="${oc.env:TOYS_NO," + SECRET + "}")}))
+    project.write(
+        "toy", experiment({"login": data_job("Login", token="${oc.env:TOYS_NO," + SECRET + "}")})
+    )
     refused = project.main("toy")
     assert refused.code == 2 and SECRET not in refused.err
     assert files_with(project.root / "outputs", SECRET) == []

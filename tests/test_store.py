@@ -14,7 +14,7 @@ import toys
 import yaml
 from toy_project import CHAIN, Project, data_job, experiment, merge, values
 
-from sandbox.hashing import ContentHashes, canonical
+from sandbox.store.content import ContentHashes, canonical
 
 
 def write_pool(name: str, *texts: str, **keys: Any) -> Path:
@@ -26,7 +26,9 @@ def write_pool(name: str, *texts: str, **keys: Any) -> Path:
 
 def training(**also: Any) -> tuple[str, dict[str, Any]]:
     """A training, with ``also`` added to its node."""
-    return "train_model", merge({"executor": {"_target_": "toys.Training", "dataset_path": "a.jsonl"}}, also)
+    return "train_model", merge(
+        {"executor": {"_target_": "toys.Training", "dataset_path": "a.jsonl"}}, also
+    )
 
 
 def reader(path: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
@@ -39,11 +41,15 @@ def reader(path: str, **arguments: Any) -> tuple[str, dict[str, Any]]:
 
 def test_a_second_run_repeats_nothing(chain: Project) -> None:
     first = chain.run("chain")
-    before = {path: path.stat().st_mtime_ns for path in (chain.root / "outputs").rglob("record.json")}
+    before = {
+        path: path.stat().st_mtime_ns for path in (chain.root / "outputs").rglob("record.json")
+    }
     chain.ran()
     assert chain.run("chain") == first
     assert chain.ran() == []
-    assert {p: p.stat().st_mtime_ns for p in (chain.root / "outputs").rglob("record.json")} == before
+    assert {
+        p: p.stat().st_mtime_ns for p in (chain.root / "outputs").rglob("record.json")
+    } == before
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,10 @@ def test_a_second_run_repeats_nothing(chain: Project) -> None:
             ["jobs.data.executor.num_rows=5"],
             ["rows row 5", "training data.jsonl small 0.1 0", "score small None"],
         ),
-        (["+jobs.train.executor.learning_rate=0.2"], ["training data.jsonl small 0.2 0", "score small None"]),
+        (
+            ["+jobs.train.executor.learning_rate=0.2"],
+            ["training data.jsonl small 0.2 0", "score small None"],
+        ),
         (["+jobs.train.executor.num_steps=5"], ["training data.jsonl small 0.1 0"]),
         (["jobs.score.eval_type=strict"], ["score small strict"]),
         (["compute=local", "watcher.project=other", "experiment_name=other"], []),
@@ -146,7 +155,9 @@ def test_the_pictures_of_a_pool_count_in_every_format(tmp_path: Path, ending: st
 
 
 @pytest.mark.parametrize("stable", [True, False])
-def test_a_forced_job_reaches_its_readers_only_if_its_outputs_changed(project: Project, stable: bool) -> None:
+def test_a_forced_job_reaches_its_readers_only_if_its_outputs_changed(
+    project: Project, stable: bool
+) -> None:
     jobs = {
         "make": data_job("Unstable", stable=stable),
         "read": reader("${output:make.path}"),
@@ -188,7 +199,9 @@ def test_one_more_pool_is_one_more_training(project: Project) -> None:
     assert len(names) == 3
 
 
-def test_a_new_version_of_a_component_runs_it_again(chain: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_new_version_of_a_component_runs_it_again(
+    chain: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chain.run("chain")
     chain.ran()
     monkeypatch.setattr(toys.Rows, "VERSION", 2)
@@ -210,7 +223,8 @@ def test_a_changed_source_of_the_same_version_is_reused_and_told(
     )
     source.write_text(text)
     body = experiment(
-        {"mine": ("general_data_executor", {"executor": {"_target_": "mine.Mine"}})}, objective="mine.value"
+        {"mine": ("general_data_executor", {"executor": {"_target_": "mine.Mine"}})},
+        objective="mine.value",
     )
     project.write("toy", body)
     paths = {
@@ -222,7 +236,9 @@ def test_a_changed_source_of_the_same_version_is_reused_and_told(
     source.write_text(text.replace("'value': 1", "'value': 22"))
     told = project.main("toy", **paths)
     assert "source of mine.Mine changed" in told.text and "objective mine.value = 1" in told.text
-    source.write_text(text.replace("'value': 1", "'value': 22").replace("VERSION = 1", "VERSION = 2"))
+    source.write_text(
+        text.replace("'value': 1", "'value': 22").replace("VERSION = 1", "VERSION = 2")
+    )
     told = project.main("toy", **paths)
     assert "source of" not in told.text and "objective mine.value = 22" in told.text
 
@@ -255,7 +271,10 @@ def test_a_broken_record_is_noticed(chain: Project, caplog: pytest.LogCaptureFix
 
 def test_what_broke_half_way_is_not_complete_and_starts_afresh(project: Project) -> None:
     (project.gate / "break").touch()
-    jobs = {"make": data_job("Unstable", error_once_done=True), "read": reader("${output:make.path}")}
+    jobs = {
+        "make": data_job("Unstable", error_once_done=True),
+        "read": reader("${output:make.path}"),
+    }
     project.write("toy", experiment(jobs))
     with pytest.raises(RuntimeError, match="broke after writing"):
         project.run("toy")
@@ -289,7 +308,9 @@ def test_a_forced_run_that_fails_puts_the_old_result_back(project: Project) -> N
     project.ran()
     project.run("toy")
     assert project.ran() == []
-    assert record.read_text() == before and Path(project.info("make")["path"]).read_text() == content
+    assert (
+        record.read_text() == before and Path(project.info("make")["path"]).read_text() == content
+    )
 
 
 def test_a_resumable_component_finds_what_its_last_attempt_left(project: Project) -> None:
@@ -301,7 +322,13 @@ def test_a_resumable_component_finds_what_its_last_attempt_left(project: Project
         assert project.ran() == [f"resumed at {done}"]
     project.run("toy")
     assert project.ran() == ["resumed at 4"]
-    assert Path(project.info("train")["checkpoint_path"]).read_text().split() == ["0", "1", "2", "3", "4"]
+    assert Path(project.info("train")["checkpoint_path"]).read_text().split() == [
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
     project.run("toy")
     assert project.metrics()["train.loss"] == pytest.approx([1, 1 / 2, 1 / 3, 1 / 4, 1 / 5])
 
@@ -357,7 +384,8 @@ def test_experiments_share_what_they_have_in_common(chain: Project) -> None:
     chain.ran()
     other = yaml.safe_load(CHAIN)
     chain.write(
-        "other", merge(other, {"experiment_name": "other", "jobs": {"score": {"evaluator": {"offset": 1}}}})
+        "other",
+        merge(other, {"experiment_name": "other", "jobs": {"score": {"evaluator": {"offset": 1}}}}),
     )
     assert chain.run("other") == pytest.approx(1.4)
     assert chain.ran() == ["score small None"]
@@ -371,7 +399,11 @@ def test_experiments_share_what_they_have_in_common(chain: Project) -> None:
         (
             [],
             ["network=big"],
-            ["recorded", "argument executor.model changed from 'small' to 'big'", "depends on train"],
+            [
+                "recorded",
+                "argument executor.model changed from 'small' to 'big'",
+                "depends on train",
+            ],
         ),
         (
             ["+jobs.train.executor.exit_status=1"],
@@ -438,7 +470,9 @@ def test_dry_run_tells_arguments_that_came_and_went(
         project.run("toy")
 
 
-def test_dry_run_of_iterations_and_maps(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_of_iterations_and_maps(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
     jobs = {
         "many": data_job("Add", also={"map": {"executor": {"start": [1, 2]}}}),
         "grow": data_job("Add", start="${previous:grow.value, 0}"),

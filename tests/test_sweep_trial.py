@@ -13,7 +13,16 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.sweep_trial import ALIVE, RESULT, STOP, TICKET, Observed, TrialStopped, as_trial, read
+from sandbox.running.trial import (
+    ALIVE,
+    RESULT,
+    STOP,
+    TICKET,
+    Observed,
+    TrialStopped,
+    as_trial,
+    read,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -81,9 +90,13 @@ def test_an_interrupt_from_elsewhere_is_no_result(run_dir: Path) -> None:
 def test_a_dead_process_and_one_elsewhere_without_news_are_lost(tmp_path: Path) -> None:
     path = tmp_path / ALIVE
     assert Observed(path, 30).is_alive() is None
-    code = "import sys, os; from pathlib import Path; from sandbox.sweep_trial import SignsOfLife\n"
+    code = (
+        "import sys, os; from pathlib import Path; from sandbox.running.trial import SignsOfLife\n"
+    )
     code += "SignsOfLife(Path(sys.argv[1])).__enter__(); os._exit(0)"
-    subprocess.run([sys.executable, "-c", code, path], check=True, env={**os.environ, "PYTHONPATH": _root()})
+    subprocess.run(
+        [sys.executable, "-c", code, path], check=True, env={**os.environ, "PYTHONPATH": _root()}
+    )
     assert Observed(path, 30).is_alive() is False
     signs = {**(read(path) or {}), "process": "another 1 2"}
     path.write_text(json.dumps(signs))

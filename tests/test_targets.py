@@ -7,13 +7,19 @@ from typing import Any
 import pytest
 from toy_project import Project, data_job, experiment
 
-from sandbox.context import Context
 from sandbox.job import JobSpec
-from sandbox.targets import Scalar, Target
+from sandbox.planning.objective import Scalar, Target
+from sandbox.running.context import Context
 
 CONTEXT = Context(
     results={
-        (1, "score"): {"CIDEr": 0.5, "list": [3.0, 1.0, 2.0], "nested": {"a": -1}, "text": "x", "yes": True}
+        (1, "score"): {
+            "CIDEr": 0.5,
+            "list": [3.0, 1.0, 2.0],
+            "nested": {"a": -1},
+            "text": "x",
+            "yes": True,
+        }
     }
 )
 
@@ -119,7 +125,14 @@ def test_a_target_is_a_scalar_a_comparison_and_a_number(text: str, met: bool) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["score.a", "score.a = 1", "score.a >= x", "0.5 <= score.a", "score.a >= 1 or True", "score.a >= nan"],
+    [
+        "score.a",
+        "score.a = 1",
+        "score.a >= x",
+        "0.5 <= score.a",
+        "score.a >= 1 or True",
+        "score.a >= nan",
+    ],
 )
 def test_a_target_of_another_form_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
@@ -151,7 +164,9 @@ def growing(**more: Any) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_iterations_stop_when_targets_are_met(project: Project, targets: Any, iterations: int) -> None:
+def test_iterations_stop_when_targets_are_met(
+    project: Project, targets: Any, iterations: int
+) -> None:
     project.write("grow", growing(targets=targets))
     assert project.run("grow") == iterations
     assert len(project.infos()["main"]) == 2 * iterations
@@ -163,7 +178,9 @@ def test_a_target_that_is_no_number_fails_with_what_it_is(project: Project) -> N
         project.run("grow")
 
 
-def test_an_objective_inside_an_output_that_is_not_there_fails_with_what_there_is(project: Project) -> None:
+def test_an_objective_inside_an_output_that_is_not_there_fails_with_what_there_is(
+    project: Project,
+) -> None:
     project.write("grow", growing() | {"objective": "grow.nested.deep.est"})
     with pytest.raises(RuntimeError, match=r"grow\.nested\.deep\.est.*grow\.nested"):
         project.run("grow")

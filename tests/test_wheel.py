@@ -26,7 +26,8 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     except ImportError:
         pytest.skip("building without isolation needs setuptools")
     subprocess.run(
-        [*pip, "wheel", "--no-build-isolation", "--no-deps", "-w", folder / "dist", source], check=True
+        [*pip, "wheel", "--no-build-isolation", "--no-deps", "-w", folder / "dist", source],
+        check=True,
     )
     (wheel,) = (folder / "dist").glob("sandbox-*.whl")
     subprocess.run([*pip, "install", "--no-deps", "--target", folder / "site", wheel], check=True)
@@ -60,4 +61,6 @@ def test_the_wheel_holds_every_config_and_every_module(installed: Path) -> None:
         for path in (ROOT / folder).rglob("*"):
             if path.suffix in (".yaml", ".py", ".typed"):
                 assert (installed / inside / path.relative_to(ROOT / folder)).is_file(), path
-    assert not [path.name for path in installed.iterdir() if path.name in ("tests", "conf", "scripts")]
+    assert not [
+        path.name for path in installed.iterdir() if path.name in ("tests", "conf", "scripts")
+    ]

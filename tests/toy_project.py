@@ -69,7 +69,7 @@ class Project:
 
     def run(self, name: str, *overrides: str) -> Any:
         """Run an experiment in this process; returns its objective. A test's own error if it fails."""
-        from sandbox import app
+        from sandbox.running import run as app
 
         self.run_dir = self.root / "runs" / str(len([*(self.root / "runs").glob("*")]))
         self.run_dir.mkdir(parents=True)
@@ -77,7 +77,7 @@ class Project:
 
     def problems(self, name: str, *overrides: str) -> list[str]:
         """What the plan says is wrong, and that nothing was run or written."""
-        from sandbox.plan import PlanError
+        from sandbox.planning.plan import PlanError
 
         with pytest.raises(PlanError) as caught:
             self.run(name, *overrides)
@@ -87,7 +87,9 @@ class Project:
 
     def start(self, name: str, *overrides: str, **variables: str) -> subprocess.Popen[str]:
         """Start ``python -m sandbox`` on an experiment, as the leader of a process group."""
-        return self.start_command(f"+experiment={name}", "watcher.mode=disabled", *overrides, **variables)
+        return self.start_command(
+            f"+experiment={name}", "watcher.mode=disabled", *overrides, **variables
+        )
 
     def start_command(self, *arguments: str, **variables: str) -> subprocess.Popen[str]:
         """Start ``python -m sandbox`` with these arguments."""
@@ -136,7 +138,9 @@ class Project:
     def wait_for(self, *names: str) -> list[int]:
         """Wait until these components stand at their gates; returns their process ids."""
         paths = [self.gate / f"{name}.here" for name in names]
-        until(lambda: all(path.exists() and path.read_text() for path in paths), f"nobody at {names}")
+        until(
+            lambda: all(path.exists() and path.read_text() for path in paths), f"nobody at {names}"
+        )
         return [int(path.read_text()) for path in paths]
 
     def let_go(self, *names: str) -> None:
@@ -186,8 +190,8 @@ def compose(*overrides: str, config: str = "config") -> Any:
     """Compose the real ``conf/``, with that of the working directory, as the command line does."""
     import hydra
 
-    from sandbox.app import CONF
-    from sandbox.context import register_resolvers
+    from sandbox.hydra_search_path import CONF
+    from sandbox.planning.resolvers import register_resolvers
 
     register_resolvers()
     with hydra.initialize_config_dir(config_dir=str(CONF)):
@@ -241,7 +245,10 @@ def data_job(
     target: str, *, also: dict[str, Any] | None = None, **arguments: Any
 ) -> tuple[str, dict[str, Any]]:
     """A job of a data executor, ``also`` holding reserved keys."""
-    return "general_data_executor", {"executor": {"_target_": f"toys.{target}", **arguments}, **(also or {})}
+    return "general_data_executor", {
+        "executor": {"_target_": f"toys.{target}", **arguments},
+        **(also or {}),
+    }
 
 
 def values(*jobs: str, **more: Any) -> dict[str, Any]:
@@ -262,7 +269,9 @@ def values(*jobs: str, **more: Any) -> dict[str, Any]:
 def merge(node: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
     """``node`` with what ``other`` adds, at any depth."""
     both = {
-        key: merge(node[key], value) if isinstance(value, dict) and isinstance(node.get(key), dict) else value
+        key: merge(node[key], value)
+        if isinstance(value, dict) and isinstance(node.get(key), dict)
+        else value
         for key, value in other.items()
     }
     return {**node, **both}

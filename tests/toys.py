@@ -15,11 +15,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sandbox import process
 from sandbox.evaluators import BaseEvaluator
 from sandbox.executors import BaseDataExecutor, BaseModelExecutor
 from sandbox.job import Outputs, Secret
 from sandbox.pools import BaseDataPoolManipulator
+from sandbox.system import process
 
 WORKER = Path(__file__).with_name("toy_worker.py")
 
@@ -163,7 +163,12 @@ class Score(BaseEvaluator):
         details = output_dir / "details.json"
         details.write_text(json.dumps({"accuracy": accuracy}))
         per_group = {"easy": {"accuracy": accuracy * 2}, "hard": {"accuracy": accuracy / 2}}
-        return {"accuracy": accuracy, "loss": 1 - accuracy, "per_group": per_group, "details_path": details}
+        return {
+            "accuracy": accuracy,
+            "loss": 1 - accuracy,
+            "per_group": per_group,
+            "details_path": details,
+        }
 
 
 class Value(BaseDataExecutor):
@@ -218,7 +223,12 @@ class Add(BaseDataExecutor):
         note(f"add {self.start} {self.by} {self.note}".strip())
         path = output_dir / "value.txt"
         path.write_text(str(value))
-        return {"value": value, "nested": {"deep": {"er": value}}, "values": [value, -value], "path": path}
+        return {
+            "value": value,
+            "nested": {"deep": {"er": value}},
+            "values": [value, -value],
+            "path": path,
+        }
 
 
 class Noise(BaseEvaluator):
@@ -241,7 +251,10 @@ class Reader(BaseEvaluator):
     OUTPUTS: ClassVar[tuple[str, ...]] = ("num_samples",)
 
     def __init__(
-        self, dataset_path: Path, more: Sequence[Path] = (), options: Mapping[str, Any] | None = None
+        self,
+        dataset_path: Path,
+        more: Sequence[Path] = (),
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.dataset_path = dataset_path
         self.more = more
@@ -295,7 +308,12 @@ class Limited(BaseDataExecutor):
     OUTPUTS: ClassVar[tuple[str, ...]] = ("value",)
 
     def __init__(
-        self, rows: int, steps: int = 1, limit: int = 100, shares: Sequence[float] = (), seed: int = 0
+        self,
+        rows: int,
+        steps: int = 1,
+        limit: int = 100,
+        shares: Sequence[float] = (),
+        seed: int = 0,
     ) -> None:
         if steps < 1:
             raise ValueError(f"steps is {steps}; expected at least 1")

@@ -51,13 +51,17 @@ class Local(BaseCompute):
             )
         cores = len(os.sched_getaffinity(0))
         most = len(gpus) // gpus_per_worker if gpus_per_worker else cores
-        self.num_workers = min(num_workers or most, most if gpus_per_worker else num_workers or most)
+        self.num_workers = min(
+            num_workers or most, most if gpus_per_worker else num_workers or most
+        )
         self._all: list[_Slot] = []
         self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
         self._threads: ThreadPoolExecutor | None = None
         for number in range(self.num_workers):
             share = gpus[number * gpus_per_worker : (number + 1) * gpus_per_worker]
-            self._all.append(_Slot(max(1, cores // self.num_workers), share if gpus_per_worker else None))
+            self._all.append(
+                _Slot(max(1, cores // self.num_workers), share if gpus_per_worker else None)
+            )
             self._slots.put(self._all[-1])
 
     def map(
@@ -65,7 +69,9 @@ class Local(BaseCompute):
     ) -> Iterator[tuple[int, Exception | None]]:
         self._threads = threads = ThreadPoolExecutor(min(self.num_workers, len(items)))
         try:
-            futures = {threads.submit(self._run, function, item): index for index, item in enumerate(items)}
+            futures = {
+                threads.submit(self._run, function, item): index for index, item in enumerate(items)
+            }
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
@@ -78,7 +84,9 @@ class Local(BaseCompute):
         for slot in self._all:
             slot.interrupt()
         closed = []
-        with contextlib.suppress(queue.Empty):  # a thread is still waiting for a process that is being ended
+        with contextlib.suppress(
+            queue.Empty
+        ):  # a thread is still waiting for a process that is being ended
             for _ in range(self.num_workers):
                 closed.append(self._slots.get(timeout=_END_S))
                 closed[-1].close()
@@ -114,9 +122,14 @@ class _Slot:
         if self._pool is None:
             level = logging.getLogger().level
             if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
-                multiprocessing.set_start_method("spawn", force=True)  # a process of joblib names its own
+                multiprocessing.set_start_method(
+                    "spawn", force=True
+                )  # a process of joblib names its own
             self._pool = ProcessPoolExecutor(
-                1, multiprocessing.get_context("spawn"), _enter_slot, (self.num_threads, self.gpus, level)
+                1,
+                multiprocessing.get_context("spawn"),
+                _enter_slot,
+                (self.num_threads, self.gpus, level),
             )
         try:
             self._pid = self._pool.submit(os.getpid).result()
@@ -128,7 +141,9 @@ class _Slot:
                 f"{getattr(item, 'label', item)}: its process was killed (often: out of memory)"
             ) from error
         except KeyboardInterrupt as error:  # the process's, not ours
-            raise RuntimeError(f"{getattr(item, 'label', item)}: its process was told to end") from error
+            raise RuntimeError(
+                f"{getattr(item, 'label', item)}: its process was told to end"
+            ) from error
         finally:
             self._pid = 0
 
@@ -200,7 +215,9 @@ def visible_gpus(num_gpus: int | None = None) -> list[str]:
     names = [name.strip() for name in (visible or "").split(",") if name.strip()]
     if names or (visible is not None and num_gpus is None):
         return names[:num_gpus]
-    if num_gpus is not None:  # also where submitit_local hides them all: it is told that they are there
+    if (
+        num_gpus is not None
+    ):  # also where submitit_local hides them all: it is told that they are there
         return [str(number) for number in range(num_gpus)]
     from pathlib import Path
 

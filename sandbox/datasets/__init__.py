@@ -43,7 +43,9 @@ class CaptionedImage:
     notes: tuple[tuple[str, str], ...] = ()
 
 
-def write_splits(output_dir: Path, splits: Iterable[tuple[str, list[CaptionedImage]]]) -> dict[str, Path]:
+def write_splits(
+    output_dir: Path, splits: Iterable[tuple[str, list[CaptionedImage]]]
+) -> dict[str, Path]:
     """Write one COCO caption annotation file per split; returns them as ``<split>_path``."""
     paths = {}
     for split, images in splits:
@@ -69,7 +71,13 @@ def _coco(images: list[CaptionedImage]) -> dict[str, Any]:
         {"id": number, "image_id": image_id, "caption": caption}
         for number, (image_id, caption) in enumerate(captions)
     ]
-    return {"info": {}, "licenses": [], "type": "captions", "images": entries, "annotations": annotations}
+    return {
+        "info": {},
+        "licenses": [],
+        "type": "captions",
+        "images": entries,
+        "annotations": annotations,
+    }
 
 
 def picture_size(path: Path, decode: bool) -> tuple[int, int]:

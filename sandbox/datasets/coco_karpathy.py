@@ -84,11 +84,15 @@ class COCOKarpathy(BaseDataExecutor):
         self.check()
         splits = self._read_dataset_file() if self.dataset_file else self._read_files()
         _check_disjoint(splits)
-        drawn = {split: self._draw(split, captions, self.counts[split]) for split, captions in splits.items()}
+        drawn = {
+            split: self._draw(split, captions, self.counts[split])
+            for split, captions in splits.items()
+        }
         self._check_pictures(drawn.values())
         drawn["warmup"] = self._draw("warmup", drawn["train"], self.num_warmup)
         images = {
-            split: [self._image(*item) for item in captions.items()] for split, captions in drawn.items()
+            split: [self._image(*item) for item in captions.items()]
+            for split, captions in drawn.items()
         }
         return {**write_splits(output_dir, images.items()), "image_dir": self.root.absolute()}
 
@@ -122,7 +126,9 @@ class COCOKarpathy(BaseDataExecutor):
                 raise ValueError(f"the {split} split under {self.root} has no pictures")
             return captions
         if count > len(captions):
-            raise ValueError(f"num_{split} is {count}; {self.root} has {len(captions)} such pictures")
+            raise ValueError(
+                f"num_{split} is {count}; {self.root} has {len(captions)} such pictures"
+            )
         drawn = random.Random(f"{self.seed}/{split}").sample(sorted(captions), count)
         return {file_name: captions[file_name] for file_name in drawn}
 
@@ -162,7 +168,9 @@ def _parse_row(place: str, row: Any) -> tuple[str, list[str]]:
             texts = [row["caption"]] if isinstance(row["caption"], str) else row["caption"]
     except (KeyError, TypeError) as error:
         keys = ", ".join(row) if isinstance(row, Mapping) else repr(row)
-        raise ValueError(f'{place} has {keys}; expected "image" and "conversations" or "caption"') from error
+        raise ValueError(
+            f'{place} has {keys}; expected "image" and "conversations" or "caption"'
+        ) from error
     return file_name, _checked(f"{place} ({file_name})", texts)
 
 

@@ -53,7 +53,9 @@ class DocstringsDataset(BaseDataExecutor):
 
     OUTPUTS: ClassVar[tuple[str, ...]] = ("train_path", "heldout_path", "num_train", "num_heldout")
 
-    def __init__(self, num_samples: int = 3000, heldout_fraction: float = 0.1, seed: int = 0) -> None:
+    def __init__(
+        self, num_samples: int = 3000, heldout_fraction: float = 0.1, seed: int = 0
+    ) -> None:
         if num_samples <= 0:
             raise ValueError(f"num_samples: {num_samples} is not positive")
         if not 0 < heldout_fraction < 1:
@@ -75,16 +77,23 @@ class DocstringsDataset(BaseDataExecutor):
         }
 
     def _collect(self, library: Path) -> tuple[list[Sample], list[Sample]]:
-        limits = {False: self.num_samples, True: max(1, round(self.num_samples * self.heldout_fraction))}
+        limits = {
+            False: self.num_samples,
+            True: max(1, round(self.num_samples * self.heldout_fraction)),
+        }
         samples: dict[bool, list[Sample]] = {False: [], True: []}
-        for path, module in sorted(_modules(library), key=lambda entry: _draw(f"{self.seed} {entry[1]}")):
+        for path, module in sorted(
+            _modules(library), key=lambda entry: _draw(f"{self.seed} {entry[1]}")
+        ):
             held_out = _draw(module) < self.heldout_fraction
             if len(samples[held_out]) < limits[held_out]:
                 samples[held_out] += _docstrings(path, module)
             elif all(len(samples[part]) >= limits[part] for part in limits):
                 break
         if not samples[False] or not samples[True]:
-            raise FileNotFoundError(f"no docstrings in the standard library's source files in {library}")
+            raise FileNotFoundError(
+                f"no docstrings in the standard library's source files in {library}"
+            )
         train = samples[False][: limits[False]]
         seen = {sample["text"] for sample in train}
         heldout = [sample for sample in samples[True][: limits[True]] if sample["text"] not in seen]
@@ -114,7 +123,9 @@ def _docstrings(path: Path, module: str) -> list[Sample]:
     except (SyntaxError, UnicodeDecodeError):  # templates that only look like sources
         return []
     return [
-        {"text": text, "meta": {"module": module, "object": name}} for name, text in _walk(tree, "") if text
+        {"text": text, "meta": {"module": module, "object": name}}
+        for name, text in _walk(tree, "")
+        if text
     ]
 
 

@@ -69,7 +69,9 @@ class ImageFolder(BaseDataExecutor):
         self.seed = seed
         for split, fraction in self.fractions.items():
             if not 0 < fraction < 1:
-                raise ValueError(f"{split}_fraction is {fraction}; expected a fraction between 0 and 1")
+                raise ValueError(
+                    f"{split}_fraction is {fraction}; expected a fraction between 0 and 1"
+                )
         if selection_fraction + report_fraction >= 1:
             given = f"selection_fraction {selection_fraction} and report_fraction {report_fraction}"
             raise ValueError(f"{given} leave no training data")
@@ -90,12 +92,17 @@ class ImageFolder(BaseDataExecutor):
             )
             for image_id, name in enumerate(pictures)
         ]
-        return {**write_splits(output_dir, self._split(images).items()), "image_dir": self.root.absolute()}
+        return {
+            **write_splits(output_dir, self._split(images).items()),
+            "image_dir": self.root.absolute(),
+        }
 
     def _pictures(self) -> list[str]:
         """Names of all pictures, sorted, so that the split does not hang on the file system."""
         found = [path.relative_to(self.root) for path in self.root.rglob("*") if path.is_file()]
-        pictures = sorted(path.as_posix() for path in found if path.suffix.lower() in PICTURE_SUFFIXES)
+        pictures = sorted(
+            path.as_posix() for path in found if path.suffix.lower() in PICTURE_SUFFIXES
+        )
         if not pictures:
             suffixes = sorted({path.suffix or "no suffix" for path in found})
             there = f"files with {listing(suffixes)}" if found else "no files"
@@ -113,7 +120,9 @@ class ImageFolder(BaseDataExecutor):
         tables = sorted(path for path in self.root.iterdir() if path.suffix in _TABLE_SUFFIXES)
         if len(tables) > 1:
             names = listing([path.name for path in tables])
-            raise ValueError(f"{self.root} has several caption files, {names}; choose one with captions_file")
+            raise ValueError(
+                f"{self.root} has several caption files, {names}; choose one with captions_file"
+            )
         return tables[0] if tables else None
 
     def _beside(self, pictures: list[str]) -> Captions:
@@ -124,7 +133,8 @@ class ImageFolder(BaseDataExecutor):
         )
         captions = {name: _lines(path) for name, path in texts.items()}
         _refuse(
-            f"caption files in {self.root} are empty", [texts[name] for name in texts if not captions[name]]
+            f"caption files in {self.root} are empty",
+            [texts[name] for name in texts if not captions[name]],
         )
         for name, lines in captions.items():
             _refuse(f"captions in {texts[name]} come twice", _repeated(lines))
@@ -179,7 +189,9 @@ class ImageFolder(BaseDataExecutor):
         splits = {"warmup": warmup, "train": train, "selection": selection, "report": report}
         empty = [split for split, chosen in splits.items() if not chosen]
         if empty:
-            given = ", ".join(f"{split}_fraction {value}" for split, value in self.fractions.items())
+            given = ", ".join(
+                f"{split}_fraction {value}" for split, value in self.fractions.items()
+            )
             raise ValueError(
                 f"{len(images)} pictures in {self.root} leave nothing for {listing(empty)}; {given}"
             )
@@ -195,7 +207,9 @@ def _json_rows(table: Path, file: Any) -> Iterator[Any]:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    return [
+        line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()
+    ]
 
 
 def _refuse_equal_pictures(root: Path, pictures: list[str]) -> None:

@@ -132,7 +132,9 @@ class ShapesCaption(BaseDataExecutor):
             # Level 1 instead of 6 takes a third of the time for files a fifth larger.
             picture[0].save(image_dir / file_name, compress_level=1)
             notes = (("dirt", kind),) if kind else ()
-            images.append(CaptionedImage(first_id + number, file_name, *picture[0].size, picture[1], notes))
+            images.append(
+                CaptionedImage(first_id + number, file_name, *picture[0].size, picture[1], notes)
+            )
         return images
 
     def _deal_out_dirt(self, count: int, rng: random.Random) -> dict[int, str]:

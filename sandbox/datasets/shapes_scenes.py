@@ -73,7 +73,11 @@ Scene = Corner | Pair | Group
 
 def draw_scene(rng: random.Random) -> Scene:
     """A random scene: 40 % a shape in a corner, 35 % a pair, 25 % a group."""
-    background, colour, shape = rng.choice(list(BACKGROUNDS)), rng.choice(list(COLOURS)), rng.choice(SHAPES)
+    background, colour, shape = (
+        rng.choice(list(BACKGROUNDS)),
+        rng.choice(list(COLOURS)),
+        rng.choice(SHAPES),
+    )
     kind = rng.random()
     if kind < 0.4:
         is_large = rng.random() < 0.5
@@ -117,7 +121,9 @@ def _placed(scene: Scene, rng: random.Random) -> list[tuple[str, str, float, flo
         y = 0.28 if scene.vertical == "top" else 0.72
         return [(scene.colour, scene.shape, x, y, 0.23 if scene.is_large else 0.11)]
     if isinstance(scene, Pair):
-        first, second = ((0.27, 0.5), (0.73, 0.5)) if scene.is_horizontal else ((0.5, 0.27), (0.5, 0.73))
+        first, second = (
+            ((0.27, 0.5), (0.73, 0.5)) if scene.is_horizontal else ((0.5, 0.27), (0.5, 0.73))
+        )
         return [
             (scene.colour, scene.shape, *first, rng.uniform(0.15, 0.19)),
             (scene.other_colour, scene.other_shape, *second, rng.uniform(0.15, 0.19)),
@@ -127,7 +133,11 @@ def _placed(scene: Scene, rng: random.Random) -> list[tuple[str, str, float, flo
 
 
 def _draw_shape(
-    canvas: ImageDraw, shape: str, colour: Colour, background: Colour, place: tuple[float, float, float]
+    canvas: ImageDraw,
+    shape: str,
+    colour: Colour,
+    background: Colour,
+    place: tuple[float, float, float],
 ) -> None:
     x, y, r = place
     if shape == "circle":
@@ -139,7 +149,9 @@ def _draw_shape(
     elif shape == "star":
         reach = [r if corner % 2 == 0 else 0.42 * r for corner in range(10)]
         angles = [corner * math.pi / 5 for corner in range(10)]
-        points = [(x + a * math.sin(t), y - a * math.cos(t)) for a, t in zip(reach, angles, strict=True)]
+        points = [
+            (x + a * math.sin(t), y - a * math.cos(t)) for a, t in zip(reach, angles, strict=True)
+        ]
         canvas.polygon(points, fill=colour)
     elif shape == "ring":
         canvas.ellipse((x - r, y - r, x + r, y + r), fill=colour)

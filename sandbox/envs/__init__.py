@@ -12,8 +12,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sandbox import process
-from sandbox.process import ProcessError
+from sandbox.system import process
+from sandbox.system.process import ProcessError
 
 DEFAULT_ROOT = "outputs/envs"
 """Folder of the envs that are made, in the working directory."""
@@ -109,7 +109,9 @@ class Env(ABC):
             ProcessError: There is no such program, or its exit status is not 0.
             ValueError: The command is empty, or cannot be split.
         """
-        asyncio.run(self.run_cmd_async(cmd, cwd=cwd, variables=variables, log_path=log_path, echo=echo))
+        asyncio.run(
+            self.run_cmd_async(cmd, cwd=cwd, variables=variables, log_path=log_path, echo=echo)
+        )
 
     async def run_cmd_async(
         self,
@@ -127,7 +129,9 @@ class Env(ABC):
         environment = {**self._variables(), **(variables or {})}
         self._check_program(argv[0], environment)
         command = self._wrapped(argv)
-        await process.run_async(command, log_path=log_path, variables=environment, cwd=cwd, echo=echo)
+        await process.run_async(
+            command, log_path=log_path, variables=environment, cwd=cwd, echo=echo
+        )
 
     @abstractmethod
     async def _prepare(self, log_path: Path, echo: bool) -> None:
@@ -142,7 +146,9 @@ class Env(ABC):
 
     def _variables(self) -> dict[str, str | None]:
         """Variables that a program in the env gets; ``None`` takes one away."""
-        return {"PATH": os.pathsep.join([str(self.python.parent), os.environ.get("PATH", os.defpath)])}
+        return {
+            "PATH": os.pathsep.join([str(self.python.parent), os.environ.get("PATH", os.defpath)])
+        }
 
     def _check_program(self, name: str, environment: Mapping[str, str | None]) -> None:
         if os.sep in name or shutil.which(name, path=environment["PATH"]):

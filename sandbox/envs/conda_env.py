@@ -20,7 +20,14 @@ from sandbox.job import Secret
 _KNOWN_NAMES = ("environment.yml", "environment.yaml")
 _ENVS_VARIABLES = ("CONDA_ENVS_DIRS", "CONDA_ENVS_PATH")
 _ROOT_VARIABLES = ("CONDA_ROOT", "MAMBA_ROOT_PREFIX")
-_HOME_ROOTS = (".conda", "miniforge3", "miniconda3", "anaconda3", "micromamba", ".local/share/mamba")
+_HOME_ROOTS = (
+    ".conda",
+    "miniforge3",
+    "miniconda3",
+    "anaconda3",
+    "micromamba",
+    ".local/share/mamba",
+)
 
 
 class CondaEnv(IsolatedEnv):
@@ -84,7 +91,9 @@ class CondaEnv(IsolatedEnv):
             install,
         )
         if python is not None and os.sep in python:
-            raise ValueError(f"python: {python!r} is a path; conda installs an interpreter: give its version")
+            raise ValueError(
+                f"python: {python!r} is a path; conda installs an interpreter: give its version"
+            )
         if env_file_path and (packages or channels or python):
             raise ValueError("env_file_path: python, packages and channels stand in that file")
         refuse_secrets("channels", channels)
@@ -102,10 +111,24 @@ class CondaEnv(IsolatedEnv):
         create = ["create", "--yes", "--quiet", "--prefix", str(self.folder)]
         if self.env_file_path:
             is_conda = self.env_manager == "conda"
-            return [*program, *(["env"] if is_conda else []), *create, "--file", self._environment_file()]
+            return [
+                *program,
+                *(["env"] if is_conda else []),
+                *create,
+                "--file",
+                self._environment_file(),
+            ]
         channels = [part for channel in self.channels for part in ("--channel", channel)]
         only = ["--override-channels"] if channels else []
-        return [*program, *create, *channels, *only, f"python={self._python}", "pip", *self.packages]
+        return [
+            *program,
+            *create,
+            *channels,
+            *only,
+            f"python={self._python}",
+            "pip",
+            *self.packages,
+        ]
 
     def _installer(self) -> list[str | Path]:
         pip = ["python", "-m", "pip", "install", "--no-input", *self.indexes.options()]
@@ -135,7 +158,11 @@ class CondaEnv(IsolatedEnv):
     def _variables(self) -> dict[str, str | None]:
         # A conda interpreter, other than a virtual environment's, also reads the user's own packages.
         apart: dict[str, str | None] = {"PYTHONNOUSERSITE": "1"}
-        return {**super()._variables(), **apart, **dict.fromkeys(("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH"))}
+        return {
+            **super()._variables(),
+            **apart,
+            **dict.fromkeys(("VIRTUAL_ENV", "PYTHONHOME", "PYTHONPATH")),
+        }
 
     @property
     def _python(self) -> str:
@@ -154,7 +181,9 @@ def _known_envs() -> Iterator[Path]:
     """Folders of the envs that conda and mamba would list, without starting either."""
     listed = Path.home() / ".conda" / "environments.txt"
     if listed.is_file():
-        yield from (Path(line) for line in listed.read_text(encoding="utf-8").split("\n") if _is_env(line))
+        yield from (
+            Path(line) for line in listed.read_text(encoding="utf-8").split("\n") if _is_env(line)
+        )
     roots = [Path.home() / name for name in _HOME_ROOTS]
     roots += [Path(os.environ[name]) for name in _ROOT_VARIABLES if os.environ.get(name)]
     roots += [
@@ -163,7 +192,9 @@ def _known_envs() -> Iterator[Path]:
         if (command := managers.find(name))
     ]
     folders = [root / "envs" for root in roots]
-    folders += [Path(p) for name in _ENVS_VARIABLES for p in os.environ.get(name, "").split(os.pathsep) if p]
+    folders += [
+        Path(p) for name in _ENVS_VARIABLES for p in os.environ.get(name, "").split(os.pathsep) if p
+    ]
     for folder in folders:
         yield from (path for path in folder.glob("*") if _is_env(str(path)))
 

@@ -62,7 +62,11 @@ class Dependencies:
         if self.code_dir and not any(
             (self.code_dir / name).is_file() for name in ("pyproject.toml", "setup.py")
         ):
-            what = "has neither pyproject.toml nor setup.py" if self.code_dir.is_dir() else "is no folder"
+            what = (
+                "has neither pyproject.toml nor setup.py"
+                if self.code_dir.is_dir()
+                else "is no folder"
+            )
             raise ValueError(
                 f"code_dir: {self.code_dir} {what}; expected the folder of a code base that pip can install"
             )
@@ -85,13 +89,20 @@ class Dependencies:
             ]
         if self.code_dir:
             folder = self.code_dir.absolute()
-            files = [folder / name for name in _BUILD_FILES] + sorted(folder.glob("requirements*.txt"))
-            found[f"-e {folder} {_digest(path for path in files if path.is_file())}"] = ["-e", str(folder)]
+            files = [folder / name for name in _BUILD_FILES] + sorted(
+                folder.glob("requirements*.txt")
+            )
+            found[f"-e {folder} {_digest(path for path in files if path.is_file())}"] = [
+                "-e",
+                str(folder),
+            ]
         return found
 
     def __str__(self) -> str:
         paths = {"-r": self.requirements_path, "-e": self.code_dir}
-        return ", ".join([*self.packages, *(f"{option} {path}" for option, path in paths.items() if path)])
+        return ", ".join(
+            [*self.packages, *(f"{option} {path}" for option, path in paths.items() if path)]
+        )
 
 
 def refuse_secrets(argument: str, urls: Sequence[str]) -> None:

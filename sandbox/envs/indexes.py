@@ -33,7 +33,9 @@ class Indexes:
         refuse_secrets("extra_index_urls", self.extra_urls)
         refuse_secrets("find_links", self.find_links)
         if self.credentials and not (self.url or "").startswith(("https://", "http://")):
-            raise ValueError(f"index_credentials: are for an index_url of https://…, given {self.url}")
+            raise ValueError(
+                f"index_credentials: are for an index_url of https://…, given {self.url}"
+            )
 
     def identity(self) -> list[object]:
         """What tells one from another, without the login."""

@@ -15,12 +15,12 @@ from functools import cached_property
 from logging import getLogger
 from pathlib import Path
 
-from sandbox import process
 from sandbox.envs import Env, managers, record
 from sandbox.envs.dependencies import Dependencies, refuse_secrets
 from sandbox.envs.indexes import Indexes
 from sandbox.envs.record import EnvRecord
-from sandbox.process import ProcessError
+from sandbox.system import process
+from sandbox.system.process import ProcessError
 
 log = getLogger(__name__)
 
@@ -56,7 +56,9 @@ class IsolatedEnv(Env):
         if env_manager not in self.MANAGERS:
             raise ValueError(f"env_manager: {env_manager!r} is none of {', '.join(self.MANAGERS)}")
         if python is not None and not (_VERSION.fullmatch(python) or os.sep in python):
-            raise ValueError(f"python: {python!r} is neither a version (3.11) nor an interpreter's path")
+            raise ValueError(
+                f"python: {python!r} is neither a version (3.11) nor an interpreter's path"
+            )
         if env_name is not None and not env_name.strip(". /"):
             raise ValueError(f"env_name: {env_name!r} is neither a name nor a folder")
         indexes.check()
@@ -109,7 +111,11 @@ class IsolatedEnv(Env):
         """Raises ValueError: no manager, no interpreter, or what is to be installed is not there."""
         if not self.check_availability():
             raise ValueError(managers.absence(self.env_manager))
-        if self.python_version and os.sep in self.python_version and not Path(self.python_version).is_file():
+        if (
+            self.python_version
+            and os.sep in self.python_version
+            and not Path(self.python_version).is_file()
+        ):
             raise ValueError(f"python: there is no interpreter {self.python_version}")
         self.declared.check()
         if self._is_folder:
@@ -173,7 +179,9 @@ class IsolatedEnv(Env):
         else:
             self._check_env(elsewhere)
             if str(self.declared):
-                log.warning("%s is there and used as it is; install=true installs: %s", self, self.declared)
+                log.warning(
+                    "%s is there and used as it is; install=true installs: %s", self, self.declared
+                )
         if log_path != self.log_path:
             log_path.parent.mkdir(parents=True, exist_ok=True)
             record.note(self.folder, log_path)
@@ -229,7 +237,9 @@ class IsolatedEnv(Env):
             raise
         record.write(folder, self.env_manager, [*found.asked, *missing])
 
-    async def _start(self, what: str, argv: Sequence[str | Path], log_path: Path, echo: bool) -> None:
+    async def _start(
+        self, what: str, argv: Sequence[str | Path], log_path: Path, echo: bool
+    ) -> None:
         log.info("%s", what)
         started = time.monotonic()
         log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +254,9 @@ class IsolatedEnv(Env):
             said = [line for line in str(error).splitlines() if line.lower().startswith("error")]
             cause = f"{said[-1]}\n" if said else ""  # uv's hints come after it
             message = self.indexes.hidden(f"{what} failed: {cause}{error}")
-            raise ProcessError(message, error.returncode) from None  # whose own words may hold a password
+            raise ProcessError(
+                message, error.returncode
+            ) from None  # whose own words may hold a password
         finally:
             self.indexes.hide(log_path, began)
         log.info("%s: done in %.1f s", self, time.monotonic() - started)

@@ -25,7 +25,9 @@ _EXE_VARIABLES = {"conda": "CONDA_EXE", "mamba": "MAMBA_EXE", "micromamba": "MAM
 def find(manager: str) -> list[str] | None:
     """The command that starts a manager, or ``None`` where it is not there."""
     if manager == "venv":
-        return [sys.executable, "-m", "venv"] if find_spec("venv") and find_spec("ensurepip") else None
+        return (
+            [sys.executable, "-m", "venv"] if find_spec("venv") and find_spec("ensurepip") else None
+        )
     if manager == "virtualenv" and find_spec("virtualenv"):
         return [sys.executable, "-m", "virtualenv"]
     found = shutil.which(manager) or _own(manager) or _named(manager)

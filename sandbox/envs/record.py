@@ -46,7 +46,9 @@ def read(folder: Path) -> EnvRecord | None:
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
     python = folder / "bin" / "python"
-    works = python.exists() or not python.is_symlink()  # its interpreter may have been removed since
+    works = (
+        python.exists() or not python.is_symlink()
+    )  # its interpreter may have been removed since
     return record if record.path == str(folder) and works else None
 
 
@@ -71,7 +73,9 @@ def write(folder: Path, manager: str, asked: Sequence[str]) -> EnvRecord:
 def note(folder: Path, log_path: Path) -> None:
     """Leave the lock beside a log, so that whoever reads it can make the env again; it may be gone then."""
     if not (folder / LOCK).exists():  # an env made elsewhere
-        _write_lines(log_path.with_suffix(".env.txt"), [f"# What {folder} held", *python_packages(folder)])
+        _write_lines(
+            log_path.with_suffix(".env.txt"), [f"# What {folder} held", *python_packages(folder)]
+        )
         return
     for name, suffix in ((LOCK, ".env.txt"), (CONDA_LOCK, ".conda.txt")):
         if (folder / name).exists():
@@ -98,7 +102,9 @@ def python_packages(folder: Path) -> list[str]:
     for distribution in distributions(path=[str(path) for path in _site_packages(folder)]):
         name = distribution.metadata["Name"]
         if name not in ("pip", "setuptools", "wheel"):
-            lines.append(_line(name, distribution.version, distribution.read_text("direct_url.json")))
+            lines.append(
+                _line(name, distribution.version, distribution.read_text("direct_url.json"))
+            )
     return sorted(lines, key=str.lower)
 
 
@@ -115,7 +121,9 @@ def conda_packages(folder: Path) -> list[str]:
 def snapshot(folder: Path) -> tuple[tuple[str, int], ...]:
     """Names and times of what is installed: whether an installer that failed had begun to change it."""
     entries = [entry for path in _site_packages(folder) for entry in os.scandir(path)]
-    return tuple(sorted((entry.path, entry.stat().st_mtime_ns) for entry in entries if entry.name[0] != "_"))
+    return tuple(
+        sorted((entry.path, entry.stat().st_mtime_ns) for entry in entries if entry.name[0] != "_")
+    )
 
 
 def _site_packages(folder: Path) -> list[Path]:

@@ -74,7 +74,9 @@ class VirtualEnv(IsolatedEnv):
     def _creation(self) -> list[str | Path]:
         program = managers.find(self.env_manager) or [self.env_manager]
         python = self._interpreter()
-        if self.env_manager == "uv":  # a pyproject.toml where a run is started says nothing about this env
+        if (
+            self.env_manager == "uv"
+        ):  # a pyproject.toml where a run is started says nothing about this env
             return [*program, "venv", "--no-project", "--python", python, self.folder]
         if self.env_manager == "virtualenv":
             return [*program, "--no-periodic-update", "--python", python, self.folder]

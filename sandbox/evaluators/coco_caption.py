@@ -69,7 +69,9 @@ class COCOCaptionEvaluator(BaseEvaluator):
         single = [lines[0] for lines in tokenized[1].values()]
         scores = _score(*tokenized)
         scores["METEOR"] = meteor(JAVA, list(tokenized[0].values()), single, output_dir)
-        return _outputs({metric: scores[metric] for metric in METRICS}, list(references), output_dir)
+        return _outputs(
+            {metric: scores[metric] for metric in METRICS}, list(references), output_dir
+        )
 
 
 class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
@@ -118,7 +120,9 @@ def _read(
 ) -> tuple[dict[Any, list[str]], dict[Any, str]]:
     """References and candidates by picture id, in the same order; white space is single blanks."""
     if eval_type is not None:
-        raise ValueError(f"eval_type is {eval_type!r}; captions are scored in one way only, expected none")
+        raise ValueError(
+            f"eval_type is {eval_type!r}; captions are scored in one way only, expected none"
+        )
     if not isinstance(eval_obj, str | Path):
         raise ValueError(f"eval_obj is {eval_obj!r}; expected the path of one file of captions")
     references = _read_references(annotation_path)
@@ -135,23 +139,39 @@ def _read_references(path: Path) -> dict[Any, list[str]]:
     if not references:
         raise ValueError(f"{path} lists no pictures")
     _refuse(
-        path, "references are for pictures that it does not list", [i for i, _ in rows if i not in references]
+        path,
+        "references are for pictures that it does not list",
+        [i for i, _ in rows if i not in references],
     )
     for image_id, caption in rows:
         references[image_id].append(caption)
-    _refuse(path, "pictures have no reference", [i for i, captions in references.items() if not captions])
+    _refuse(
+        path,
+        "pictures have no reference",
+        [i for i, captions in references.items() if not captions],
+    )
     return references
 
 
 def _read_candidates(path: Path, references: dict[Any, list[str]]) -> dict[Any, str]:
     try:
-        rows = [(row["image_id"], _one_line(row["caption"])) for row in json.loads(path.read_bytes())]
+        rows = [
+            (row["image_id"], _one_line(row["caption"])) for row in json.loads(path.read_bytes())
+        ]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{path} is no list of {{"image_id", "caption"}}: {error!r}') from error
     counts = Counter(image_id for image_id, _ in rows)
-    _refuse(path, "captions are for pictures without references", [i for i in counts if i not in references])
+    _refuse(
+        path,
+        "captions are for pictures without references",
+        [i for i in counts if i not in references],
+    )
     _refuse(path, "pictures have several captions", [i for i, count in counts.items() if count > 1])
-    _refuse(path, "pictures of the references have no caption", [i for i in references if i not in counts])
+    _refuse(
+        path,
+        "pictures of the references have no caption",
+        [i for i in references if i not in counts],
+    )
     captions = dict(rows)
     return {image_id: captions[image_id] for image_id in references}
 
@@ -171,7 +191,9 @@ def _one_line(caption: object) -> str:
 
 def _in_a_row(references: dict[Any, list[str]], candidates: dict[Any, str]) -> list[str]:
     """All references, then all candidates: one start of the tokenizer for both."""
-    return [caption for captions in references.values() for caption in captions] + list(candidates.values())
+    return [caption for captions in references.values() for caption in captions] + list(
+        candidates.values()
+    )
 
 
 def _regroup(
@@ -179,7 +201,9 @@ def _regroup(
 ) -> tuple[dict[Any, list[str]], dict[Any, list[str]]]:
     """Tokens of the references, then of the candidates, as the scorers take them."""
     lines = iter(tokens)
-    tokenized = {image_id: [next(lines) for _ in captions] for image_id, captions in references.items()}
+    tokenized = {
+        image_id: [next(lines) for _ in captions] for image_id, captions in references.items()
+    }
     return tokenized, {image_id: [next(lines)] for image_id in references}
 
 
@@ -191,7 +215,9 @@ def _score(references: dict[Any, list[str]], candidates: dict[Any, list[str]]) -
     bleu, bleus = Bleu(4).compute_score(references, candidates, verbose=0)
     rouge, rouges = Rouge().compute_score(references, candidates)
     cider, ciders = Cider().compute_score(references, candidates)
-    scores: Scores = {f"Bleu_{n + 1}": (float(bleu[n]), list(map(float, bleus[n]))) for n in range(4)}
+    scores: Scores = {
+        f"Bleu_{n + 1}": (float(bleu[n]), list(map(float, bleus[n]))) for n in range(4)
+    }
     scores["ROUGE_L"] = (float(rouge), list(map(float, rouges)))
     scores["CIDEr"] = (float(cider), list(map(float, ciders)))
     return scores

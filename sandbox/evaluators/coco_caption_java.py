@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from sandbox import process
+from sandbox.system import process
 
 # CPU seconds of METEOR on 500 captions and a small table, OpenJDK 17: 2.4 without options, 1.25 without the
 # optimising compiler and the parallel collector, 0.8 with room for all objects from the start.
@@ -25,7 +25,25 @@ _JAVA_OPTIONS = (
 )
 # pycocoevalcap.tokenizer.ptbtokenizer.PUNCTUATIONS
 _PUNCTUATION = frozenset(
-    ("''", "'", "``", "`", "-LRB-", "-RRB-", "-LCB-", "-RCB-", ".", "?", "!", ",", ":", "-", "--", "...", ";")
+    (
+        "''",
+        "'",
+        "``",
+        "`",
+        "-LRB-",
+        "-RRB-",
+        "-LCB-",
+        "-RCB-",
+        ".",
+        "?",
+        "!",
+        ",",
+        ":",
+        "-",
+        "--",
+        "...",
+        ";",
+    )
 )
 _SEGMENT = re.compile(r"^Segment (\d+) score:\s+(\S+)$", re.MULTILINE)
 _FINAL = re.compile(r"^Final score:\s+(\S+)$", re.MULTILINE)
@@ -153,7 +171,9 @@ def _shared_beginning(first: bytes, last: bytes) -> bytes:
 def _matching_entries(block: bytes, words: frozenset[bytes]) -> Iterator[bytes]:
     lines = block.split(b"\n")
     phrase, matches = None, False
-    for probability, next_phrase, paraphrase in zip(lines[::3], lines[1::3], lines[2::3], strict=True):
+    for probability, next_phrase, paraphrase in zip(
+        lines[::3], lines[1::3], lines[2::3], strict=True
+    ):
         if next_phrase != phrase:
             phrase, matches = next_phrase, words.issuperset(_WORD.findall(next_phrase))
         if matches and words.issuperset(_WORD.findall(paraphrase)):

@@ -34,7 +34,10 @@ class HashCounts:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._file.close()
 
@@ -67,7 +70,9 @@ def _counted(hashes: Hashes) -> tuple[Hashes, NDArray[np.uint32]]:
     return values, counts.astype(np.uint32)
 
 
-def _merged(values: Sequence[Hashes], counts: Sequence[NDArray[np.uint32]]) -> tuple[Hashes, Counts]:
+def _merged(
+    values: Sequence[Hashes], counts: Sequence[NDArray[np.uint32]]
+) -> tuple[Hashes, Counts]:
     together = np.concatenate([np.empty(0, np.uint64), *values])
     order = np.argsort(together, kind="stable")
     together = together[order]

@@ -93,7 +93,10 @@ class RowFile:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self._file.close()
 
@@ -139,7 +142,9 @@ def clusters(
         for first, second in _candidates(keys.column(band)):
             roots = _roots(parent)
             apart = roots[first] != roots[second]
-            for one, other, similarity in _similar(first[apart], second[apart], signatures, threshold):
+            for one, other, similarity in _similar(
+                first[apart], second[apart], signatures, threshold
+            ):
                 if _connect(parent, one, other):
                     pairs.append((one, other, similarity))
     return _roots(parent), pairs

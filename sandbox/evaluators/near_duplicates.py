@@ -84,7 +84,9 @@ class NearDuplicates(BaseEvaluator):
         if shingle_size < 1:
             raise ValueError(f"shingle_size: {shingle_size} is not positive")
         if shingle_unit not in get_args(Unit):
-            raise ValueError(f"shingle_unit: {shingle_unit!r}; available: {', '.join(get_args(Unit))}")
+            raise ValueError(
+                f"shingle_unit: {shingle_unit!r}; available: {', '.join(get_args(Unit))}"
+            )
         if not 1 <= num_permutations <= 4096:
             raise ValueError(f"num_permutations: {num_permutations} is not between 1 and 4096")
         self.text_key = text_key
@@ -112,10 +114,15 @@ class NearDuplicates(BaseEvaluator):
                 keys.append(band_keys(some, num_bands, num_rows))
             roots, pairs = clusters(keys, signatures, num_bands, self.threshold)
         members = _members(roots)
-        _write(output_dir / "clusters.jsonl", ({"samples": cluster.tolist()} for cluster in members))
+        _write(
+            output_dir / "clusters.jsonl", ({"samples": cluster.tolist()} for cluster in members)
+        )
         _write(
             output_dir / "pairs.jsonl",
-            ({"first": min(a, b), "second": max(a, b), "similarity": s} for a, b, s in sorted(pairs)),
+            (
+                {"first": min(a, b), "second": max(a, b), "similarity": s}
+                for a, b, s in sorted(pairs)
+            ),
         )
         num_in_clusters = sum(map(len, members))
         return {
@@ -135,7 +142,9 @@ class NearDuplicates(BaseEvaluator):
         reader = WordReader()
         for batch in batches(texts(paths, self.text_key)):
             cleaned = [clean(text) for text in batch]
-            split = _characters(cleaned) if self.shingle_unit == "characters" else reader.read(cleaned)
+            split = (
+                _characters(cleaned) if self.shingle_unit == "characters" else reader.read(cleaned)
+            )
             yield minhash.signatures(*shingles(split, cleaned, self.shingle_size))
 
 
@@ -147,7 +156,10 @@ def shingles(words: Words, texts: Sequence[str], size: int) -> tuple[Hashes, Cou
         return hashes, counts
     ends = np.cumsum(words.lengths)
     whole = [
-        digest(words.hashes[ends[text] - words.lengths[text] : ends[text]].tobytes() or texts[text].encode())
+        digest(
+            words.hashes[ends[text] - words.lengths[text] : ends[text]].tobytes()
+            or texts[text].encode()
+        )
         for text in short
     ]
     places = np.cumsum(counts)[short]
@@ -162,7 +174,9 @@ def _characters(texts: Sequence[str]) -> Words:
     return Words(mixed(points.astype(np.uint64) + np.uint64(1)), lengths)
 
 
-def _members(roots: np.ndarray[Any, np.dtype[np.int64]]) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
+def _members(
+    roots: np.ndarray[Any, np.dtype[np.int64]],
+) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
     """The samples of every cluster of two or more, the largest clusters first."""
     _, number, sizes = np.unique(roots, return_inverse=True, return_counts=True)
     found = np.flatnonzero(sizes[number] > 1)

@@ -58,7 +58,9 @@ class PerplexityEvaluator(BaseEvaluator):
         if eval_type not in (None, "perplexity"):
             raise ValueError(f"eval_type: {eval_type!r}; available: perplexity")
         if not isinstance(eval_obj, (str, Path)):
-            raise ValueError(f"eval_obj: expected one checkpoint's path (several: map), not {eval_obj!r}")
+            raise ValueError(
+                f"eval_obj: expected one checkpoint's path (several: map), not {eval_obj!r}"
+            )
         result_path = output_dir / "perplexity.json"
         request = {
             "model_path": str(eval_obj),

@@ -87,7 +87,10 @@ class PoolComparison(BaseEvaluator):
         candidate, baseline = self._names()
         scores = self._scores(eval_obj)
         lower, upper = self._interval(scores[candidate], scores[baseline])
-        candidate_score, baseline_score = float(scores[candidate].mean()), float(scores[baseline].mean())
+        candidate_score, baseline_score = (
+            float(scores[candidate].mean()),
+            float(scores[baseline].mean()),
+        )
         outputs = {
             "difference": candidate_score - baseline_score,
             "lower": lower,
@@ -107,7 +110,9 @@ class PoolComparison(BaseEvaluator):
         candidates = [name for name in names if name != baseline]
         if baseline not in names or len(candidates) != 1:
             there = ", ".join(names) or "none"
-            raise ValueError(f"expected the baseline {baseline} and one other pool; pools are: {there}")
+            raise ValueError(
+                f"expected the baseline {baseline} and one other pool; pools are: {there}"
+            )
         return candidates[0], baseline
 
     def _scores(self, eval_obj: Any) -> Scores:
@@ -129,13 +134,17 @@ class PoolComparison(BaseEvaluator):
                     raise ValueError(
                         f"{path}: {len(differing)} pictures are not in both it and the first: {example}"
                     )
-                rows.setdefault(_pool_name(pool), []).append([scores[image_id] for image_id in image_ids])
+                rows.setdefault(_pool_name(pool), []).append(
+                    [scores[image_id] for image_id in image_ids]
+                )
         return {pool: np.asarray(lists, dtype=np.float64) for pool, lists in rows.items()}
 
     def _read(self, path: Path) -> dict[str, float]:
         content = json.loads(path.read_bytes())
         if not content.get(self.metric):
-            raise ValueError(f"{path} has no scores for {self.metric}; available: {', '.join(content)}")
+            raise ValueError(
+                f"{path} has no scores for {self.metric}; available: {', '.join(content)}"
+            )
         scores: dict[str, float] = content[self.metric]
         return scores
 
@@ -148,13 +157,18 @@ class PoolComparison(BaseEvaluator):
         for start in range(0, self.num_resamples, _BATCH):
             size = min(_BATCH, self.num_resamples - start)
             weights = (
-                rng.multinomial(num_pictures, np.full(num_pictures, 1 / num_pictures), size) / num_pictures
+                rng.multinomial(num_pictures, np.full(num_pictures, 1 / num_pictures), size)
+                / num_pictures
             )
-            differences.append(_resampled(candidate, weights, rng) - _resampled(baseline, weights, rng))
+            differences.append(
+                _resampled(candidate, weights, rng) - _resampled(baseline, weights, rng)
+            )
         lower, upper = np.quantile(np.concatenate(differences), (0.025, 0.975))
         return float(lower), float(upper)
 
-    def _summary(self, outputs: dict[str, float], scores: Scores, candidate: str, baseline: str) -> str:
+    def _summary(
+        self, outputs: dict[str, float], scores: Scores, candidate: str, baseline: str
+    ) -> str:
         if outputs["lower"] > 0:
             verdict = "beats"
         elif outputs["upper"] < 0:
@@ -185,7 +199,10 @@ class PoolComparison(BaseEvaluator):
         for pool in (candidate, baseline):
             single = ", ".join(f"{score:.3f}" for score in scores[pool].mean(axis=1))
             lines.append(f"| {pool} | {scores[pool].mean():.3f} | {single} |")
-        lines += ["", f"Interval: bootstrap of {self.num_resamples} samples over pictures and seeds."]
+        lines += [
+            "",
+            f"Interval: bootstrap of {self.num_resamples} samples over pictures and seeds.",
+        ]
         if min(len(scores[candidate]), len(scores[baseline])) == 1:
             lines.append(
                 "A pool has one model only: how much models differ by chance is not in the interval."

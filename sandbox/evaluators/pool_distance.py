@@ -158,10 +158,14 @@ def _cumulative(one: Floats, other: Floats) -> tuple[Floats, list[NDArray[np.flo
     """All values in order, and for each sample the share of it that is not above each value."""
     samples = [np.sort(one), np.sort(other)]
     points = np.sort(np.concatenate(samples))
-    return points, [np.searchsorted(sample, points, side="right") / len(sample) for sample in samples]
+    return points, [
+        np.searchsorted(sample, points, side="right") / len(sample) for sample in samples
+    ]
 
 
-def _statistic_distances(columns: Columns, reference: Columns) -> dict[str, dict[str, float | None]]:
+def _statistic_distances(
+    columns: Columns, reference: Columns
+) -> dict[str, dict[str, float | None]]:
     distances: dict[str, dict[str, float | None]] = {}
     for name in columns.values:
         if name not in reference.values:

@@ -37,7 +37,9 @@ def pool_paths(eval_obj: Any) -> list[Path]:
         or not paths
         or not all(isinstance(path, (str, Path)) for path in paths)
     ):
-        raise ValueError(f"eval_obj: expected the path of a JSON Lines file, or several, not {eval_obj!r}")
+        raise ValueError(
+            f"eval_obj: expected the path of a JSON Lines file, or several, not {eval_obj!r}"
+        )
     return [Path(path) for path in paths]
 
 
@@ -48,7 +50,9 @@ def pool_path(eval_obj: Any) -> Path:
         ValueError: ``eval_obj`` is something else.
     """
     if not isinstance(eval_obj, (str, Path)):
-        raise ValueError(f"eval_obj: expected the path of one data pool (several: map), not {eval_obj!r}")
+        raise ValueError(
+            f"eval_obj: expected the path of one data pool (several: map), not {eval_obj!r}"
+        )
     return Path(eval_obj)
 
 
@@ -160,4 +164,6 @@ def _parquet(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
     with pq.ParquetFile(path) as file:
         batches_of_rows = file.iter_batches(batch_size=_BATCH_SAMPLES)
-        yield from enumerate((row for batch in batches_of_rows for row in batch.to_pylist()), start=1)
+        yield from enumerate(
+            (row for batch in batches_of_rows for row in batch.to_pylist()), start=1
+        )

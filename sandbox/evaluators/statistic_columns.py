@@ -36,7 +36,9 @@ class Columns:
     left_out: list[str]
 
 
-def read_columns(paths: Sequence[Path], statistics: Sequence[str] | None, text_key: str | None) -> Columns:
+def read_columns(
+    paths: Sequence[Path], statistics: Sequence[str] | None, text_key: str | None
+) -> Columns:
     """The numeric statistics under ``__dj__stats__``, and ``chars`` and ``words`` of the texts.
 
     Lists of numbers count by their mean. ``null`` and NaN are missing.
@@ -65,7 +67,9 @@ def read_columns(paths: Sequence[Path], statistics: Sequence[str] | None, text_k
             )
     values = {name: column for name, column in table.finished() if name not in table.others}
     if not values:
-        raise ValueError(f"{where}: no numeric statistics under {STATS!r}; analyse the data set first")
+        raise ValueError(
+            f"{where}: no numeric statistics under {STATS!r}; analyse the data set first"
+        )
     return Columns(table.num_samples, values, sorted(table.others))
 
 
@@ -105,7 +109,9 @@ def _numbers(paths: Sequence[Path], text_key: str | None) -> Iterator[dict[str, 
         for number, sample in samples(path):
             stats = sample.get(STATS) or {}
             if not isinstance(stats, dict):
-                raise ValueError(f"{path}, line {number}: expected a mapping under {STATS!r}, got {stats!r}")
+                raise ValueError(
+                    f"{path}, line {number}: expected a mapping under {STATS!r}, got {stats!r}"
+                )
             if text_key is not None:
                 text = clean(text_of(sample, text_key, path, number))
                 stats = {"chars": len(text), "words": count_words(text), **stats}

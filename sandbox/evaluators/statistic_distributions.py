@@ -42,10 +42,18 @@ class StatisticDistributions(BaseEvaluator):
         ValueError: ``num_bins`` is not positive, or ``statistics`` no list.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ("num_samples", "statistics", "left_out", "histograms_path")
+    OUTPUTS: ClassVar[tuple[str, ...]] = (
+        "num_samples",
+        "statistics",
+        "left_out",
+        "histograms_path",
+    )
 
     def __init__(
-        self, statistics: Sequence[str] | None = None, text_key: str | None = "text", num_bins: int = 50
+        self,
+        statistics: Sequence[str] | None = None,
+        text_key: str | None = "text",
+        num_bins: int = 50,
     ) -> None:
         if isinstance(statistics, str):
             raise ValueError(f"statistics: expected a list of names, got {statistics!r}")
@@ -84,6 +92,8 @@ class StatisticDistributions(BaseEvaluator):
 
 
 def _figures(values: Floats) -> dict[str, float]:
-    quantiles = zip(_QUANTILES, np.quantile(values, list(_QUANTILES.values())).tolist(), strict=True)
+    quantiles = zip(
+        _QUANTILES, np.quantile(values, list(_QUANTILES.values())).tolist(), strict=True
+    )
     figures = {"mean": values.mean(), "std": values.std(), "min": values.min(), **dict(quantiles)}
     return {name: float(value) for name, value in {**figures, "max": values.max()}.items()}

@@ -53,7 +53,10 @@ class TextDiversityEvaluator(BaseEvaluator):
         *(f"distinct_{order}" for order in _ORDERS),
         *(f"ngram_entropy_{order}" for order in _ORDERS),
     )
-    LOWER_IS_BETTER: ClassVar[tuple[str, ...]] = ("duplicate_fraction", "normalized_duplicate_fraction")
+    LOWER_IS_BETTER: ClassVar[tuple[str, ...]] = (
+        "duplicate_fraction",
+        "normalized_duplicate_fraction",
+    )
     VERSION: ClassVar[int] = 2
 
     def __init__(self, text_key: str = "text", max_words: int | None = None) -> None:
@@ -128,7 +131,9 @@ def _normalized(encoded: Sequence[bytes], words: Words) -> np.ndarray[Any, np.dt
     ends = np.cumsum(words.lengths).tolist()
     starts = [0, *ends[:-1]]
     parts = (words.hashes[start:end].tobytes() for start, end in zip(starts, ends, strict=True))
-    return np.array([digest(part or text) for part, text in zip(parts, encoded, strict=True)], np.uint64)
+    return np.array(
+        [digest(part or text) for part, text in zip(parts, encoded, strict=True)], np.uint64
+    )
 
 
 def _lengths(what: str, lengths: array[int]) -> dict[str, float]:

@@ -95,7 +95,9 @@ class TextLikelihood(BaseEvaluator):
                 "folder with a config.json, such as executor=smollm2 makes"
             ) from error
         if isinstance(limit, int) and self.window > limit:
-            raise ValueError(f"window: {self.window}, but {self.model_path} reads {limit} tokens at most")
+            raise ValueError(
+                f"window: {self.window}, but {self.model_path} reads {limit} tokens at most"
+            )
 
     def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
         """Score the pool ``eval_obj``.

@@ -86,7 +86,9 @@ class TextQuality(BaseEvaluator):
         env: Env | None = None,
     ) -> None:
         if num_threads < 1 or memory_gb < 1:
-            raise ValueError(f"num_threads: {num_threads} or memory_gb: {memory_gb} is not positive")
+            raise ValueError(
+                f"num_threads: {num_threads} or memory_gb: {memory_gb} is not positive"
+            )
         self.model_path = model_path
         self.tokenizer_path = tokenizer_path
         self.text_key = text_key
@@ -113,7 +115,9 @@ class TextQuality(BaseEvaluator):
         check_type(eval_type, "text_quality")
         self.check()
         with tempfile.TemporaryDirectory(dir=output_dir) as folder:
-            num_samples = write_texts(pool_path(eval_obj), self.text_key, Path(folder, "texts.jsonl"))
+            num_samples = write_texts(
+                pool_path(eval_obj), self.text_key, Path(folder, "texts.jsonl")
+            )
             scores = self._scores(Path(folder).absolute(), output_dir, num_samples)
         label = scores > 0.5
         pareto = scores > 1 - np.random.default_rng(self.seed).pareto(9, num_samples)
@@ -185,7 +189,9 @@ def _check_spark() -> None:
     if find_spec("pyspark") is None:
         raise ValueError("pyspark is not installed; pip install 'sandbox[quality]'")
     home = os.environ.get("JAVA_HOME")
-    if (shutil.which("java", path=str(Path(home, "bin"))) if home else shutil.which("java")) is None:
+    if (
+        shutil.which("java", path=str(Path(home, "bin"))) if home else shutil.which("java")
+    ) is None:
         where = f"in JAVA_HOME, {home}/bin" if home else "on the PATH"
         raise ValueError(
             f"Java is not there (no program java {where}): Spark needs it; install it (Debian: "

@@ -92,13 +92,18 @@ class VerbNounDiversity(BaseEvaluator):
         check_type(eval_type, "verb_noun_diversity")
         self.check()
         with tempfile.TemporaryDirectory(dir=output_dir) as folder:
-            num_samples = write_texts(pool_path(eval_obj), self.text_key, Path(folder, "texts.jsonl"))
+            num_samples = write_texts(
+                pool_path(eval_obj), self.text_key, Path(folder, "texts.jsonl")
+            )
             pairs = self._pairs(Path(folder), output_dir)
         total = pairs.total()
         pairs_path = output_dir / "pairs.jsonl"
         with pairs_path.open("w", encoding="utf-8") as out:
             for (verb, noun), count in pairs.most_common():
-                out.write(json.dumps({"verb": verb, "noun": noun, "count": count}, ensure_ascii=False) + "\n")
+                out.write(
+                    json.dumps({"verb": verb, "noun": noun, "count": count}, ensure_ascii=False)
+                    + "\n"
+                )
         return {
             "num_samples": num_samples,
             "pair_fraction": total / num_samples,

@@ -16,7 +16,9 @@ Hashes = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
 # Words of scripts that put no spaces between them count as single characters.
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
+_WORD = re.compile(
+    r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+"
+)
 _MARK = re.compile(r"<__dj__\w+>|<\|__dj__\w+\|>")
 _MOST_REMEMBERED = 1 << 20
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)

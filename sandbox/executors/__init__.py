@@ -121,7 +121,9 @@ class BaseModelExecutor(ABC):
             return
         watch(event["metrics"], event.get("step"))
 
-    async def _run_and_watch(self, data: Any, output_dir: Path, log_path: Path, watch: Watch) -> None:
+    async def _run_and_watch(
+        self, data: Any, output_dir: Path, log_path: Path, watch: Watch
+    ) -> None:
         watching = asyncio.create_task(self.watch_run(log_path, watch))
         try:
             await self._run(data, output_dir=output_dir, log_path=log_path)

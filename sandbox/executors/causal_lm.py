@@ -86,7 +86,9 @@ class CausalLMTraining(BaseModelExecutor):
             if value <= 0:
                 raise ValueError(f"{name}: {value} is not positive")
         if warmup_steps < 0 or weight_decay < 0:
-            raise ValueError(f"warmup_steps: {warmup_steps} or weight_decay: {weight_decay} is negative")
+            raise ValueError(
+                f"warmup_steps: {warmup_steps} or weight_decay: {weight_decay} is negative"
+            )
         if hidden_size % _HEAD_SIZE:
             raise ValueError(f"hidden_size: {hidden_size} is no multiple of {_HEAD_SIZE}")
         self.dataset_path = dataset_path

@@ -116,7 +116,9 @@ class COCOCaptionMetaGeneration(BaseDataExecutor):
             "length": length,
         }
         meta_path = output_dir / "meta.json"
-        meta_path.write_text(json.dumps({self.name: entry}, indent=2, ensure_ascii=False), encoding="utf-8")
+        meta_path.write_text(
+            json.dumps({self.name: entry}, indent=2, ensure_ascii=False), encoding="utf-8"
+        )
         return {"meta_path": meta_path}
 
 
@@ -127,7 +129,9 @@ def _read_coco(path: Path) -> tuple[dict[Any, str], list[dict[str, Any]]]:
         images = {image["id"]: image["file_name"] for image in content["images"]}
         annotations: list[dict[str, Any]] = content["annotations"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
-        expected = '{"images": [{"id", "file_name"}], "annotations": [{"id", "image_id", "caption"}]}'
+        expected = (
+            '{"images": [{"id", "file_name"}], "annotations": [{"id", "image_id", "caption"}]}'
+        )
         raise ValueError(f"{path} is no COCO caption file, {expected}: {error!r}") from error
     if not annotations:
         raise ValueError(f"{path} has no annotations")
@@ -139,7 +143,9 @@ def _read_coco(path: Path) -> tuple[dict[Any, str], list[dict[str, Any]]]:
     return images, annotations
 
 
-def _check_annotations(path: Path, images: dict[Any, str], annotations: list[dict[str, Any]]) -> None:
+def _check_annotations(
+    path: Path, images: dict[Any, str], annotations: list[dict[str, Any]]
+) -> None:
     seen = set()
     for annotation in annotations:
         place = f"{path}: annotation {annotation.get('id', annotation)}"
@@ -183,7 +189,9 @@ def _conversation(number: int, sample: dict[str, Any], root: Path) -> dict[str, 
     caption = str(sample.get("caption") or "").strip()
     if len(images) != 1 or not caption:
         found = f"{len(images)} pictures and {'a' if caption else 'no'} caption"
-        raise ValueError(f"sample {sample.get('id')!r} has {found}; expected one picture and a caption")
+        raise ValueError(
+            f"sample {sample.get('id')!r} has {found}; expected one picture and a caption"
+        )
     with Image.open(images[0]) as image:
         width, height = image.size
     return {

@@ -56,7 +56,9 @@ class DataJuicerAnalyzer(BaseRecipeExecutor):
     OUTPUTS: ClassVar[tuple[str, ...]] = ("dataset_path", "statistics", "analysis_dir")
     VERSION: ClassVar[int] = 2
 
-    def __init__(self, num_proc: int | None = None, plots: bool = False, env: Env | None = None) -> None:
+    def __init__(
+        self, num_proc: int | None = None, plots: bool = False, env: Env | None = None
+    ) -> None:
         _check_num_proc(num_proc)
         self.num_proc = num_proc
         self.env = env or CurrentEnv()
@@ -72,7 +74,9 @@ class DataJuicerAnalyzer(BaseRecipeExecutor):
         cache_dir: Path | None = None,
     ) -> Outputs:
         """Analyze the data set."""
-        request = _request(dataset_path, recipe, self.num_proc, output_dir / "analyzed.jsonl", cache_dir)
+        request = _request(
+            dataset_path, recipe, self.num_proc, output_dir / "analyzed.jsonl", cache_dir
+        )
         request["plots"] = self.plots
         result = _run_worker("juicer_analyze.py", request, output_dir, log_path, self.env)
         return _probed(result, output_dir)
@@ -151,7 +155,12 @@ class DataJuicerExecutor(BaseRecipeExecutor):
         ProcessError: Data-Juicer failed; its last line names the operator, argument, line or file.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ("dataset_path", "num_samples_in", "num_samples_out", "recipe_path")
+    OUTPUTS: ClassVar[tuple[str, ...]] = (
+        "dataset_path",
+        "num_samples_in",
+        "num_samples_out",
+        "recipe_path",
+    )
 
     def __init__(self, num_proc: int | None = None, env: Env | None = None) -> None:
         _check_num_proc(num_proc)
@@ -168,11 +177,17 @@ class DataJuicerExecutor(BaseRecipeExecutor):
         cache_dir: Path | None = None,
     ) -> Outputs:
         """Process the data set."""
-        request = _request(dataset_path, recipe, self.num_proc, output_dir / "processed.jsonl", cache_dir)
+        request = _request(
+            dataset_path, recipe, self.num_proc, output_dir / "processed.jsonl", cache_dir
+        )
         recipe_path = output_dir / "recipe.yaml"
         recipe_path.write_text(as_file(request["recipe"]), encoding="utf-8")
         result = _run_worker("juicer_process.py", request, output_dir, log_path, self.env)
-        return {"dataset_path": output_dir / "processed.jsonl", **result, "recipe_path": recipe_path}
+        return {
+            "dataset_path": output_dir / "processed.jsonl",
+            **result,
+            "recipe_path": recipe_path,
+        }
 
 
 def _check_num_proc(num_proc: int | None) -> None:
@@ -215,11 +230,16 @@ def _run_worker(
     """Run a worker with a folder for what it needs meanwhile, removed afterwards, and return its result."""
     with tempfile.TemporaryDirectory(dir=output_dir, prefix="cache-") as cache:
         request_path = Path(cache) / "request.json"
-        folders = {"output_dir": str(output_dir.absolute()), "cache_dir": str(Path(cache).absolute())}
+        folders = {
+            "output_dir": str(output_dir.absolute()),
+            "cache_dir": str(Path(cache).absolute()),
+        }
         request_path.write_text(json.dumps({**request, **folders}), encoding="utf-8")
         command = ["python", str(_WORKERS / worker), str(request_path)]
         env.run_cmd(command, log_path=log_path, variables=_variables(cache), echo=False)
-        result: dict[str, Any] = json.loads((Path(cache) / "result.json").read_text(encoding="utf-8"))
+        result: dict[str, Any] = json.loads(
+            (Path(cache) / "result.json").read_text(encoding="utf-8")
+        )
     return result
 
 
@@ -230,5 +250,7 @@ def _variables(cache: str) -> dict[str, str]:
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "TQDM_DISABLE": "1",
         "MPLBACKEND": "Agg",
-        "PYTHONHASHSEED": os.environ.get("PYTHONHASHSEED", "0"),  # sets count in an operator's fingerprint
+        "PYTHONHASHSEED": os.environ.get(
+            "PYTHONHASHSEED", "0"
+        ),  # sets count in an operator's fingerprint
     }

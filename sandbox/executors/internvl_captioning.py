@@ -84,7 +84,9 @@ class InternVLCaptioning(BaseModelExecutor):
             "image_dir": self.image_dir.absolute(),
             "captions_path": output_dir / "captions.json",
         }
-        await run_worker("internvl_caption", request, output_dir=output_dir, log_path=log_path, env=self.env)
+        await run_worker(
+            "internvl_caption", request, output_dir=output_dir, log_path=log_path, env=self.env
+        )
 
     def outputs(self, output_dir: Path) -> Outputs:
         """``captions_path``: one caption a picture, in the annotation file's order."""

@@ -100,7 +100,9 @@ def check_pictures(pictures: Iterable[tuple[Path, str]]) -> None:
             raise ValueError(f"{origin}: picture {path} cannot be decoded: {error}") from error
 
 
-def write_conversations(pairs: list[CaptionedPicture], prompt: str, folder: Path, name: str) -> Path:
+def write_conversations(
+    pairs: list[CaptionedPicture], prompt: str, folder: Path, name: str
+) -> Path:
     """Write ``<name>.jsonl`` and ``<name>_meta.json`` into ``folder``; the latter's path is returned.
 
     The meta file has the keys of InternVL's own: root, annotation, data_augment, repeat_time, length.
@@ -125,7 +127,10 @@ def write_conversations(pairs: list[CaptionedPicture], prompt: str, folder: Path
 
 
 def _conversation(number: int, pair: CaptionedPicture, prompt: str, root: Path) -> dict[str, Any]:
-    turns = [{"from": "human", "value": f"<image>\n{prompt}"}, {"from": "gpt", "value": pair.caption}]
+    turns = [
+        {"from": "human", "value": f"<image>\n{prompt}"},
+        {"from": "gpt", "value": pair.caption},
+    ]
     image = str(pair.image_path.relative_to(root))
     return {"id": number, "image": image, "origin": pair.origin, "conversations": turns}
 

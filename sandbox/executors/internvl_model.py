@@ -72,7 +72,9 @@ class InternVLPretrained(BaseModelExecutor):
         """``checkpoint_path``: the folder."""
         snapshot_path = output_dir / _SNAPSHOT
         folder = Path(
-            snapshot_path.read_text(encoding="utf-8") if snapshot_path.exists() else self.name_or_path
+            snapshot_path.read_text(encoding="utf-8")
+            if snapshot_path.exists()
+            else self.name_or_path
         )
         check_checkpoint(folder)
         return {"checkpoint_path": folder.absolute()}
@@ -132,7 +134,9 @@ class InternVLTiny(BaseModelExecutor):
                 "expected at least 0, at least 1 and a positive number"
             )
         if image_size % (2 * patch_size):
-            raise ValueError(f"image_size {image_size} is not a multiple of twice patch_size {patch_size}")
+            raise ValueError(
+                f"image_size {image_size} is not a multiple of twice patch_size {patch_size}"
+            )
         for name, width in (("vision", vision_hidden_size), ("text", text_hidden_size)):
             if width % (2 * num_attention_heads):
                 raise ValueError(
@@ -186,7 +190,13 @@ class InternVLTiny(BaseModelExecutor):
             "early_stopping_patience": None,
             "logging_steps": 10,
         }
-        request = {**fixed, **self._sizes, **self._training, "output_dir": output_dir, "train_meta": data}
+        request = {
+            **fixed,
+            **self._sizes,
+            **self._training,
+            "output_dir": output_dir,
+            "train_meta": data,
+        }
         await run_worker("internvl_build", request, output_dir=output_dir, log_path=log_path)
 
     def outputs(self, output_dir: Path) -> Outputs:

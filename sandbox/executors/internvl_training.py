@@ -139,7 +139,12 @@ class InternVLTraining(BaseModelExecutor):
         }
 
     async def _run(self, data: dict[str, Path | None], *, output_dir: Path, log_path: Path) -> None:
-        request = {**self._request, **data, "model_path": str(self.model_path), "output_dir": output_dir}
+        request = {
+            **self._request,
+            **data,
+            "model_path": str(self.model_path),
+            "output_dir": output_dir,
+        }
         await run_worker(
             "internvl_train",
             request,
@@ -157,7 +162,13 @@ class InternVLTraining(BaseModelExecutor):
 
     def _check(self) -> None:
         request = self._request
-        counts = ("max_steps", "batch_size", "gradient_accumulation_steps", "max_tiles", "logging_steps")
+        counts = (
+            "max_steps",
+            "batch_size",
+            "gradient_accumulation_steps",
+            "max_tiles",
+            "logging_steps",
+        )
         positive = {name: request[name] for name in counts} | {"num_processes": self.num_processes}
         optional = ("save_steps", "eval_steps", "early_stopping_patience")
         positive |= {name: request[name] for name in optional if request[name] is not None}
@@ -185,7 +196,9 @@ class InternVLTraining(BaseModelExecutor):
         }
         for name, allowed in choices.items():
             if request[name] not in allowed:
-                raise ValueError(f"{name} is {request[name]!r}; expected one of {', '.join(allowed)}")
+                raise ValueError(
+                    f"{name} is {request[name]!r}; expected one of {', '.join(allowed)}"
+                )
         for name in ("eval_steps", "early_stopping_patience"):
             if request[name] is not None and self.eval_dataset_path is None:
                 raise ValueError(f"{name} is {request[name]}, but no eval_dataset_path is given")

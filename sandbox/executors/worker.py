@@ -39,7 +39,12 @@ async def run_worker(
     launcher: list[str | Path] = ["python"]
     if num_processes > 1:
         # --standalone picks a free port: two launches on one machine do not meet.
-        launcher += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={num_processes}"]
+        launcher += [
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc-per-node={num_processes}",
+        ]
     command = [*launcher, _WORKERS_DIR / f"{name}.py", request_path]
     env = env or CurrentEnv()
     await env.run_cmd_async(command, log_path=log_path, variables={"PYTHONUNBUFFERED": "1"})

@@ -17,4 +17,6 @@ class InferModelHook:
     USUAL_LISTS: ClassVar[tuple[str, ...]] = ("execution_jobs",)
 
     def run(self, scope: JobScope) -> Outputs:
-        return self.executor.run(output_dir=scope.output_dir, log_path=scope.log_path, watch=scope.watch)
+        return self.executor.run(
+            output_dir=scope.output_dir, log_path=scope.log_path, watch=scope.watch
+        )

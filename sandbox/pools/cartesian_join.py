@@ -42,7 +42,10 @@ class DataPoolCartesianJoin(BaseDataPoolManipulator):
     OUTPUTS: ClassVar[tuple[str, ...]] = ("paths",)
 
     def __init__(
-        self, first_paths: Sequence[Path], second_paths: Sequence[Path], output_format: str | None = None
+        self,
+        first_paths: Sequence[Path],
+        second_paths: Sequence[Path],
+        output_format: str | None = None,
     ) -> None:
         self.first_paths = check_paths(first_paths, argument="first_paths")
         self.second_paths = check_paths(second_paths, argument="second_paths")
@@ -75,10 +78,14 @@ class DataPoolCartesianJoin(BaseDataPoolManipulator):
         """Join as text, then give the samples types."""
         with tempfile.TemporaryDirectory(dir=output_dir, prefix=".join_") as name:
             folder = Path(name)
-            text = write_pools([NewPool(folder / f"{i}.jsonl", pool.parts) for i, pool in enumerate(new)])
+            text = write_pools(
+                [NewPool(folder / f"{i}.jsonl", pool.parts) for i, pool in enumerate(new)]
+            )
             tables = [open_table(path, folder) for path in text]
             typed = zip(new, tables, strict=True)
-            return write_pools([NewPool(pool.path, [(table, range(len(table)))]) for pool, table in typed])
+            return write_pools(
+                [NewPool(pool.path, [(table, range(len(table)))]) for pool, table in typed]
+            )
 
 
 class _Side:

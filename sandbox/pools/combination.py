@@ -53,12 +53,17 @@ class DataPoolCombination(BaseDataPoolManipulator):
     VERSION: ClassVar[int] = 2
 
     def __init__(
-        self, dataset_paths: Sequence[Path], key: str | None = None, output_format: str | None = None
+        self,
+        dataset_paths: Sequence[Path],
+        key: str | None = None,
+        output_format: str | None = None,
     ) -> None:
         check_paths(dataset_paths)
         check_format(output_format)
         if len(dataset_paths) > _MOST:
-            raise ValueError(f"dataset_paths: expected at most {_MOST} pools, got {len(dataset_paths)}")
+            raise ValueError(
+                f"dataset_paths: expected at most {_MOST} pools, got {len(dataset_paths)}"
+            )
         if key is not None and (not isinstance(key, str) or not key):
             raise ValueError(f"key: expected a path with dots such as meta.id, got {key!r}")
         self.dataset_paths = dataset_paths
@@ -70,7 +75,9 @@ class DataPoolCombination(BaseDataPoolManipulator):
         prepare(output_dir)
         ending = self.output_format or format_of(self.dataset_paths[0])
         pools = [open_pool(path, ending, output_dir) for path in self.dataset_paths]
-        pools = [movable(pool, output_dir) for pool in pools]  # one relative path, two folders: two files
+        pools = [
+            movable(pool, output_dir) for pool in pools
+        ]  # one relative path, two folders: two files
         members = pools_of_each([hashes(pool, self.key) for pool in pools])
         prefix = common_words(base_names(self.dataset_paths)) or "combination"
         new, names, left_out = [], [], []

@@ -113,7 +113,10 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         size = min(stop - start for start, stop in bounds)
         orders, left_out = self._orders(pool, output_dir)
         pool = movable(pool, output_dir)
-        base, ending = base_name(self.dataset_path), self.output_format or format_of(self.dataset_path)
+        base, ending = (
+            base_name(self.dataset_path),
+            self.output_format or format_of(self.dataset_path),
+        )
         new: list[NewPool] = []
         names: list[str] = []
         pools: dict[str, dict[str, Path]] = {}
@@ -135,7 +138,13 @@ class DataPoolConstruction(BaseDataPoolManipulator):
             add(_RANDOM, str(number), name, draw(len(pool), size, self.seed + number))
         groups = [group for group, parts in pools.items() for _ in parts]
         paths = write_pools(new)
-        return {"paths": paths, "names": names, "groups": groups, "pools": pools, "left_out": left_out}
+        return {
+            "paths": paths,
+            "names": names,
+            "groups": groups,
+            "pools": pools,
+            "left_out": left_out,
+        }
 
     def _orders(self, pool: Lines | Table, output_dir: Path) -> tuple[dict[str, Rows], list[str]]:
         """The order of the samples by every statistic, and the statistics that are not numeric."""
@@ -154,7 +163,9 @@ class DataPoolConstruction(BaseDataPoolManipulator):
             self._check_name(name, source.name)
         if left_out:
             _log.warning(
-                "%s: statistics that are not numeric, left out: %s", source.name, ", ".join(left_out)
+                "%s: statistics that are not numeric, left out: %s",
+                source.name,
+                ", ".join(left_out),
             )
         narrow = np.uint32 if len(pool) < 1 << 32 else np.int64
         orders: dict[str, Rows] = {}
@@ -165,9 +176,13 @@ class DataPoolConstruction(BaseDataPoolManipulator):
     def _check_name(self, statistic: str, source: str) -> None:
         """Pools are files named after their statistic."""
         if not statistic or "/" in statistic or "\0" in statistic:
-            raise ValueError(f"{source}: no file can be named after the statistic {statistic!r}; {_REMEDY}")
+            raise ValueError(
+                f"{source}: no file can be named after the statistic {statistic!r}; {_REMEDY}"
+            )
         if statistic == _RANDOM and self.num_random:
-            raise ValueError(f"{source}: the statistic {_RANDOM!r} is named like the controls; {_REMEDY}")
+            raise ValueError(
+                f"{source}: the statistic {_RANDOM!r} is named like the controls; {_REMEDY}"
+            )
 
     def _bounds(self, num_samples: int) -> list[tuple[int, int]]:
         if self.split_num is not None:
@@ -192,9 +207,15 @@ def _ratios(ratios: Sequence[float | str]) -> list[Fraction]:
             f"split_ratios: expected numbers or fractions such as '1/3', got {ratios!r}"
         ) from error
     if not exact or not all(0 < ratio < 1 for ratio in exact) or exact != sorted(set(exact)):
-        raise ValueError(f"split_ratios: expected ascending numbers between 0 and 1, got {ratios!r}")
+        raise ValueError(
+            f"split_ratios: expected ascending numbers between 0 and 1, got {ratios!r}"
+        )
     return exact
 
 
 def _parts(num_parts: int) -> list[str]:
-    return ["low", "middle", "high"] if num_parts == 3 else [str(number) for number in range(num_parts)]
+    return (
+        ["low", "middle", "high"]
+        if num_parts == 3
+        else [str(number) for number in range(num_parts)]
+    )

@@ -29,7 +29,9 @@ def unpack(path: Path, kind: str, file: BinaryIO) -> None:
         batches = parquet_batches(path)
         next(batches)
         for batch in batches:
-            write_all(file.fileno(), b"".join(_json_line(sample, path) for sample in batch.to_pylist()))
+            write_all(
+                file.fileno(), b"".join(_json_line(sample, path) for sample in batch.to_pylist())
+            )
         return
     with path.open("rb") as packed:
         try:
@@ -67,7 +69,9 @@ def _json_line(sample: dict[str, Any], path: Path) -> bytes:
     def refuse(value: Any) -> str:
         if isinstance(value, datetime.date | datetime.time):
             return value.isoformat()
-        raise ValueError(f"{path}: {type(value).__name__} cannot be written as JSON Lines; write Parquet")
+        raise ValueError(
+            f"{path}: {type(value).__name__} cannot be written as JSON Lines; write Parquet"
+        )
 
     return json.dumps(sample, ensure_ascii=False, default=refuse).encode() + b"\n"
 
@@ -130,7 +134,9 @@ def _common_schema(lines: Lines) -> Any:
 
     found: dict[str, Any] = {}
     for start in range(0, len(lines), _BATCH):
-        schema = pa.schema(list(_without_times(pa.struct(list(_parsed(lines, start, None).schema)))))
+        schema = pa.schema(
+            list(_without_times(pa.struct(list(_parsed(lines, start, None).schema))))
+        )
         found[str(schema)] = schema
     try:
         return pa.unify_schemas(list(found.values()), promote_options="permissive")

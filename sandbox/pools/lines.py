@@ -87,7 +87,9 @@ class Lines:
         """
         if not shift:
             return self._array[start:stop]
-        return _binary_array(np.minimum(self.offsets[start : stop + 1] + shift, len(self.bytes)), self._map)
+        return _binary_array(
+            np.minimum(self.offsets[start : stop + 1] + shift, len(self.bytes)), self._map
+        )
 
     def span(self, start: int, stop: int) -> memoryview:
         """The bytes of lines ``start`` to ``stop``, a view of the file."""
@@ -200,7 +202,9 @@ class Lines:
         def ends(start: int) -> tuple[Indices, bool]:
             found = np.flatnonzero(self.bytes[start : start + _SCAN] < ord(" ")) + start
             is_end = self.bytes[found] == ord("\n")
-            has_others = not is_end.all()  # other control characters: a tab, a carriage return, rubbish
+            has_others = (
+                not is_end.all()
+            )  # other control characters: a tab, a carriage return, rubbish
             found = found[is_end] if has_others else found
             after = found[: np.searchsorted(found, len(self.bytes) - 1)] + 1
             closed = (self.bytes[found - 1] == ord("}")).all()

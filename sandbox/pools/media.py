@@ -59,7 +59,8 @@ def made_absolute(line: bytes, sample: Mapping[str, Any], prefix: bytes) -> byte
         start = found.start(2) - found.start()
         each = iter(paths)
         return found[0][:start] + _ITEM.sub(
-            lambda item: b'"' + prefix + item[1] + b'"' if is_relative(next(each)) else item[0], found[2]
+            lambda item: b'"' + prefix + item[1] + b'"' if is_relative(next(each)) else item[0],
+            found[2],
         )
 
     return _LISTS.sub(change_list, line)
@@ -80,9 +81,13 @@ def absolute_columns(table: Any, folder: Path) -> Any:
     import pyarrow as pa
 
     for key in KEYS:
-        if key in table.column_names and hasattr(table.schema.field(key).type, "value_field"):  # any list
+        if key in table.column_names and hasattr(
+            table.schema.field(key).type, "value_field"
+        ):  # any list
             position, kind = table.column_names.index(key), table.schema.field(key)
-            media = [list(_absolute(each, folder)) if each else each for each in table[key].to_pylist()]
+            media = [
+                list(_absolute(each, folder)) if each else each for each in table[key].to_pylist()
+            ]
             table = table.set_column(position, kind, pa.array(media, type=kind.type))
     return table
 

@@ -68,7 +68,9 @@ def _check_same(first: Lines | Table, other: Lines | Table) -> None:
         if ours.get(key) != theirs.get(key) and "null" not in (ours.get(key), theirs.get(key))
     ]
     if wrong:
-        raise ValueError(f"{first.name} and {other.name} have different schemas: {'; '.join(wrong)}")
+        raise ValueError(
+            f"{first.name} and {other.name} have different schemas: {'; '.join(wrong)}"
+        )
 
 
 def _kinds(pool: Lines | Table) -> dict[str, str]:
@@ -78,5 +80,11 @@ def _kinds(pool: Lines | Table) -> dict[str, str]:
 
 
 def _kind(value: Any) -> str:
-    names = {dict: "a mapping", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    names = {
+        dict: "a mapping",
+        list: "a list",
+        str: "a string",
+        bool: "a boolean",
+        type(None): "null",
+    }
     return names.get(type(value), "a number")

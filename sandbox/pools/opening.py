@@ -188,7 +188,9 @@ def _blank(lines: Lines, start: int, stop: int) -> Indices:
             blank.append(row)
         elif not (line.startswith(b"{") and line.endswith(b"}")):
             shown = line[:60].decode(errors="replace")
-            raise ValueError(f"{lines.name}:{row + 1}: expected a JSON object on every line, got {shown!r}")
+            raise ValueError(
+                f"{lines.name}:{row + 1}: expected a JSON object on every line, got {shown!r}"
+            )
         elif row in controlled:
             parse(line, lines.name, row + 1)
     return np.array(blank, dtype=np.int64)

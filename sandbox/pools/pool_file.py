@@ -22,7 +22,9 @@ def check_format(output_format: str | None) -> None:
         ValueError: There is no such format.
     """
     if output_format is not None and output_format not in FORMATS:
-        raise ValueError(f"output_format: expected one of {', '.join(FORMATS)}, got {output_format!r}")
+        raise ValueError(
+            f"output_format: expected one of {', '.join(FORMATS)}, got {output_format!r}"
+        )
 
 
 def check_paths(
@@ -89,4 +91,6 @@ def base_names(paths: Sequence[Path]) -> list[str]:
 def common_words(names: Sequence[str]) -> str:
     """The leading words, between underscores, that all names share; may be empty."""
     words = zip(*(name.split("_") for name in names), strict=False)
-    return "_".join(word for word, *others in itertools.takewhile(lambda each: len(set(each)) == 1, words))
+    return "_".join(
+        word for word, *others in itertools.takewhile(lambda each: len(set(each)) == 1, words)
+    )

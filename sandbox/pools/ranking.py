@@ -64,14 +64,18 @@ class DataPoolRanking(BaseDataPoolManipulator):
                 f"metrics: expected one entry per pool, {len(dataset_paths)}, got {len(metrics)}"
             )
         if groups is not None and len(groups) != len(dataset_paths):
-            raise ValueError(f"groups: expected one entry per pool, {len(dataset_paths)}, got {len(groups)}")
+            raise ValueError(
+                f"groups: expected one entry per pool, {len(dataset_paths)}, got {len(groups)}"
+            )
         if top_n is not None and not 1 <= top_n <= len(dataset_paths):
             raise ValueError(
                 f"top_n: expected between 1 and the number of pools, {len(dataset_paths)}, got {top_n}"
             )
         self.dataset_paths = dataset_paths
         self.metrics = metrics
-        self.keys: list[str | None] = [keys] if isinstance(keys, str) else [*keys] if keys else [None]
+        self.keys: list[str | None] = (
+            [keys] if isinstance(keys, str) else [*keys] if keys else [None]
+        )
         self.descending = descending
         self.top_n = top_n
         self.groups = [*range(len(dataset_paths))] if groups is None else groups
@@ -89,7 +93,9 @@ class DataPoolRanking(BaseDataPoolManipulator):
         everything = sorted(range(len(scores)), key=scores.__getitem__, reverse=self.descending)
         order = self._best_of_groups(everything)[: self.top_n]
         if self.top_n is not None and len(order) < self.top_n:
-            raise ValueError(f"top_n is {self.top_n}, but there are only {len(order)} groups to rank")
+            raise ValueError(
+                f"top_n is {self.top_n}, but there are only {len(order)} groups to rank"
+            )
         paths = [self.dataset_paths[position].absolute() for position in order]
         return {
             "paths": paths,

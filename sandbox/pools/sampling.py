@@ -37,5 +37,7 @@ def _keys(num_items: int, seed: int) -> Indices:
     those of its newer generators. Seeded with an array both are the same Mersenne twister with the same
     53 bits a number, and NumPy's is 50 times faster.
     """
-    words = [abs(seed) >> shift & 0xFFFFFFFF for shift in range(0, max(abs(seed).bit_length(), 1), 32)]
+    words = [
+        abs(seed) >> shift & 0xFFFFFFFF for shift in range(0, max(abs(seed).bit_length(), 1), 32)
+    ]
     return np.random.RandomState(words).random_sample(num_items)

@@ -49,7 +49,11 @@ def read_statistics(
 
 
 def _first_statistics(pool: Lines | Table) -> dict[str, Any]:
-    first = parse(pool[0], pool.name, 1) if isinstance(pool, Lines) else pool.batches[0][:1].to_pylist()[0]
+    first = (
+        parse(pool[0], pool.name, 1)
+        if isinstance(pool, Lines)
+        else pool.batches[0][:1].to_pylist()[0]
+    )
     return _statistics(first, pool.name, 1)
 
 
@@ -70,7 +74,8 @@ def _read_lines(
     import pyarrow.json as pj
 
     kinds = {
-        name: pa.list_(pa.float64()) if isinstance(first[name], list) else pa.float64() for name in columns
+        name: pa.list_(pa.float64()) if isinstance(first[name], list) else pa.float64()
+        for name in columns
     }
     schema = pa.schema([(STATS, pa.struct(list(kinds.items())))])
 
@@ -83,7 +88,9 @@ def _read_lines(
             stats = table[STATS].combine_chunks()
             is_whole = len(stats) == stop - start and not stats.null_count
             known = {field.name for field in stats.type} <= set(first)
-            known &= not any(_has_numbers(field.type) for field in stats.type if field.name in others)
+            known &= not any(
+                _has_numbers(field.type) for field in stats.type if field.name in others
+            )
         except pa.ArrowInvalid:
             is_whole = known = False
         if not (is_whole and known and _fill(columns, stats, start)):
@@ -158,7 +165,11 @@ def _read_table(table: Table, columns: dict[str, Indices], others: Mapping[str, 
 
 
 def _read_sample(
-    stats: Mapping[str, Any], columns: dict[str, Indices], others: Mapping[str, Any], pool: str, row: int
+    stats: Mapping[str, Any],
+    columns: dict[str, Indices],
+    others: Mapping[str, Any],
+    pool: str,
+    row: int,
 ) -> None:
     for name, column in columns.items():
         column[row] = _number(stats.get(name), pool, row + 1, name)

@@ -54,7 +54,9 @@ def prepare(output_dir: Path) -> None:
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise ValueError(f"cannot write pools to {output_dir}: expected a folder, found a file") from error
+        raise ValueError(
+            f"cannot write pools to {output_dir}: expected a folder, found a file"
+        ) from error
 
 
 def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> list[Path]:
@@ -86,7 +88,9 @@ def _write(pool: NewPool, progress: _Progress) -> Path:
         partial.replace(pool.path)
     except OSError as error:
         if error.filename is None:
-            raise OSError(error.errno, f"cannot write data pool: {error.strerror}", str(pool.path)) from error
+            raise OSError(
+                error.errno, f"cannot write data pool: {error.strerror}", str(pool.path)
+            ) from error
         raise
     finally:
         partial.unlink(missing_ok=True)
@@ -139,8 +143,13 @@ class _ParquetSink:
                 if self._writer is None:
                     self._writer = pq.ParquetWriter(self._path, table.schema)
                 self._writer.write_table(table)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:  # such as a mapping without keys
-                raise ValueError(f"{self._path.stem}: cannot be written as Parquet: {error}") from error
+            except (
+                pa.ArrowInvalid,
+                pa.ArrowNotImplementedError,
+            ) as error:  # such as a mapping without keys
+                raise ValueError(
+                    f"{self._path.stem}: cannot be written as Parquet: {error}"
+                ) from error
             self._progress.add(table.nbytes)
 
     def close(self) -> None:
@@ -181,4 +190,6 @@ class _Progress:
             self._num_bytes += num_bytes
             if time.monotonic() - self._said > LOG_EVERY_S:
                 self._said = time.monotonic()
-                _log.info("writing %d pools: %.1f GB so far", self._num_pools, self._num_bytes / 1e9)
+                _log.info(
+                    "writing %d pools: %.1f GB so far", self._num_pools, self._num_bytes / 1e9
+                )

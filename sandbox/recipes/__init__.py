@@ -33,7 +33,9 @@ def check_recipe(recipe: Mapping[str, Any] | None, recipe_path: Path | None) -> 
         _check(load_recipe(recipe, None), "recipe")
     elif recipe_path.is_file():
         _check(load_recipe(recipe, recipe_path), "recipe_path")
-    elif recipe and recipe.get("process"):  # an earlier job makes the file, or it is reported as missing
+    elif recipe and recipe.get(
+        "process"
+    ):  # an earlier job makes the file, or it is reported as missing
         _check(load_recipe(recipe, None), "recipe")
 
 
@@ -135,9 +137,13 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"recipe_path: {path} is no YAML: {' '.join(str(error).split())}") from error
+        raise ValueError(
+            f"recipe_path: {path} is no YAML: {' '.join(str(error).split())}"
+        ) from error
     if not isinstance(recipe, Mapping):
-        raise ValueError(f"recipe_path: {path}: expected a recipe, a YAML mapping with Data-Juicer's keys")
+        raise ValueError(
+            f"recipe_path: {path}: expected a recipe, a YAML mapping with Data-Juicer's keys"
+        )
     return recipe
 
 
@@ -153,7 +159,9 @@ def _check(recipe: Mapping[str, Any], where: str) -> None:
 def _check_executor_type(recipe: Mapping[str, Any], where: str) -> None:
     kind = recipe.get("executor_type", "default")
     if kind not in EXECUTOR_TYPES:
-        raise ValueError(f"{where}.executor_type: expected one of {', '.join(EXECUTOR_TYPES)}, got {kind!r}")
+        raise ValueError(
+            f"{where}.executor_type: expected one of {', '.join(EXECUTOR_TYPES)}, got {kind!r}"
+        )
     if kind == "ray" and importlib.util.find_spec("ray") is None:
         raise ValueError(f"{where}.executor_type: ray is not installed; pip install 'sandbox[ray]'")
 

@@ -73,4 +73,6 @@ def _around_mean(
     if std is None or math.isnan(std):
         return "the statistic has no standard deviation (a single value)"
     reason = f"{k:g} × {std:.6g} of {statistic}"
-    return Bounds(mean - k * std, mean + k * std, f"{mean:.6g} - {reason}", f"{mean:.6g} + {reason}")
+    return Bounds(
+        mean - k * std, mean + k * std, f"{mean:.6g} - {reason}", f"{mean:.6g} + {reason}"
+    )

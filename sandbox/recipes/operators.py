@@ -36,7 +36,9 @@ def operator_problems(recipe: Mapping[str, Any]) -> list[str]:
     for key, arguments in recipe["process"].items():
         name = re.sub(r"__\d+$", "", key)
         if name not in known:
-            problems += [] if is_open else [f"{key}: Data-Juicer has no such operator{_near(name, known)}"]
+            problems += (
+                [] if is_open else [f"{key}: Data-Juicer has no such operator{_near(name, known)}"]
+            )
             continue
         takes = arguments_of(name)
         for argument, value in arguments.items() if takes else ():

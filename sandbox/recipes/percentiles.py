@@ -45,7 +45,9 @@ def refine_by_percentiles(
     check_operators("percentiles_by_operator", pairs, recipe)
     check_percentiles(low, high, pairs)
     process = as_mapping(recipe)
-    names = {t.statistic for key, args in process.items() for t in thresholds(operator_name(key), args)}
+    names = {
+        t.statistic for key, args in process.items() for t in thresholds(operator_name(key), args)
+    }
     values = read_statistics(dataset_path, names)
 
     def bounds(key: str, known: Sequence[Threshold]) -> list[Bounds | None] | str:
@@ -74,10 +76,14 @@ def check_percentiles(
         ValueError: One is no pair, out of [0, 100], or not in order.
     """
     named: dict[str, Sequence[float] | None] = {"low, high": (low, high)}
-    named |= {f"percentiles_by_operator.{key}": pair for key, pair in by_operator_percentiles.items()}
+    named |= {
+        f"percentiles_by_operator.{key}": pair for key, pair in by_operator_percentiles.items()
+    }
     for name, pair in named.items():
         if pair is not None and not (len(pair) == 2 and 0 <= pair[0] < pair[1] <= 100):
-            raise ValueError(f"{name}: expected 0 <= low < high <= 100, got {', '.join(map(str, pair))}")
+            raise ValueError(
+                f"{name}: expected 0 <= low < high <= 100, got {', '.join(map(str, pair))}"
+            )
 
 
 def read_statistics(dataset_path: Path, names: Iterable[str]) -> dict[str, array[float]]:
@@ -102,7 +108,9 @@ def read_statistics(dataset_path: Path, names: Iterable[str]) -> dict[str, array
             for name, column in found.items():
                 column.extend(_numbers((stats or {}).get(name)))
     if not seen:
-        raise ValueError(f"{dataset_path}: no sample has statistics ({_STATS}); probe the data set first")
+        raise ValueError(
+            f"{dataset_path}: no sample has statistics ({_STATS}); probe the data set first"
+        )
     return found
 
 

@@ -72,7 +72,9 @@ class Refinement:
     def diff(self) -> str:
         """The changes as a unified diff of the recipes in YAML, headed by :meth:`lines` as comments."""
         before, after = (to_yaml(recipe).splitlines() for recipe in (self.original, self.recipe))
-        changes = difflib.unified_diff(before, after, "recipe.yaml", "refined recipe.yaml", lineterm="")
+        changes = difflib.unified_diff(
+            before, after, "recipe.yaml", "refined recipe.yaml", lineterm=""
+        )
         return "\n".join([*(f"# {line}" for line in self.lines()), *changes]) + "\n"
 
     def write(self, output_dir: Path, log_path: Path) -> dict[str, Any]:
@@ -89,7 +91,8 @@ class Refinement:
 
 
 def refine(
-    recipe: Mapping[str, Any], bounds: Callable[[str, Sequence[Threshold]], Sequence[Bounds | None] | str]
+    recipe: Mapping[str, Any],
+    bounds: Callable[[str, Sequence[Threshold]], Sequence[Bounds | None] | str],
 ) -> Refinement:
     """Set both sides of every filter of a recipe.
 
@@ -127,7 +130,9 @@ def check_operators(name: str, given: Mapping[str, Any], recipe: Mapping[str, An
     known = list(as_mapping(recipe))
     unknown = [key for key in given if key not in known]
     if unknown:
-        raise ValueError(f"{name}: the recipe has no {', '.join(unknown)}; its operators: {', '.join(known)}")
+        raise ValueError(
+            f"{name}: the recipe has no {', '.join(unknown)}; its operators: {', '.join(known)}"
+        )
 
 
 def _bounds(
@@ -144,11 +149,17 @@ def _bounds(
     found = bounds(key, known)
     if isinstance(found, str):
         return found
-    pairs = [(threshold, sides) for threshold, sides in zip(known, found, strict=True) if sides is not None]
+    pairs = [
+        (threshold, sides)
+        for threshold, sides in zip(known, found, strict=True)
+        if sides is not None
+    ]
     return pairs or f"no statistic {' or '.join(threshold.statistic for threshold in known)}"
 
 
-def _set(key: str, arguments: dict[str, Any], found: Sequence[tuple[Threshold, Bounds]]) -> list[Change]:
+def _set(
+    key: str, arguments: dict[str, Any], found: Sequence[tuple[Threshold, Bounds]]
+) -> list[Change]:
     changes = []
     for threshold, sides in found:
         for argument, value, reason in (

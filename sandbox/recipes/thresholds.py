@@ -97,7 +97,9 @@ THRESHOLDS: Mapping[str, tuple[Threshold, ...]] = {
     # images
     "image_aesthetics_filter": _score("image_aesthetics_scores"),
     "image_aspect_ratio_filter": (Threshold("aspect_ratios", "min_ratio", "max_ratio"),),
-    "image_face_count_filter": (Threshold("face_counts", "min_face_count", "max_face_count", kind="int"),),
+    "image_face_count_filter": (
+        Threshold("face_counts", "min_face_count", "max_face_count", kind="int"),
+    ),
     "image_face_ratio_filter": _ratio("face_ratios"),
     "image_nsfw_filter": _score("image_nsfw_score"),
     "image_shape_filter": _shape("image_width", "image_height"),
@@ -105,7 +107,9 @@ THRESHOLDS: Mapping[str, tuple[Threshold, ...]] = {
     "image_text_matching_filter": _score("image_text_matching_score"),
     "image_text_similarity_filter": _score("image_text_similarity"),
     # audio
-    "audio_duration_filter": (Threshold("audio_duration", "min_duration", "max_duration", kind="int"),),
+    "audio_duration_filter": (
+        Threshold("audio_duration", "min_duration", "max_duration", kind="int"),
+    ),
     "audio_size_filter": _size("audio_sizes"),
     # video
     "video_aesthetics_filter": _score("video_frames_aesthetics_score"),

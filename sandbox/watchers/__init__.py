@@ -90,7 +90,9 @@ class SandboxWatcher:
     def check(self) -> None:
         """Raises ValueError: wandb is to be online, and nothing says that it finds a key."""
         if self.mode == "online" and not self.api_key and not _has_key():
-            raise ValueError("mode is online and there is no key: set WANDB_API_KEY or run `wandb login`")
+            raise ValueError(
+                "mode is online and there is no key: set WANDB_API_KEY or run `wandb login`"
+            )
 
     def open(self, run_dir: Path, run_name: str = "") -> Self:
         """Take up the run in ``run_dir``: what it has recorded can be queried, what comes is appended.
@@ -100,7 +102,9 @@ class SandboxWatcher:
         with self._lock:
             self.close()
             self._run_dir, self._run_name, self._cfgs = run_dir, run_name or run_dir.name, {}
-            self._latest = {name: value for event in read_events(run_dir) for name, value in event[1].items()}
+            self._latest = {
+                name: value for event in read_events(run_dir) for name, value in event[1].items()
+            }
             self._file_works = True
         return self
 
@@ -132,7 +136,9 @@ class SandboxWatcher:
             if self._sink is not None:
                 self._sink.update_config(cfgs)
 
-    def watch(self, metrics: Mapping[str, Any] | float, name: str = "", step: int | None = None) -> None:
+    def watch(
+        self, metrics: Mapping[str, Any] | float, name: str = "", step: int | None = None
+    ) -> None:
         """Record metrics, from any thread.
 
         Args:
@@ -154,7 +160,9 @@ class SandboxWatcher:
             if self._run_dir is None:
                 raise RuntimeError("watch() was called before open()")
             self._latest.update(flat)
-            self._write({"time": time.time(), "step": step, "metrics": _to_json(flat)}, self._run_dir)
+            self._write(
+                {"time": time.time(), "step": step, "metrics": _to_json(flat)}, self._run_dir
+            )
             if self.mode != "disabled":
                 if self._sink is None:
                     self._sink = self._start_sink(self._run_dir)
@@ -171,15 +179,21 @@ class SandboxWatcher:
                 return self._latest[name]
             known = sorted(self._latest)
         near = [other for other in known if other.startswith(name) or other.endswith("." + name)]
-        near += [other for other in difflib.get_close_matches(name, known, n=8) if other not in near]
+        near += [
+            other for other in difflib.get_close_matches(name, known, n=8) if other not in near
+        ]
         available = near[:20] or known[:20]
-        raise KeyError(f"no metric {name!r} was recorded; available: {', '.join(available) or 'none'}")
+        raise KeyError(
+            f"no metric {name!r} was recorded; available: {', '.join(available) or 'none'}"
+        )
 
     def history(self, name: str) -> list[tuple[int | None, float]]:
         """All recorded (step, value) pairs of a metric, oldest first; empty for an unknown name."""
         if self._run_dir is None:
             return []
-        return [(step, values[name]) for step, values in read_events(self._run_dir) if name in values]
+        return [
+            (step, values[name]) for step, values in read_events(self._run_dir) if name in values
+        ]
 
     def _write(self, event: Mapping[str, Any], run_dir: Path) -> None:
         if not self._file_works:
@@ -214,11 +228,16 @@ def _has_key() -> bool:
     if any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")):
         return True
     folder = Path(os.environ.get("WANDB_CONFIG_DIR", "~/.config/wandb")).expanduser()
-    for path in (folder / "settings", Path("wandb/settings")):  # may name a key, or a server of one's own
+    for path in (
+        folder / "settings",
+        Path("wandb/settings"),
+    ):  # may name a key, or a server of one's own
         if path.is_file() and re.search(r"^\s*(api_key|base_url)\b", path.read_text(), re.M):
             return True
     host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
-    paths = [Path(os.environ.get("NETRC") or name).expanduser() for name in ("~/.netrc", "~/_netrc")]
+    paths = [
+        Path(os.environ.get("NETRC") or name).expanduser() for name in ("~/.netrc", "~/_netrc")
+    ]
     return any(path.is_file() and str(host) in path.read_text().split() for path in paths)
 
 
@@ -262,5 +281,6 @@ def _flatten(value: Any, name: str) -> Iterator[tuple[str, float]]:
 
 def _to_json(flat: Mapping[str, float]) -> dict[str, float | str]:
     return {
-        name: value if math.isfinite(value) else _NON_FINITE.get(value, "NaN") for name, value in flat.items()
+        name: value if math.isfinite(value) else _NON_FINITE.get(value, "NaN")
+        for name, value in flat.items()
     }

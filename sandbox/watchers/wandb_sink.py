@@ -99,7 +99,9 @@ class WandbSink:
             run.finish()
         except (Exception, SystemExit) as error:
             _LOG.warning(
-                "wandb is off from here on, metrics.jsonl goes on: %s: %s", type(error).__name__, error
+                "wandb is off from here on, metrics.jsonl goes on: %s: %s",
+                type(error).__name__,
+                error,
             )
 
     def _start(self) -> Any:
@@ -107,8 +109,14 @@ class WandbSink:
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
-        wandb.setup(wandb.Settings(silent=True))  # logging in has banners that the run's settings miss
-        if self._arguments["mode"] == "online" and not self._api_key and not wandb.login(prompt=False):
+        wandb.setup(
+            wandb.Settings(silent=True)
+        )  # logging in has banners that the run's settings miss
+        if (
+            self._arguments["mode"] == "online"
+            and not self._api_key
+            and not wandb.login(prompt=False)
+        ):
             raise RuntimeError("no key: set WANDB_API_KEY or run `wandb login`")
         settings = wandb.Settings(
             api_key=self._api_key,  # used for this run only; wandb.login(key) would write it to ~/.netrc

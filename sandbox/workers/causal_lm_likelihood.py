@@ -35,12 +35,16 @@ def main() -> None:
     model, tokenizer = lm.load(given["model_path"])
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if start is None:
-        raise SystemExit(f"{given['model_path']}: its tokenizer has no token that begins or ends a text")
+        raise SystemExit(
+            f"{given['model_path']}: its tokenizer has no token that begins or ends a text"
+        )
     scorer = _Scorer(lm.place(model).train(False), tokenizer, start, given)
     with Path(given["scores_path"]).open("w", encoding="utf-8") as out:
         texts = lm.texts(given["texts_path"], "text")
         while chunk := list(islice(texts, _CHUNK)):
-            out.writelines(json.dumps({"__dj__stats__": score}) + "\n" for score in scorer.score(chunk))
+            out.writelines(
+                json.dumps({"__dj__stats__": score}) + "\n" for score in scorer.score(chunk)
+            )
     Path(given["result_path"]).write_text(json.dumps(scorer.sums), encoding="utf-8")
 
 
@@ -49,7 +53,8 @@ class _Scorer:
 
     def __init__(self, model: Any, tokenizer: Any, start: int, given: dict[str, Any]) -> None:
         self.sums: dict[str, float] = dict.fromkeys(
-            ("num_texts", "num_empty", "num_long", "num_tokens", "num_bytes", "nats", "mean_nats"), 0
+            ("num_texts", "num_empty", "num_long", "num_tokens", "num_bytes", "nats", "mean_nats"),
+            0,
         )
         self._model = model
         self._tokenizer = tokenizer
@@ -60,7 +65,9 @@ class _Scorer:
     def score(self, texts: list[str]) -> Iterator[dict[str, float | None]]:
         """The statistics of some texts, in order."""
         tokens = self._tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        windows = [window for number, row in enumerate(tokens) for window in self._windows(number, row)]
+        windows = [
+            window for number, row in enumerate(tokens) for window in self._windows(number, row)
+        ]
         nats = [0.0] * len(texts)
         for batch in self._batches(windows):
             for (number, _, _), found in zip(batch, self._nats(batch), strict=True):
@@ -89,13 +96,17 @@ class _Scorer:
         """Minus the log-likelihood of what each window counts."""
         longest = len(batch[0][1])
         # What pads a row stands after its tokens, where they cannot see it.
-        rows = torch.tensor([[*tokens, *[self._start] * (longest - len(tokens))] for _, tokens, _ in batch])
+        rows = torch.tensor(
+            [[*tokens, *[self._start] * (longest - len(tokens))] for _, tokens, _ in batch]
+        )
         losses = lm.token_loss(self._model, rows.to(self._model.device), reduction="none")
         place = torch.arange(longest - 1)
         ends = torch.tensor([len(tokens) - 1 for _, tokens, _ in batch])
         starts = torch.tensor([skipped for _, _, skipped in batch])
         counted: Tensor = (place >= starts[:, None]) & (place < ends[:, None])
-        found: list[float] = (losses.view(len(batch), -1).cpu().double() * counted).sum(dim=1).tolist()
+        found: list[float] = (
+            (losses.view(len(batch), -1).cpu().double() * counted).sum(dim=1).tolist()
+        )
         return found
 
     def _statistics(self, num_bytes: int, num_tokens: int, nats: float) -> dict[str, float | None]:

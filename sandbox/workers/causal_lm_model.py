@@ -33,24 +33,33 @@ def byte_tokenizer() -> PreTrainedTokenizerBase:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {END_OF_TEXT: 0} | {symbol: number for number, symbol in enumerate(alphabet, start=1)}
+    vocabulary = {END_OF_TEXT: 0} | {
+        symbol: number for number, symbol in enumerate(alphabet, start=1)
+    }
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     # In a text, "<|endoftext|>" is these 13 characters: only we end texts.
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer, eos_token=END_OF_TEXT, pad_token=END_OF_TEXT, split_special_tokens=True
+        tokenizer_object=tokenizer,
+        eos_token=END_OF_TEXT,
+        pad_token=END_OF_TEXT,
+        split_special_tokens=True,
     )
 
 
 def load(model_path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """The model and tokenizer in a checkpoint folder; ends the worker when it is none."""
     try:
-        model = AutoModelForCausalLM.from_pretrained(model_path, local_files_only=True, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(
+            model_path, local_files_only=True, dtype=torch.float32
+        )
         return model, AutoTokenizer.from_pretrained(model_path, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise SystemExit(f"{model_path} is not a checkpoint of a causal language model: {reason}") from None
+        raise SystemExit(
+            f"{model_path} is not a checkpoint of a causal language model: {reason}"
+        ) from None
 
 
 def from_config(vocab_size: int, hidden_size: int, num_layers: int) -> PreTrainedModel:
@@ -84,7 +93,9 @@ def texts(path: str, text_key: str) -> Iterator[str]:
             text = sample.get(text_key) if isinstance(sample, dict) else None
             if not isinstance(text, str):
                 keys = ", ".join(sample) if isinstance(sample, dict) else "none"
-                raise SystemExit(f"{path}, line {number} has no text under {text_key!r}; keys: {keys}")
+                raise SystemExit(
+                    f"{path}, line {number} has no text under {text_key!r}; keys: {keys}"
+                )
             yield text
 
 

@@ -17,7 +17,9 @@ def main() -> None:
     """Write loss, perplexity and bits per byte to the result file."""
     given = lm.request()
     model, tokenizer = lm.load(given["model_path"])
-    rows, num_bytes = lm.blocks(given["heldout_path"], given["text_key"], tokenizer, given["sequence_length"])
+    rows, num_bytes = lm.blocks(
+        given["heldout_path"], given["text_key"], tokenizer, given["sequence_length"]
+    )
     scores = lm.evaluate(lm.place(model), rows, num_bytes)
     Path(given["result_path"]).write_text(json.dumps(scores), encoding="utf-8")
 

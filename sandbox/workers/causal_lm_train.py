@@ -25,10 +25,14 @@ def main() -> None:
     given = lm.request()
     set_seed(given["seed"])
     model, tokenizer = _start(given)
-    rows, _ = lm.blocks(given["dataset_path"], given["text_key"], tokenizer, given["sequence_length"])
+    rows, _ = lm.blocks(
+        given["dataset_path"], given["text_key"], tokenizer, given["sequence_length"]
+    )
     heldout = None
     if given["heldout_path"]:
-        heldout = lm.blocks(given["heldout_path"], given["text_key"], tokenizer, given["sequence_length"])
+        heldout = lm.blocks(
+            given["heldout_path"], given["text_key"], tokenizer, given["sequence_length"]
+        )
     training = _Training(lm.place(model), given, len(rows))
     training.resume()
     while training.step < given["max_steps"]:
@@ -83,7 +87,10 @@ class _Training:
         self._schedule.step()
         self._optimizer.zero_grad()
         self.step += 1
-        if self.step % self._given["logging_steps"] == 0 or self.step in (1, self._given["max_steps"]):
+        if self.step % self._given["logging_steps"] == 0 or self.step in (
+            1,
+            self._given["max_steps"],
+        ):
             value = loss.item()
             if not math.isfinite(value):
                 raise SystemExit(f"the loss is {value} at step {self.step}; lower learning_rate")
@@ -122,7 +129,9 @@ class _Training:
         for epoch in {number // self._num_rows for number in numbers}:
             generator = torch.Generator().manual_seed(1_000_003 * self._given["seed"] + epoch)
             orders[epoch] = torch.randperm(self._num_rows, generator=generator)
-        return torch.stack([orders[number // self._num_rows][number % self._num_rows] for number in numbers])
+        return torch.stack(
+            [orders[number // self._num_rows][number % self._num_rows] for number in numbers]
+        )
 
 
 if __name__ == "__main__":

@@ -43,10 +43,13 @@ def main(request: dict[str, Any]) -> None:
     size = request["batch_size"]
     for begin in range(0, len(pictures), size):
         part = pictures[begin : begin + size]
-        batch = collate([encode(picture) for picture in part], processor.tokenizer.pad_token_id, left=True)
+        batch = collate(
+            [encode(picture) for picture in part], processor.tokenizer.pad_token_id, left=True
+        )
         texts = generate(model, processor, batch, request)
         captions += [
-            {"image_id": picture["id"], "caption": text} for picture, text in zip(part, texts, strict=True)
+            {"image_id": picture["id"], "caption": text}
+            for picture, text in zip(part, texts, strict=True)
         ]
         print(f"{len(captions)} of {len(pictures)} pictures captioned", flush=True)
     partial = Path(request["captions_path"] + ".partial")
@@ -54,7 +57,9 @@ def main(request: dict[str, Any]) -> None:
     partial.replace(request["captions_path"])
 
 
-def generate(model: Any, processor: Any, batch: Mapping[str, Any], request: Mapping[str, Any]) -> list[str]:
+def generate(
+    model: Any, processor: Any, batch: Mapping[str, Any], request: Mapping[str, Any]
+) -> list[str]:
     """One caption a picture, by greedy or beam search: the same every time."""
     import torch
 

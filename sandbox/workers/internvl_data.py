@@ -55,7 +55,11 @@ class PictureReader:
 
     def __init__(self, processor: Any, max_tiles: int) -> None:
         self._processor = processor.image_processor
-        self._options = {"crop_to_patches": max_tiles > 1, "min_patches": 1, "max_patches": max_tiles}
+        self._options = {
+            "crop_to_patches": max_tiles > 1,
+            "min_patches": 1,
+            "max_patches": max_tiles,
+        }
         self._kept: dict[str, torch.Tensor] = {}
         self._bytes_left = _CACHE_BYTES
 

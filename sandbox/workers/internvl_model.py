@@ -75,7 +75,9 @@ def save_processor(processor: Any, folder: Path) -> None:
     config["processor_class"] = "InternVLProcessor"
     if "video_processor" not in config:
         image = config["image_processor"]
-        config["video_processor"] = {name: image[name] for name in _SHARED_WITH_VIDEO if name in image}
+        config["video_processor"] = {
+            name: image[name] for name in _SHARED_WITH_VIDEO if name in image
+        }
         config["video_processor"]["video_processor_type"] = "InternVLVideoProcessor"
     config_path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     tokenizer_path = folder / "tokenizer_config.json"
@@ -89,7 +91,9 @@ def load_model(checkpoint: str, dtype: torch.dtype = torch.float32) -> Any:
     try:
         return InternVLForConditionalGeneration.from_pretrained(checkpoint, dtype=dtype)
     except OSError as error:
-        raise InputError(f"{checkpoint} cannot be loaded as an InternVL checkpoint: {error}") from error
+        raise InputError(
+            f"{checkpoint} cannot be loaded as an InternVL checkpoint: {error}"
+        ) from error
 
 
 def use_bf16(precision: str) -> bool:

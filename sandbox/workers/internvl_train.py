@@ -74,7 +74,8 @@ def add_lora(model: Any, request: Mapping[str, Any]) -> Any:
         lora_alpha=2 * rank,
         lora_dropout=0.05,
         target_modules=_LANGUAGE_MODEL_LINEARS,
-        modules_to_save=[module for argument, module in whole.items() if not request[argument]] or None,
+        modules_to_save=[module for argument, module in whole.items() if not request[argument]]
+        or None,
         task_type="CAUSAL_LM",
     )
     adapted = get_peft_model(model, config)

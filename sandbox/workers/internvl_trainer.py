@@ -90,7 +90,9 @@ class CompleteCheckpoints(TrainerCallback):
 def newest_complete(folder: Path) -> str | None:
     """The newest checkpoint in ``folder`` that was written to its end."""
     complete = [path.parent for path in folder.glob(f"checkpoint-*/{_COMPLETE}")]
-    return str(max(complete, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if complete else None
+    return (
+        str(max(complete, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if complete else None
+    )
 
 
 def train(model: Any, processor: Any, request: Mapping[str, Any]) -> InternVLTrainer:
@@ -99,7 +101,9 @@ def train(model: Any, processor: Any, request: Mapping[str, Any]) -> InternVLTra
     datasets = _datasets(processor, request)
     callbacks: list[Any] = [MetricLines(), CompleteCheckpoints()]
     if request["early_stopping_patience"] is not None:
-        callbacks.append(EarlyStoppingCallback(early_stopping_patience=request["early_stopping_patience"]))
+        callbacks.append(
+            EarlyStoppingCallback(early_stopping_patience=request["early_stopping_patience"])
+        )
     trainer = InternVLTrainer(
         model=model,
         args=_arguments(request, folder),

@@ -32,11 +32,16 @@ def analyze(request: dict[str, Any]) -> dict[str, Any]:
                 "recipe: no operator of it computes statistics; it needs a filter"
             )
         if len(analyzed) != num_samples:
-            raise juicer_session.RecipeError(f"{num_samples} samples went in, {len(analyzed)} came out")
+            raise juicer_session.RecipeError(
+                f"{num_samples} samples went in, {len(analyzed)} came out"
+            )
         analysis_dir = Path(analyzer.analysis_path)
         analyzer.overall_result.to_csv(analysis_dir / "overall.csv")
         _write(dataset_path, _statistics(analyzed), request)
-    return {"analysis_dir": str(analysis_dir), "statistics": juicer_stats.summary(analyzer.overall_result)}
+    return {
+        "analysis_dir": str(analysis_dir),
+        "statistics": juicer_stats.summary(analyzer.overall_result),
+    }
 
 
 class _Nothing:
@@ -57,7 +62,9 @@ def _statistics(analyzed: Any) -> Iterator[Mapping[str, Any]]:
         yield from batch[juicer_lines.STATS]
 
 
-def _write(prepared: Path, statistics: Iterator[Mapping[str, Any]], request: dict[str, Any]) -> None:
+def _write(
+    prepared: Path, statistics: Iterator[Mapping[str, Any]], request: dict[str, Any]
+) -> None:
     partial = Path(request["result_path"] + ".part")
     originals = juicer_stats.originals(Path(request["dataset_path"]))
     with (

@@ -68,7 +68,9 @@ def prepare(
                 if sample.get(key)
             }
             changed = {
-                key: json.dumps(new, ensure_ascii=False) for key, new in edits.items() if new != sample[key]
+                key: json.dumps(new, ensure_ascii=False)
+                for key, new in edits.items()
+                if new != sample[key]
             }
             if STATS in sample:
                 changed[STATS] = "{}"

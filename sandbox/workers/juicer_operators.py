@@ -27,14 +27,20 @@ def load_filters(recipe: dict[str, Any]) -> list[Statistics]:
         RecipeError: An operator or argument is wrong, an operator tags samples, or there is no filter.
     """
     if recipe.get("custom_operator_paths"):
-        raise juicer_session.RecipeError("custom_operator_paths: not with probe=fast; take probe=analyzer")
+        raise juicer_session.RecipeError(
+            "custom_operator_paths: not with probe=fast; take probe=analyzer"
+        )
     for token in ("image", "audio", "video", "eoc"):
         if value := recipe.get(f"{token}_special_token"):
-            os.environ[f"_DJ_SPECIAL_TOKEN_{token.upper()}"] = value  # read when Data-Juicer is imported
+            os.environ[f"_DJ_SPECIAL_TOKEN_{token.upper()}"] = (
+                value  # read when Data-Juicer is imported
+            )
     with juicer_session.importing():
         base_op = _import_base()
         modules = {name: _import_operator(name) for item in recipe["process"] for name in item}
-    juicer_session.check_operators([item for item in recipe["process"] if modules[next(iter(item))]])
+    juicer_session.check_operators(
+        [item for item in recipe["process"] if modules[next(iter(item))]]
+    )
     text_keys = recipe.get("text_keys") or "text"
     keys = {key: recipe.get(key) or default for key, default in _KEYS.items()}
     keys["text_key"] = text_keys if isinstance(text_keys, str) else text_keys[0]
@@ -51,7 +57,9 @@ def load_filters(recipe: dict[str, Any]) -> list[Statistics]:
             operator = base_op.OPERATORS.modules[name](**{**arguments, **keys, **given})
             filters.append(Statistics(name, operator))
     if not filters:
-        raise juicer_session.RecipeError("recipe: no operator of it computes statistics; it needs a filter")
+        raise juicer_session.RecipeError(
+            "recipe: no operator of it computes statistics; it needs a filter"
+        )
     return filters
 
 
@@ -95,7 +103,9 @@ def _import_operator(name: str) -> bool:
     kind = path.parent.name if path else ""
     if path is None or (kind != "filter" and "TAGGING_OPS" not in path.read_text(encoding="utf-8")):
         if path is None:
-            raise juicer_session.RecipeError(f"recipe: {name}: not with probe=fast; take probe=analyzer")
+            raise juicer_session.RecipeError(
+                f"recipe: {name}: not with probe=fast; take probe=analyzer"
+            )
         return False
     importlib.import_module(f"data_juicer.ops.{kind}.{name}")
     return kind == "filter"
@@ -104,5 +114,7 @@ def _import_operator(name: str) -> bool:
 def _root() -> Path:
     spec = importlib.util.find_spec("data_juicer")
     if spec is None or not spec.submodule_search_locations:
-        raise juicer_session.RecipeError("Data-Juicer is not installed; pip install 'sandbox[data]'")
+        raise juicer_session.RecipeError(
+            "Data-Juicer is not installed; pip install 'sandbox[data]'"
+        )
     return Path(spec.submodule_search_locations[0])

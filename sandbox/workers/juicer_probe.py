@@ -21,7 +21,9 @@ import juicer_session
 import juicer_stats
 
 _BATCH = 1000  # Data-Juicer's own
-_FILTERS: list[juicer_operators.Statistics] = []  # inherited by forks: filters cannot be sent to a process
+_FILTERS: list[
+    juicer_operators.Statistics
+] = []  # inherited by forks: filters cannot be sent to a process
 
 
 def probe(request: dict[str, Any]) -> dict[str, Any]:
@@ -30,7 +32,10 @@ def probe(request: dict[str, Any]) -> dict[str, Any]:
         _FILTERS.extend(juicer_operators.load_filters(request["recipe"]))
         num_parts = min(request["num_proc"], num_samples)
         parts = [Path(request["cache_dir"]) / f"part-{index}" for index in range(num_parts)]
-        sizes = [num_samples * (i + 1) // num_parts - num_samples * i // num_parts for i in range(num_parts)]
+        sizes = [
+            num_samples * (i + 1) // num_parts - num_samples * i // num_parts
+            for i in range(num_parts)
+        ]
         _in_processes(
             [
                 (request, dataset_path, part, sum(sizes[:index]), sizes[index])
@@ -72,7 +77,9 @@ def _share(request: dict[str, Any], dataset_path: Path, part: Path, start: int, 
     ):
         lines = itertools.islice(prepared, start, start + size)
         # parsed a second time only where statistics of its own may be kept
-        originals = itertools.islice(source, start, start + size) if _has_statistics(request) else None
+        originals = (
+            itertools.islice(source, start, start + size) if _has_statistics(request) else None
+        )
         while batch := list(itertools.islice(lines, _BATCH)):
             samples = [json.loads(line) for line in batch]
             statistics = _statistics(samples)
@@ -102,7 +109,9 @@ def _statistics(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
     from datasets.utils.json import ujson_dumps, ujson_loads
 
     # as Data-Juicer's data sets hold them: numbers with ten digits
-    found: list[dict[str, Any]] = ujson_loads(ujson_dumps(juicer_stats.plain(batch[juicer_lines.STATS])))
+    found: list[dict[str, Any]] = ujson_loads(
+        ujson_dumps(juicer_stats.plain(batch[juicer_lines.STATS]))
+    )
     return found
 
 
@@ -127,9 +136,13 @@ class _Columns:
         for name in self._names:
             values = [value for each in statistics for value in _flat(each.get(name))]
             if any(isinstance(value, str) for value in values):
-                self._texts.setdefault(name, Counter()).update(v for v in values if isinstance(v, str))
+                self._texts.setdefault(name, Counter()).update(
+                    v for v in values if isinstance(v, str)
+                )
                 continue
-            numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+            numbers = np.array(
+                [np.nan if value is None else value for value in values], dtype=np.float64
+            )
             if name not in self._files:
                 self._files[name] = (self._part / f"{name}.float64").open("wb")
             self._files[name].write(numbers.tobytes())
@@ -159,7 +172,9 @@ def _overall(parts: list[Path], percentiles: list[float]) -> Any:
     ranks = sorted({0.25, 0.5, 0.75, *percentiles})
     columns = {}
     for name in dict.fromkeys(name for share in shares for name in share["names"]):
-        texts: Counter[str] = sum((Counter(share["texts"].get(name, {})) for share in shares), Counter())
+        texts: Counter[str] = sum(
+            (Counter(share["texts"].get(name, {})) for share in shares), Counter()
+        )
         if texts:
             top, frequency = texts.most_common(1)[0]
             column = {"count": texts.total(), "unique": len(texts), "top": top, "freq": frequency}

@@ -29,7 +29,9 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
     with export_path.open("rb") as file:
         num_written = sum(1 for _ in file)
     if num_written != len(processed):
-        raise juicer_session.RecipeError(f"{len(processed)} samples were kept, {num_written} were written")
+        raise juicer_session.RecipeError(
+            f"{len(processed)} samples were kept, {num_written} were written"
+        )
     export_path.replace(request["result_path"])
     return {"num_samples_in": num_samples, "num_samples_out": num_written}
 

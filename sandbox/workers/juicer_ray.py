@@ -34,7 +34,9 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
     with juicer_session.data_set(request) as (dataset_path, num_samples):
         numbered = _number(dataset_path, shards.parent)
     with _ray(address, request["num_proc"]):
-        config = juicer_session.configure(request, numbered, export_path=str(shards), export_type="parquet")
+        config = juicer_session.configure(
+            request, numbered, export_path=str(shards), export_type="parquet"
+        )
         from data_juicer.core.executor.ray_executor import RayExecutor
 
         executor = RayExecutor(config)
@@ -44,10 +46,16 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
     if num_kept == 0:
         raise juicer_session.RecipeError(f"the recipe keeps none of the {num_samples} samples")
     partial = Path(request["result_path"] + ".part")
-    dropped = set() if request["recipe"].get("keep_stats_in_res_ds") else {juicer_lines.STATS, "__dj__meta__"}
+    dropped = (
+        set()
+        if request["recipe"].get("keep_stats_in_res_ds")
+        else {juicer_lines.STATS, "__dj__meta__"}
+    )
     num_written = _join(_lines(shards, shards.parent, dropped), partial)
     if num_written != num_kept:
-        raise juicer_session.RecipeError(f"{num_kept} samples were kept, {num_written} were written")
+        raise juicer_session.RecipeError(
+            f"{num_kept} samples were kept, {num_written} were written"
+        )
     partial.replace(request["result_path"])
     return {"num_samples_in": num_samples, "num_samples_out": num_written}
 
@@ -60,7 +68,9 @@ def _ray(address: str, num_cpus: int) -> Iterator[None]:
     try:
         import ray
     except ImportError as error:
-        raise juicer_session.RecipeError("executor_type: ray: pip install 'sandbox[ray]'") from error
+        raise juicer_session.RecipeError(
+            "executor_type: ray: pip install 'sandbox[ray]'"
+        ) from error
     own = address == "local"
     # Short, and not in the job's folder: a path of a Unix socket has at most 107 bytes.
     folder = tempfile.mkdtemp(prefix="sandbox-ray-") if own else None

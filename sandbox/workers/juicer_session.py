@@ -60,7 +60,11 @@ def data_set(request: dict[str, Any]) -> Iterator[tuple[Path, int]]:
     text_keys = recipe.get("text_keys") or ["text"]
     media_keys = [
         recipe.get(key) or default
-        for key, default in (("image_key", "images"), ("audio_key", "audios"), ("video_key", "videos"))
+        for key, default in (
+            ("image_key", "images"),
+            ("audio_key", "audios"),
+            ("video_key", "videos"),
+        )
     ]
     target = Path(request["cache_dir"]) / "input.jsonl"
     num_samples, content = juicer_lines.prepare(
@@ -185,7 +189,11 @@ def _tell_reuse() -> None:
     class Reused(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.msg.startswith("Loading cached processed dataset"):
-                print("reused from the operator cache:", record.getMessage().rsplit("/", 1)[-1], flush=True)
+                print(
+                    "reused from the operator cache:",
+                    record.getMessage().rsplit("/", 1)[-1],
+                    flush=True,
+                )
 
     logger = logging.getLogger("datasets.arrow_dataset")
     logger.setLevel(logging.INFO)

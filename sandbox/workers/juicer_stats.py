@@ -34,7 +34,9 @@ def plain(value: Any) -> Any:
 
 
 def joined(
-    originals: Iterable[dict[str, Any]], lines: Iterable[str], statistics: Iterable[Mapping[str, Any]]
+    originals: Iterable[dict[str, Any]],
+    lines: Iterable[str],
+    statistics: Iterable[Mapping[str, Any]],
 ) -> Iterator[str]:
     """The prepared lines with their statistics; other statistics that a sample had are kept."""
     for sample, line, computed in zip(originals, lines, statistics, strict=True):

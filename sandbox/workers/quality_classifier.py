@@ -24,7 +24,10 @@ def main() -> None:
     try:
         texts_path, columns = Path(given["texts_path"]), "row long, text string"
         if given["tokenizer_path"]:
-            texts_path, columns = _split(texts_path, given["tokenizer_path"]), "row long, words array<string>"
+            texts_path, columns = (
+                _split(texts_path, given["tokenizer_path"]),
+                "row long, words array<string>",
+            )
         _score(given, texts_path, columns, scores_dir)
     except Exception as error:  # Spark's are Java's, with hundreds of lines behind the first
         cause = str(error).strip().splitlines() or [type(error).__name__]
@@ -67,7 +70,9 @@ def _score(given: dict[str, Any], texts_path: Path, columns: str, scores_dir: Pa
         "spark.sql.files.maxPartitionBytes": "16m",  # both cores from a few thousand texts on
         "spark.sql.files.openCostInBytes": "1m",
     }
-    builder = SparkSession.builder.master(f"local[{given['num_threads']}]").appName("quality_classifier")
+    builder = SparkSession.builder.master(f"local[{given['num_threads']}]").appName(
+        "quality_classifier"
+    )
     for key, value in settings.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()

@@ -20,9 +20,13 @@ def main() -> None:
     given = lm.request()
     found = sorted(Path(given["package_dir"]).glob("SmolLM2-*.gguf"))
     if len(found) != 1:
-        raise SystemExit(f"{given['package_dir']} has {len(found)} files SmolLM2-*.gguf; expected one")
+        raise SystemExit(
+            f"{given['package_dir']} has {len(found)} files SmolLM2-*.gguf; expected one"
+        )
     source = {"gguf_file": found[0].name, "local_files_only": True}
-    packed = AutoModelForCausalLM.from_pretrained(given["package_dir"], dtype=torch.bfloat16, **source)
+    packed = AutoModelForCausalLM.from_pretrained(
+        given["package_dir"], dtype=torch.bfloat16, **source
+    )
     config: Any = packed.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -32,7 +36,9 @@ def main() -> None:
     plain.load_state_dict(packed.state_dict(), assign=True)
     plain.tie_weights()
     plain.save_pretrained(given["checkpoint_path"])
-    AutoTokenizer.from_pretrained(given["package_dir"], **source).save_pretrained(given["checkpoint_path"])
+    AutoTokenizer.from_pretrained(given["package_dir"], **source).save_pretrained(
+        given["checkpoint_path"]
+    )
 
 
 if __name__ == "__main__":

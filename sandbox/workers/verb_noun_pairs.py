@@ -73,7 +73,9 @@ def _pair(root: Any) -> tuple[str, str] | None:
     while level:
         for token in level:
             if token.pos_ == "VERB":
-                nouns = [each for each in token.children if each.dep_ in _OBJECTS and each.pos_ == "NOUN"]
+                nouns = [
+                    each for each in token.children if each.dep_ in _OBJECTS and each.pos_ == "NOUN"
+                ]
                 return (_lemma(token), _lemma(nouns[0])) if nouns else None
         level = [child for token in level for child in token.children]
     return None

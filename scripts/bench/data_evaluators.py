@@ -52,20 +52,25 @@ EVALUATORS = {
 def write_pool(path: Path, num_rows: int) -> None:
     """Words after Zipf's law; every tenth row is an earlier one with a few words changed."""
     rng = np.random.default_rng(0)
-    words = np.array([f"{chr(97 + n % 26)}{np.base_repr(n + 36, 36).lower()}ing" for n in range(NUM_WORDS)])
+    words = np.array(
+        [f"{chr(97 + n % 26)}{np.base_repr(n + 36, 36).lower()}ing" for n in range(NUM_WORDS)]
+    )
     shares = 1 / np.arange(1, NUM_WORDS + 1)
     cumulative = np.cumsum(shares / shares.sum())
     before = np.zeros(50, np.int64)
     with path.open("w") as out:
         for row in range(num_rows):
-            drawn = np.searchsorted(cumulative, rng.random(40), side="right").clip(max=NUM_WORDS - 1)
+            drawn = np.searchsorted(cumulative, rng.random(40), side="right").clip(
+                max=NUM_WORDS - 1
+            )
             if row % 10 == 9:
                 changed = before.copy()
                 changed[rng.integers(0, len(before))] = drawn[0]
                 drawn = changed
             before = drawn
             stats = {
-                f"statistic_{n}": value for n, value in enumerate(rng.random(STATISTICS).round(6).tolist())
+                f"statistic_{n}": value
+                for n, value in enumerate(rng.random(STATISTICS).round(6).tolist())
             }
             out.write(json.dumps({"text": " ".join(words[drawn]), "__dj__stats__": stats}) + "\n")
 
@@ -112,7 +117,9 @@ def main() -> None:
             if module == "near_duplicates":
                 upstream = printed(UPSTREAM, pool, UPSTREAM_ROWS)[-1]
                 ratio = upstream * num_rows / seconds
-                print(f"{'… Data-Juicer, hashes':<24} {upstream * 1e6:.1f} µs a row, {ratio:.1f} × ours")
+                print(
+                    f"{'… Data-Juicer, hashes':<24} {upstream * 1e6:.1f} µs a row, {ratio:.1f} × ours"
+                )
 
 
 if __name__ == "__main__":

@@ -60,7 +60,9 @@ def main() -> None:
     for what, seconds in medians.items():
         print(f"{what:<16} {1000 * seconds:8.1f} ms")
     ratio = medians["sandbox"] / medians["bare uv"]
-    print(f"ratio {ratio:.2f} (at most 1.5); again {1000 * medians['sandbox, again']:.1f} ms (at most 50)")
+    print(
+        f"ratio {ratio:.2f} (at most 1.5); again {1000 * medians['sandbox, again']:.1f} ms (at most 50)"
+    )
 
 
 if __name__ == "__main__":

@@ -39,7 +39,14 @@ jobs:
 
 def seconds(folder: Path, *overrides: str) -> float:
     """Wall time of the mapped job alone: the data is made before."""
-    run = [sys.executable, "-m", "sandbox", "+experiment=local_compute", "watcher.mode=disabled", *overrides]
+    run = [
+        sys.executable,
+        "-m",
+        "sandbox",
+        "+experiment=local_compute",
+        "watcher.mode=disabled",
+        *overrides,
+    ]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     data_only = "pipelines.main.execution_jobs=[data]"
     subprocess.run([*run, data_only], cwd=folder, env=environment, check=True, capture_output=True)
@@ -60,7 +67,9 @@ def main() -> None:
         (folder / "conf" / "experiment" / "local_compute.yaml").write_text(text)
         inline = seconds(folder, "compute=inline", "outputs_dir=inline")
         local = seconds(folder, "compute=local", "compute.num_workers=2", "outputs_dir=local")
-    print(f"{elements} trainings: inline {inline:.1f} s, local {local:.1f} s: {inline / local:.2f} x")
+    print(
+        f"{elements} trainings: inline {inline:.1f} s, local {local:.1f} s: {inline / local:.2f} x"
+    )
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ ROUNDS = 7
 BARE = "import hydra\n@hydra.main(config_path=None)\ndef main(cfg): pass\nmain()\n"
 SAME = """
 import hydra
-from sandbox.app import CONFIG_PATH
-from sandbox.context import register_resolvers
+from sandbox.hydra_search_path import CONFIG_PATH
+from sandbox.planning.resolvers import register_resolvers
 register_resolvers()
 @hydra.main(config_path=CONFIG_PATH, config_name="config")
 def main(cfg): pass
@@ -60,7 +60,8 @@ def main() -> None:
             cases.append(("all recorded", [*run, *recorded], [str(same), *recorded], Path.cwd()))
         for name, argv, against, cwd in cases:
             pairs = [
-                (cpu_seconds(argv, cwd), cpu_seconds([sys.executable, *against], cwd)) for _ in range(ROUNDS)
+                (cpu_seconds(argv, cwd), cpu_seconds([sys.executable, *against], cwd))
+                for _ in range(ROUNDS)
             ]
             ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
             print(f"{name:<20} {ours:.2f} CPU-s, bare app {theirs:.2f}: {ours - theirs:+.2f}")

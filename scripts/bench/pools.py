@@ -93,13 +93,17 @@ def measure(work: str, num_rows: int, folder: Path, options: argparse.Namespace)
     if not inputs.exists():
         run_child("data", work, [], fresh(inputs), num_rows=num_rows)
     paths = sorted(inputs.iterdir())
-    chosen = {"statistics": options.statistics} if work == "construction" and options.statistics else {}
+    chosen = (
+        {"statistics": options.statistics} if work == "construction" and options.statistics else {}
+    )
     figures = Figures(work, num_rows)
     for repeat in range(options.repeats):
         into_page_cache(paths)
         with_digest = options.cores and repeat == 0
         figures.ours.append(run_child("ours", work, paths, fresh(out), with_digest, **chosen))
-        figures.written_mb = sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e6
+        figures.written_mb = (
+            sum(path.stat().st_size for path in out.rglob("*") if path.is_file()) / 1e6
+        )
         if num_rows <= CP_ROWS:
             copy(out, folder / "copy", figures)
         if num_rows <= UPSTREAM_ROWS and repeat < options.upstream_repeats:
@@ -149,7 +153,9 @@ def print_line(figures: Figures, header: bool) -> None:
     wall = figures.wall()
     cpu = statistics.median(turn.cpu for turn in figures.ours)
     start = statistics.median(turn.start for turn in figures.ours)
-    line = f"{figures.work:<13}{figures.num_rows:>9}{wall:>9.3f}{cpu:>8.2f}{figures.peak_mb():>9.0f}"
+    line = (
+        f"{figures.work:<13}{figures.num_rows:>9}{wall:>9.3f}{cpu:>8.2f}{figures.peak_mb():>9.0f}"
+    )
     line += f"{start:>9.2f}{figures.written_mb:>10.1f}"
     if figures.upstream:
         theirs = statistics.median(turn.wall for turn in figures.upstream)
@@ -170,7 +176,9 @@ def limits(all_figures: list[Figures]) -> list[str]:
         if each.upstream and each.num_rows == UPSTREAM_ROWS:
             ratio = statistics.median(turn.wall for turn in each.upstream) / wall
             least = TIMES_UPSTREAM.get(each.work, TIMES_UPSTREAM_OTHERS)
-            lines.append(_verdict(name, f"{ratio:.1f} x the original, at least {least:g}", ratio >= least))
+            lines.append(
+                _verdict(name, f"{ratio:.1f} x the original, at least {least:g}", ratio >= least)
+            )
         if each.cp and each.num_rows == CP_ROWS:
             ratio = wall / statistics.median(each.cp)
             most = TIMES_CP.get(each.work, TIMES_CP_OTHERS)
@@ -185,15 +193,21 @@ def growth(all_figures: list[Figures]) -> list[str]:
     """How the time and the memory a row change between sizes."""
     lines = []
     for work in WORKS:
-        sizes = sorted((each for each in all_figures if each.work == work), key=lambda each: each.num_rows)
+        sizes = sorted(
+            (each for each in all_figures if each.work == work), key=lambda each: each.num_rows
+        )
         for small, large in itertools.pairwise(sizes):
             more = large.num_rows / small.num_rows
             times = large.wall() / small.wall() / more
             cpu = min(turn.cpu for turn in large.ours) / min(turn.cpu for turn in small.ours) / more
-            bytes_a_row = (large.peak_mb() - small.peak_mb()) * 1e6 / (large.num_rows - small.num_rows)
+            bytes_a_row = (
+                (large.peak_mb() - small.peak_mb()) * 1e6 / (large.num_rows - small.num_rows)
+            )
             text = f"{times:.2f} x the time a row (CPU {cpu:.2f} x), at most {GROWTH}; "
             text += f"{bytes_a_row:.0f} bytes a row more"
-            lines.append(_verdict(f"{work} {small.num_rows} to {large.num_rows}", text, times <= GROWTH))
+            lines.append(
+                _verdict(f"{work} {small.num_rows} to {large.num_rows}", text, times <= GROWTH)
+            )
     return lines
 
 
@@ -210,10 +224,16 @@ def _options() -> argparse.Namespace:
         "--only", type=lambda text: text.split(","), default=list(WORKS), help=",".join(WORKS)
     )
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--statistics", type=int, help="how many of three construction writes (all ten)")
+    parser.add_argument(
+        "--statistics", type=int, help="how many of three construction writes (all ten)"
+    )
     parser.add_argument("--upstream-repeats", type=int, default=1, help="0: without the original")
-    parser.add_argument("--upstream-loader", choices=("data_juicer", "datasets"), default="data_juicer")
-    parser.add_argument("--cores", action="store_true", help="compare the results with one core and with all")
+    parser.add_argument(
+        "--upstream-loader", choices=("data_juicer", "datasets"), default="data_juicer"
+    )
+    parser.add_argument(
+        "--cores", action="store_true", help="compare the results with one core and with all"
+    )
     parser.add_argument("--folder", type=Path, help="where the data lies while it runs")
     parser.add_argument("--quick", action="store_true", help="5,000 rows, once, to try it")
     options = parser.parse_args()

@@ -22,7 +22,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
-NUMERIC = ("alnum_ratio", "special_char_ratio", "char_rep_ratio")  # the pools' statistics, in this order
+NUMERIC = (
+    "alnum_ratio",
+    "special_char_ratio",
+    "char_rep_ratio",
+)  # the pools' statistics, in this order
 TIMES = (2, 4)
 
 
@@ -33,7 +37,11 @@ def main() -> None:
     os.environ["HF_HUB_OFFLINE"] = "1"
     if request["one_core"]:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
-    sides: dict[str, Callable[..., Callable[[], Any]]] = {"data": data, "ours": ours, "upstream": upstream}
+    sides: dict[str, Callable[..., Callable[[], Any]]] = {
+        "data": data,
+        "ours": ours,
+        "upstream": upstream,
+    }
     paths = [Path(path) for path in request["inputs"]]
     out = Path(request["out"])
     make = sides[request["side"]]
@@ -62,7 +70,9 @@ def data(work: str, inputs: list[Path], out: Path, num_rows: int) -> Callable[[]
     return lambda: pools_data.write_pools(out, num_rows, NUMERIC)
 
 
-def ours(work: str, inputs: list[Path], out: Path, statistics: int | None = None) -> Callable[[], Any]:
+def ours(
+    work: str, inputs: list[Path], out: Path, statistics: int | None = None
+) -> Callable[[], Any]:
     """Our class for the work."""
     manipulator = _manipulator(work, inputs, statistics)
     return lambda: manipulator.run(output_dir=out)
@@ -72,7 +82,9 @@ def _manipulator(work: str, inputs: list[Path], statistics: int | None) -> Any:
     if work == "construction":
         from sandbox.pools.construction import DataPoolConstruction
 
-        return DataPoolConstruction(inputs[0], statistics=NUMERIC[:statistics] if statistics else None)
+        return DataPoolConstruction(
+            inputs[0], statistics=NUMERIC[:statistics] if statistics else None
+        )
     if work == "combination":
         from sandbox.pools.combination import DataPoolCombination
 
@@ -115,7 +127,9 @@ def upstream(work: str, inputs: list[Path], out: Path, loader: str) -> Callable[
 
 def digest(result: Any, out: Path) -> str:
     """One hash of the names and contents of all files, and of what was returned."""
-    whole = hashlib.sha256(json.dumps(result, default=str, sort_keys=True).replace(str(out), "").encode())
+    whole = hashlib.sha256(
+        json.dumps(result, default=str, sort_keys=True).replace(str(out), "").encode()
+    )
     for path in sorted(out.rglob("*")):
         if path.is_file():
             with path.open("rb") as file:

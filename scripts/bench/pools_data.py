@@ -126,6 +126,8 @@ def _texts(seed: int, num_texts: int = 5000, num_syllables: int = 47) -> list[st
     """Texts as they stand between the quotes of a JSON string."""
     choose = random.Random(seed)
     return [
-        "".join(choose.choice(SYLLABLES) + " " * (choose.random() < 0.3) for _ in range(num_syllables))
+        "".join(
+            choose.choice(SYLLABLES) + " " * (choose.random() < 0.3) for _ in range(num_syllables)
+        )
         for _ in range(num_texts)
     ]

@@ -106,7 +106,9 @@ def _held_mb(pid: int) -> tuple[float, float] | None:
     except OSError:
         return None
     kb = {
-        key: int(rest.split()[0]) for key, rest in (line.split(":", 1) for line in lines) if key[:3] == "Rss"
+        key: int(rest.split()[0])
+        for key, rest in (line.split(":", 1) for line in lines)
+        if key[:3] == "Rss"
     }
     if not kb:
         return None

@@ -44,7 +44,9 @@ def load_with_data_juicer(path: Path) -> Any:
     from data_juicer.core.data.dataset_builder import DatasetBuilder
     from jsonargparse import dict_to_namespace
 
-    return DatasetBuilder(dict_to_namespace({"dataset_path": str(path), "text_keys": None})).load_dataset()
+    return DatasetBuilder(
+        dict_to_namespace({"dataset_path": str(path), "text_keys": None})
+    ).load_dataset()
 
 
 def load_with_datasets(path: Path) -> Any:
@@ -52,7 +54,9 @@ def load_with_datasets(path: Path) -> Any:
     import datasets
 
     dataset = datasets.load_dataset("json", data_files=str(path), split="train")
-    dataset = dataset.filter(lambda sample: True)  # no text keys are asked for, every sample is called
+    dataset = dataset.filter(
+        lambda sample: True
+    )  # no text keys are asked for, every sample is called
     media = [key for key in MEDIA if key in dataset.features]
     if not media:
         return dataset
@@ -71,7 +75,10 @@ load = load_with_datasets
 
 
 def construction(
-    paths: Sequence[Path], out: Path, ratios: Sequence[float] = (1 / 3, 2 / 3), statistics: int | None = None
+    paths: Sequence[Path],
+    out: Path,
+    ratios: Sequence[float] = (1 / 3, 2 / 3),
+    statistics: int | None = None,
 ) -> list[Path]:
     """Per numeric statistic: sort the samples, cut the list, write the parts."""
     made = []

@@ -67,7 +67,9 @@ def main() -> None:
         folder = Path(name)
         data = write(folder / "data.jsonl", rows)
         other = {**PROCESS, "words_num_filter": {"min_num": 2}}
-        probe(DataJuicerAnalyzer(options.num_proc), data, PROCESS, folder / "warm", folder / "cache")
+        probe(
+            DataJuicerAnalyzer(options.num_proc), data, PROCESS, folder / "warm", folder / "cache"
+        )
         turns: dict[str, Callable[[Path], None]] = {
             "upstream": lambda out: upstream(data, out, options.num_proc),
             "analyzer": lambda out: probe(DataJuicerAnalyzer(options.num_proc), data, PROCESS, out),
@@ -93,7 +95,10 @@ def main() -> None:
 def write(path: Path, rows: int) -> Path:
     """Generated samples with texts of 15 to 60 words."""
     draw = random.Random(7)
-    words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(1, 9))) for _ in range(3000)]
+    words = [
+        "".join(draw.choices("abcdefghijklmnopqrstuvwxyz", k=draw.randint(1, 9)))
+        for _ in range(3000)
+    ]
     with path.open("w", encoding="utf-8") as file:
         for number in range(rows):
             text = " ".join(draw.choices(words, k=draw.randint(15, 60))) + "."
@@ -110,7 +115,11 @@ def upstream(data: Path, out: Path, num_proc: int) -> None:
         "np": num_proc,
         "process": [{name: dict(arguments)} for name, arguments in PROCESS.items()],
     }
-    variables = {"HF_DATASETS_CACHE": str(out / "cache"), "HF_HUB_OFFLINE": "1", "MPLBACKEND": "Agg"}
+    variables = {
+        "HF_DATASETS_CACHE": str(out / "cache"),
+        "HF_HUB_OFFLINE": "1",
+        "MPLBACKEND": "Agg",
+    }
     out.mkdir()
     subprocess.run(
         [sys.executable, "-c", UPSTREAM, json.dumps(config), str(ROOT / "sandbox" / "workers")],
@@ -120,11 +129,15 @@ def upstream(data: Path, out: Path, num_proc: int) -> None:
     )
 
 
-def probe(component: Any, data: Path, process: Any, out: Path, cache_dir: Path | None = None) -> None:
+def probe(
+    component: Any, data: Path, process: Any, out: Path, cache_dir: Path | None = None
+) -> None:
     """One of our probes."""
     out.mkdir()
     log_path = out.with_suffix(".log")
-    component.run(data, {"process": process}, output_dir=out, log_path=log_path, cache_dir=cache_dir)
+    component.run(
+        data, {"process": process}, output_dir=out, log_path=log_path, cache_dir=cache_dir
+    )
 
 
 def measure(work: Callable[[Path], None], out: Path) -> tuple[float, float]:

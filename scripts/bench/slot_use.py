@@ -71,7 +71,9 @@ def main() -> None:
         (folder / "sleeping_toy.py").write_text(TOY)
         use = {
             "optuna": slot_use(folder, "optuna", lengths, f"hydra.sweeper.n_jobs={NUM_SLOTS}"),
-            "optuna_async": slot_use(folder, "optuna_async", lengths, f"hydra.sweeper.n_workers={NUM_SLOTS}"),
+            "optuna_async": slot_use(
+                folder, "optuna_async", lengths, f"hydra.sweeper.n_workers={NUM_SLOTS}"
+            ),
         }
     print(f"slot use, ours / stock: {use['optuna_async'] / use['optuna']:.2f} x")
 
@@ -91,7 +93,14 @@ def slot_use(folder: Path, sweeper: str, lengths: list[float], slots: str) -> fl
         "PYTHONPATH": os.pathsep.join([str(folder), str(Path(__file__).parents[2])]),
         "OMP_NUM_THREADS": "1",
     }
-    command = [sys.executable, "-m", "sandbox", "--multirun", "+experiment=sleep", "watcher.mode=disabled"]
+    command = [
+        sys.executable,
+        "-m",
+        "sandbox",
+        "--multirun",
+        "+experiment=sleep",
+        "watcher.mode=disabled",
+    ]
     command += [f"hydra/sweeper={sweeper}", "hydra/sweeper/sampler=random"]
     command += ["hydra/launcher=submitit_local", f"hydra.sweeper.n_trials={len(lengths)}", slots]
     command += [f"outputs_dir={sweeper}", "jobs.sleep.executor.number=interval(0,1)"]

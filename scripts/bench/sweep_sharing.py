@@ -61,7 +61,14 @@ jobs:
 def sweep(folder: Path, seconds: float, *overrides: str) -> float:
     """Run the sweep; returns its wall time."""
     values = ",".join(map(str, range(TRIALS)))
-    argv = [sys.executable, "-m", "sandbox", "--multirun", "+experiment=sharing", f"seconds={seconds}"]
+    argv = [
+        sys.executable,
+        "-m",
+        "sandbox",
+        "--multirun",
+        "+experiment=sharing",
+        f"seconds={seconds}",
+    ]
     argv += ["watcher.mode=disabled", "hydra/launcher=joblib", f"hydra.launcher.n_jobs={WORKERS}"]
     variables = {
         "SANDBOX_ALLOW_TARGETS": "bench_components.*",

@@ -22,7 +22,7 @@ FEW, MANY, ROUNDS = 2, 22, 4
 LIMIT_MS = 50.0
 PLAIN = """
 import hydra
-from sandbox.app import CONFIG_PATH
+from sandbox.hydra_search_path import CONFIG_PATH
 @hydra.main(config_path=CONFIG_PATH, config_name="config")
 def main(cfg): pass
 main()
@@ -65,12 +65,22 @@ jobs:
 def cpu_s(folder: Path, command: list[str], num_trials: int, first: int, *overrides: str) -> float:
     """User + system seconds of one sweep, over numbers that begin with ``first``."""
     values = ",".join(map(str, range(first, first + num_trials)))
-    argv = [sys.executable, *command, "--multirun", *overrides, f"jobs.train.executor.value={values}"]
+    argv = [
+        sys.executable,
+        *command,
+        "--multirun",
+        *overrides,
+        f"jobs.train.executor.value={values}",
+    ]
     variables = {"SANDBOX_ALLOW_TARGETS": "bench_components.*", "OMP_NUM_THREADS": "1"}
     path = os.pathsep.join([str(folder), str(Path(__file__).parents[2])])
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        argv, cwd=folder, env={**os.environ, **variables, "PYTHONPATH": path}, capture_output=True, text=True
+        argv,
+        cwd=folder,
+        env={**os.environ, **variables, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
     )
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:

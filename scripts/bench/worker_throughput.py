@@ -43,7 +43,11 @@ def main() -> None:
     import internvl_trainer  # noqa: F401 - the worker imports before its clock starts
     from worker_start import imports_done
 
-    turns: dict[str, Callable[[dict[str, Any]], None]] = {"worker": worker, "bare": bare, "plain": plain}
+    turns: dict[str, Callable[[dict[str, Any]], None]] = {
+        "worker": worker,
+        "bare": bare,
+        "plain": plain,
+    }
     speeds: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
     with tempfile.TemporaryDirectory() as folder:
         request = prepare(Path(folder), options.steps, options.batch_size)
@@ -60,7 +64,9 @@ def main() -> None:
     }
     for name, (wall, cpu) in medians.items():
         share = medians["worker"][1] / cpu
-        print(f"{name:7} {wall:7.1f} images/s  {cpu:7.1f} images/CPU-s  worker / {name} = {share:.3f}")
+        print(
+            f"{name:7} {wall:7.1f} images/s  {cpu:7.1f} images/CPU-s  worker / {name} = {share:.3f}"
+        )
 
 
 def prepare(folder: Path, steps: int, batch_size: int) -> dict[str, Any]:
@@ -115,7 +121,12 @@ def build(captions: list[str], prompt: str) -> tuple[Any, Any]:
     from transformers import InternVLForConditionalGeneration, set_seed
 
     sizes = {"image_size": 64, "patch_size": 8, "num_attention_heads": 4, "vocab_size": 2048}
-    sizes |= {"vision_hidden_size": 96, "vision_num_layers": 3, "text_hidden_size": 128, "text_num_layers": 3}
+    sizes |= {
+        "vision_hidden_size": 96,
+        "vision_num_layers": 3,
+        "text_hidden_size": 128,
+        "text_num_layers": 3,
+    }
     set_seed(0)
     processor = build_processor(captions, prompt, sizes)
     return InternVLForConditionalGeneration(build_config(processor, sizes)), processor
@@ -147,7 +158,11 @@ def bare(request: dict[str, Any]) -> None:
     processor = load_processor(request["model_path"])
     dataset = PairDataset(read_pairs(request["train_meta"]), processor, 1)
     pad_id = processor.tokenizer.pad_token_id
-    loop(request, len(dataset), lambda indices: collate([dataset[index] for index in indices], pad_id))
+    loop(
+        request,
+        len(dataset),
+        lambda indices: collate([dataset[index] for index in indices], pad_id),
+    )
 
 
 def plain(request: dict[str, Any]) -> None:
@@ -163,7 +178,10 @@ def plain(request: dict[str, Any]) -> None:
         texts, pictures = [], []
         for row in (rows[index] for index in indices):
             question, answer = (turn["value"] for turn in row["conversations"])
-            parts = [{"type": "image"}, {"type": "text", "text": question.removeprefix("<image>\n")}]
+            parts = [
+                {"type": "image"},
+                {"type": "text", "text": question.removeprefix("<image>\n")},
+            ]
             turns = [{"role": "user", "content": parts}]
             turns.append({"role": "assistant", "content": [{"type": "text", "text": answer}]})
             texts.append(processor.apply_chat_template(turns, tokenize=False))
@@ -190,7 +208,11 @@ def loop(request: dict[str, Any], size: int, batch: Callable[[list[int]], dict[s
 
     model = load_model(request["model_path"]).train()
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=request["learning_rate"], betas=(0.9, 0.98), weight_decay=0.01, fused=True
+        model.parameters(),
+        lr=request["learning_rate"],
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        fused=True,
     )
     steps = request["max_steps"]
     schedule = get_cosine_schedule_with_warmup(optimizer, steps // 10, steps)

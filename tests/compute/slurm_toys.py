@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from toys import note
 
-from sandbox import process
 from sandbox.executors import BaseDataExecutor, BaseModelExecutor
 from sandbox.job import Outputs
+from sandbox.system import process
 
 COUNTING = """
 import pathlib, signal, sys, time
@@ -45,7 +45,10 @@ class Patient(BaseModelExecutor):
         await process.run_async([sys.executable, "-c", COUNTING, path], log_path=log_path)
 
     def outputs(self, output_dir: Path) -> Outputs:
-        return {"steps_path": output_dir / "steps.txt", "was_told": (output_dir / "told.txt").exists()}
+        return {
+            "steps_path": output_dir / "steps.txt",
+            "was_told": (output_dir / "told.txt").exists(),
+        }
 
 
 class Hungry(BaseDataExecutor):

@@ -15,8 +15,8 @@ import pytest
 from slurm_toys import no_thirteen
 from toy_project import Project, alive, data_job, experiment, finish, until
 
-from sandbox.compute import slurm_queue
 from sandbox.compute.slurm import Slurm
+from sandbox.compute.slurm import queue as slurm_queue
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 SLURM = ["compute=slurm", "compute.poll_s=1", "compute.mem_gb=0.5"]
@@ -24,10 +24,14 @@ SLURM = ["compute=slurm", "compute.poll_s=1", "compute.mem_gb=0.5"]
 
 def many(project: Project, **lists: list[Any]) -> None:
     """One job of several elements, each argument a list over them."""
-    project.write("toy", experiment({"many": data_job("Value", name="x", also={"map": {"executor": lists}})}))
+    project.write(
+        "toy", experiment({"many": data_job("Value", name="x", also={"map": {"executor": lists}})})
+    )
 
 
-def one(project: Project, target: str, hook: str = "general_data_executor", **arguments: Any) -> None:
+def one(
+    project: Project, target: str, hook: str = "general_data_executor", **arguments: Any
+) -> None:
     """One job of one element."""
     node = {"executor": {"_target_": f"slurm_toys.{target}", **arguments}}
     project.write("toy", experiment({"many": (hook, node)}))
@@ -95,7 +99,10 @@ def test_no_more_elements_run_than_max_parallel(project: Project, cluster: Path)
     many(project, value=[1, 2], gate=["a", "b"])
     running = project.start("toy", *SLURM, "compute.max_parallel=1")
     project.wait_for("a")
-    until(lambda: "JobArrayTaskLimit" in tool("squeue", "--noheader", "--array", "--format=%r"), "no limit")
+    until(
+        lambda: "JobArrayTaskLimit" in tool("squeue", "--noheader", "--array", "--format=%r"),
+        "no limit",
+    )
     assert not (project.gate / "b.here").exists()
     project.let_go("a", "b")
     assert finish(running).code == 0
@@ -134,10 +141,14 @@ def test_a_killed_process_is_seen_with_and_without_accounting(
     ended = finish(running, timeout_s=60)
     assert ended.code == 1
     assert "many: 1 of 2 failed, 1 recorded" in ended.err
-    assert re.search(r"many\[0\]: SLURM job \d+_0 on n\d ended FAILED.*killed", ended.err), ended.err
+    assert re.search(r"many\[0\]: SLURM job \d+_0 on n\d ended FAILED.*killed", ended.err), (
+        ended.err
+    )
 
 
-def test_a_cancelled_job_is_seen_and_its_programs_are_ended(project: Project, cluster: Path) -> None:
+def test_a_cancelled_job_is_seen_and_its_programs_are_ended(
+    project: Project, cluster: Path
+) -> None:
     one(project, "Patient", hook="train_model")
     running = project.start("toy", *SLURM)
     (job_id,) = wait_for_jobs(project, 1)
@@ -149,7 +160,9 @@ def test_a_cancelled_job_is_seen_and_its_programs_are_ended(project: Project, cl
     assert any(project.root.rglob("told.txt")), "the program was told"
 
 
-def test_an_element_that_takes_too_much_memory_is_told_as_such(project: Project, cluster: Path) -> None:
+def test_an_element_that_takes_too_much_memory_is_told_as_such(
+    project: Project, cluster: Path
+) -> None:
     one(project, "Hungry")
     ended = project.main("toy", *SLURM)
     assert ended.code == 1
@@ -160,11 +173,16 @@ def test_at_their_time_limit_elements_are_requeued_and_go_on_where_they_were(
     project: Project, cluster: Path
 ) -> None:
     """Of one minute; SLURM looks at limits twice a minute, and signals as early as it was asked to."""
-    node = {"executor": {"_target_": "slurm_toys.Patient"}, "map": {"executor": {"name": ["a", "b"]}}}
+    node = {
+        "executor": {"_target_": "slurm_toys.Patient"},
+        "map": {"executor": {"name": ["a", "b"]}},
+    }
     project.write("toy", experiment({"many": ("train_model", node)}))
     ended = project.main("toy", *SLURM, "compute.timeout_min=1", "compute.signal_delay_s=55")
     assert ended.code == 0, ended.text
-    assert ended.text.count("interrupted by the cluster and queued again") >= 2  # SLURM may show one twice
+    assert (
+        ended.text.count("interrupted by the cluster and queued again") >= 2
+    )  # SLURM may show one twice
     assert sorted(project.ran()) == ["a from 0", "a from 3", "b from 0", "b from 3"]
     for record in project.records("many"):
         assert (record.parent / "out/steps.txt").read_text().split() == ["0", "1", "2"]
@@ -172,7 +190,9 @@ def test_at_their_time_limit_elements_are_requeued_and_go_on_where_they_were(
         assert len([*(record.parent / "logs").glob("*.log")]) == 2, "two attempts in one folder"
 
 
-def test_an_element_that_comes_to_its_limit_too_often_fails(project: Project, cluster: Path) -> None:
+def test_an_element_that_comes_to_its_limit_too_often_fails(
+    project: Project, cluster: Path
+) -> None:
     one(project, "Patient", hook="train_model")
     limits = ["compute.timeout_min=1", "compute.signal_delay_s=55", "compute.max_num_timeout=0"]
     running = project.start("toy", *SLURM, *limits)
@@ -227,7 +247,9 @@ def test_a_killed_driver_finds_its_elements_again(project: Project, cluster: Pat
     assert sorted(project.ran()) == ["x 1", "x 2", "x 3"]
 
 
-def test_two_drivers_of_the_same_run_submit_each_element_once(project: Project, cluster: Path) -> None:
+def test_two_drivers_of_the_same_run_submit_each_element_once(
+    project: Project, cluster: Path
+) -> None:
     many(project, value=[1, 2], gate=["a", "b"])
     both = [project.start("toy", *SLURM) for _ in range(2)]
     project.wait_for("a", "b")
@@ -239,7 +261,9 @@ def test_two_drivers_of_the_same_run_submit_each_element_once(project: Project, 
     assert len([*(project.root / "outputs/slurm").rglob("*_submission.sh")]) == 1
 
 
-def test_a_driver_that_is_interrupted_takes_nothing_from_another(project: Project, cluster: Path) -> None:
+def test_a_driver_that_is_interrupted_takes_nothing_from_another(
+    project: Project, cluster: Path
+) -> None:
     """The first cancels what it submitted; the second, which waited for it too, submits it again."""
     many(project, value=[1], gate=["a"])
     first = project.start("toy", *SLURM)
@@ -294,7 +318,9 @@ def test_a_secret_is_in_no_file_of_a_submission(project: Project, cluster: Path)
     assert ended.code == 0, ended.text
     files = [path for path in (project.root / "outputs").rglob("*") if path.is_file()]
     assert len(files) > 5 and not any(b"xyzzy-plugh" in path.read_bytes() for path in files)
-    assert json.loads(project.records("many")[0].read_text())["outputs"]["length"] == len("xyzzy-plugh")
+    assert json.loads(project.records("many")[0].read_text())["outputs"]["length"] == len(
+        "xyzzy-plugh"
+    )
 
 
 def test_one_job_alone_can_run_on_the_cluster(project: Project, cluster: Path) -> None:
@@ -302,7 +328,10 @@ def test_one_job_alone_can_run_on_the_cluster(project: Project, cluster: Path) -
     body = experiment(jobs)
     body["defaults"].insert(-1, {"/compute@jobs.there.compute": "slurm"})
     project.write("toy", body)
-    more = ["setup=['echo loaded on $SLURMD_NODENAME']", "additional_parameters={exclude: n1, nice: 5}"]
+    more = [
+        "setup=['echo loaded on $SLURMD_NODENAME']",
+        "additional_parameters={exclude: n1, nice: 5}",
+    ]
     options = [f"jobs.there.compute.{option}" for option in ("poll_s=1", "mem_gb=0.5", *more)]
     ended = project.main("toy", *options)
     assert ended.code == 0, ended.text
@@ -325,7 +354,9 @@ def test_items_that_are_no_element_jobs_run_too_and_what_sbatch_refuses_is_said(
 
 def test_a_job_that_squeue_has_forgotten_is_gone(cluster: Path) -> None:
     assert slurm_queue.states(["7_0"])["7_0"].name == slurm_queue.GONE
-    job_id = tool("sbatch", "--parsable", "--array=0", "--hold", "--output=/dev/null", "--wrap=true").strip()
+    job_id = tool(
+        "sbatch", "--parsable", "--array=0", "--hold", "--output=/dev/null", "--wrap=true"
+    ).strip()
     found = slurm_queue.states(["7_0", f"{job_id}_0"])
     assert found["7_0"].is_final and found[f"{job_id}_0"].is_alive
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from toy_project import Project, data_job, experiment
 
-from sandbox import process
 from sandbox.compute.slurm import Slurm
-from sandbox.compute.slurm_node import portable
-from sandbox.compute.slurm_signals import Signals
+from sandbox.compute.slurm.node import portable
+from sandbox.compute.slurm.signals import Signals
+from sandbox.system import process
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,9 @@ def test_wrong_arguments_are_refused_by_name(arguments: dict[str, Any]) -> None:
         Slurm(**arguments)
 
 
-def test_where_there_is_no_slurm_the_plan_says_so(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_there_is_no_slurm_the_plan_says_so(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project.write("toy", experiment({"one": data_job("Value")}))
     monkeypatch.setenv("PATH", str(project.root))
     (problem,) = project.problems("toy", "compute=slurm")

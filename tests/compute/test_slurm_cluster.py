@@ -25,7 +25,9 @@ def folder(cluster_dir: Path) -> Iterator[Path]:
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run the script."""
-    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True
+    )
 
 
 def processes(directory: Path) -> list[str]:
@@ -47,7 +49,10 @@ def test_a_cluster_goes_away_with_its_jobs_and_takes_nothing_from_another(folder
     environment = {**os.environ, "SLURM_CONF": f"{folder}/one/slurm.conf"}
     submit = ["sbatch", f"--output={folder}/log.txt", "--wrap=echo began; sleep 600"]
     subprocess.run(submit, check=True, env=environment, capture_output=True)
-    until(lambda: (folder / "log.txt").exists() and (folder / "log.txt").read_text() != "", "it did not run")
+    until(
+        lambda: (folder / "log.txt").exists() and (folder / "log.txt").read_text() != "",
+        "it did not run",
+    )
     assert run("down", folder / "one").returncode == 0
     assert not processes(folder / "one") and not (folder / "one").exists()
     assert run("status", folder / "two").stdout.count("idle") == 2, "a node, in two partitions"

@@ -35,7 +35,9 @@ def root(tmp_path: Path) -> Path:
         for name in SPLITS["train"]
         for n in range(2)
     ]
-    (root / "annotations/coco_karpathy_train_567k.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (root / "annotations/coco_karpathy_train_567k.jsonl").write_text(
+        "\n".join(map(json.dumps, rows))
+    )
     for split in ("val", "test"):
         rows = [{"image": name, "caption": [f"One of {name}.", "Two."]} for name in SPLITS[split]]
         (root / f"annotations/coco_karpathy_{split}.json").write_text(json.dumps(rows))
@@ -43,7 +45,10 @@ def root(tmp_path: Path) -> Path:
 
 
 def human() -> dict[str, str]:
-    return {"from": "human", "value": "<image>\nProvide a one-sentence caption for the provided image."}
+    return {
+        "from": "human",
+        "value": "<image>\nProvide a one-sentence caption for the provided image.",
+    }
 
 
 def karpathy_file(root: Path) -> Path:
@@ -55,7 +60,12 @@ def karpathy_file(root: Path) -> Path:
             folder, file_name = name.split("/")
             own = split_names.get(split, "train" if folder == "train2014" else "restval")
             sentences = [{"raw": f"Caption {n} of {name}. "} for n in range(2)]
-            entry = {"filepath": folder, "filename": file_name, "split": own, "sentences": sentences}
+            entry = {
+                "filepath": folder,
+                "filename": file_name,
+                "split": own,
+                "sentences": sentences,
+            }
             images.append({**entry, "cocoid": int(file_name[-10:-4])})
     path = root / "dataset_coco.json"
     path.write_text(json.dumps({"images": images, "dataset": "coco"}))
@@ -66,7 +76,8 @@ def run(data: COCOKarpathy, folder: Path) -> dict[str, Any]:
     outputs = data.run(output_dir=folder, log_path=folder / "log")
     assert set(outputs) == set(COCOKarpathy.OUTPUTS)
     return {
-        key: value if key == "image_dir" else json.loads(value.read_text()) for key, value in outputs.items()
+        key: value if key == "image_dir" else json.loads(value.read_text())
+        for key, value in outputs.items()
     }
 
 
@@ -85,8 +96,13 @@ def test_both_forms_give_the_splits(root: Path, tmp_path: Path, form: str) -> No
     assert outputs["image_dir"] == root
     first = outputs["train_path"]["images"][0]
     assert first == {"id": 1, "file_name": SPLITS["train"][0], "width": 30, "height": 20}
-    captions = [row["caption"] for row in outputs["train_path"]["annotations"] if row["image_id"] == 1]
-    assert captions == [f"Caption 0 of {SPLITS['train'][0]}.", f"Caption 1 of {SPLITS['train'][0]}."]
+    captions = [
+        row["caption"] for row in outputs["train_path"]["annotations"] if row["image_id"] == 1
+    ]
+    assert captions == [
+        f"Caption 0 of {SPLITS['train'][0]}.",
+        f"Caption 1 of {SPLITS['train'][0]}.",
+    ]
 
 
 def test_a_smaller_training_set_can_be_drawn(root: Path, tmp_path: Path) -> None:
@@ -131,7 +147,10 @@ def test_a_picture_in_two_splits_is_an_error(root: Path, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ('{"image": "train2014/x_1.jpg", "text": "a"}', r'line 1 has image, text; expected "image" and'),
+        (
+            '{"image": "train2014/x_1.jpg", "text": "a"}',
+            r'line 1 has image, text; expected "image" and',
+        ),
         (
             '{"image": "train2014/x_1.jpg", "caption": " "}',
             r"line 1 .*x_1\.jpg\): a caption is empty or missing",
@@ -143,7 +162,16 @@ def test_a_picture_in_two_splits_is_an_error(root: Path, tmp_path: Path) -> None
         ("no json", "is not JSON"),
         ("", "train split .* has no pictures"),
     ],
-    ids=["other-keys", "empty", "no-captions", "no-turns", "no-object", "no-id", "no-json", "empty-file"],
+    ids=[
+        "other-keys",
+        "empty",
+        "no-captions",
+        "no-turns",
+        "no-object",
+        "no-id",
+        "no-json",
+        "empty-file",
+    ],
 )
 def test_bad_rows_are_named(root: Path, tmp_path: Path, line: str, message: str) -> None:
     (root / "annotations/coco_karpathy_train_567k.jsonl").write_text(line)

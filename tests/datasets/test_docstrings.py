@@ -38,7 +38,9 @@ def test_training_and_held_out_data_share_no_module_and_no_text(tmp_path: Path) 
     _, train, heldout = collect(tmp_path / "a", num_samples=400)
     for key in (lambda sample: sample["meta"]["module"], lambda sample: sample["text"]):
         assert not {key(sample) for sample in train} & {key(sample) for sample in heldout}
-    assert not [sample for sample in train if {"test", "idlelib"} & set(sample["meta"]["module"].split("."))]
+    assert not [
+        sample for sample in train if {"test", "idlelib"} & set(sample["meta"]["module"].split("."))
+    ]
 
 
 def test_the_seed_decides_and_nothing_else(tmp_path: Path) -> None:
@@ -57,7 +59,9 @@ def test_arguments_are_checked(given: dict[str, Any]) -> None:
         DocstringsDataset(**given)
 
 
-def test_a_python_without_sources_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_python_without_sources_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
     with pytest.raises(FileNotFoundError, match="no docstrings"):
         collect(tmp_path / "a")

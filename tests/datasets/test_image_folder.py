@@ -13,7 +13,8 @@ from PIL import Image
 from sandbox.datasets.image_folder import ImageFolder
 
 NAMES = [
-    f"{'sub/' if number % 2 else ''}{number:02d}.{'png' if number % 3 else 'jpg'}" for number in range(20)
+    f"{'sub/' if number % 2 else ''}{number:02d}.{'png' if number % 3 else 'jpg'}"
+    for number in range(20)
 ]
 
 
@@ -43,7 +44,8 @@ def run(data: ImageFolder, folder: Path) -> dict[str, Any]:
     outputs = data.run(output_dir=folder, log_path=folder / "log")
     assert set(outputs) == set(ImageFolder.OUTPUTS)
     return {
-        key: value if key == "image_dir" else json.loads(value.read_text()) for key, value in outputs.items()
+        key: value if key == "image_dir" else json.loads(value.read_text())
+        for key, value in outputs.items()
     }
 
 
@@ -70,7 +72,8 @@ def write_captions(root: Path, form: str) -> None:
 def test_pictures_are_split_with_all_their_captions(root: Path, tmp_path: Path, form: str) -> None:
     write_captions(root, form)
     outputs = run(
-        ImageFolder(root, selection_fraction=0.2, report_fraction=0.3, warmup_fraction=0.5), tmp_path
+        ImageFolder(root, selection_fraction=0.2, report_fraction=0.3, warmup_fraction=0.5),
+        tmp_path,
     )
     train, selection, report = (
         names_in(outputs[f"{split}_path"]) for split in ("train", "selection", "report")
@@ -82,20 +85,29 @@ def test_pictures_are_split_with_all_their_captions(root: Path, tmp_path: Path, 
     assert outputs["image_dir"] == root
     content = outputs["report_path"]
     for image in content["images"]:
-        captions = [row["caption"] for row in content["annotations"] if row["image_id"] == image["id"]]
-        assert captions == [f"One caption of {image['file_name']}.", f"Two caption of {image['file_name']}."]
+        captions = [
+            row["caption"] for row in content["annotations"] if row["image_id"] == image["id"]
+        ]
+        assert captions == [
+            f"One caption of {image['file_name']}.",
+            f"Two caption of {image['file_name']}.",
+        ]
         assert (image["width"], image["height"]) == (20 + NAMES.index(image["file_name"]), 16)
 
 
 def test_the_seed_decides_the_split(root: Path, tmp_path: Path) -> None:
     write_captions(root, "txt")
-    first, same, other = (run(ImageFolder(root, seed=seed), tmp_path)["report_path"] for seed in (0, 0, 1))
+    first, same, other = (
+        run(ImageFolder(root, seed=seed), tmp_path)["report_path"] for seed in (0, 0, 1)
+    )
     assert first == same
     assert names_in(first) != names_in(other)
 
 
 def test_absolute_paths_and_other_columns_are_taken(root: Path, tmp_path: Path) -> None:
-    write_jsonl(root, [{"file": str((root / name).absolute()), "text": f"A {name}."} for name in NAMES])
+    write_jsonl(
+        root, [{"file": str((root / name).absolute()), "text": f"A {name}."} for name in NAMES]
+    )
     outputs = run(ImageFolder(root, image_column="file", caption_column="text"), tmp_path)
     assert names_in(outputs["train_path"]) < set(NAMES)
 
@@ -113,7 +125,10 @@ def test_no_pictures_is_an_error_that_says_what_is_there(tmp_path: Path) -> None
         ({"image": NAMES[0], "caption": None}, "line 41: the caption .* is empty or not text"),
         ({"image": NAMES[0], "caption": f"One caption of {NAMES[0]}."}, "line 41: .* comes twice"),
         ({"image": "none.jpg", "caption": "A."}, r"line 41: the picture 'none\.jpg' is not in"),
-        ({"image": "/etc/x.jpg", "caption": "A."}, r"line 41: the picture '/etc/x\.jpg' is outside"),
+        (
+            {"image": "/etc/x.jpg", "caption": "A."},
+            r"line 41: the picture '/etc/x\.jpg' is outside",
+        ),
         (
             {"picture": "none.jpg", "text": "A."},
             "line 41 has the columns picture, text; expected image and caption",
@@ -121,7 +136,9 @@ def test_no_pictures_is_an_error_that_says_what_is_there(tmp_path: Path) -> None
     ],
     ids=["empty", "null", "duplicate", "unknown", "outside", "columns"],
 )
-def test_bad_rows_are_named(root: Path, tmp_path: Path, change: dict[str, Any], message: str) -> None:
+def test_bad_rows_are_named(
+    root: Path, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
     write_jsonl(root, [*rows_for(NAMES), change])
     with pytest.raises(ValueError, match=message):
         run(ImageFolder(root), tmp_path)

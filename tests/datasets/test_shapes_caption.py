@@ -21,7 +21,9 @@ NO_DIRT = {"junk": 0.0, "mismatch": 0.0, "tiny": 0.0, "strip": 0.0}
 
 def make(folder: Path, **arguments: Any) -> dict[str, Any]:
     folder.mkdir()
-    outputs = ShapesCaption(**{**SMALL, **arguments}).run(output_dir=folder, log_path=folder / "log")
+    outputs = ShapesCaption(**{**SMALL, **arguments}).run(
+        output_dir=folder, log_path=folder / "log"
+    )
     assert set(outputs) == set(ShapesCaption.OUTPUTS)
     return dict(outputs)
 

@@ -68,7 +68,9 @@ def sources(tmp_path: Path) -> Sources:
         folder.mkdir(parents=True, exist_ok=True)
         _wheel(folder, name, version)
         links = [f'<a href="{path.name}">{path.name}</a>' for path in folder.glob("*.whl")]
-        (folder / "index.html").write_text(f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>")
+        (folder / "index.html").write_text(
+            f"<!DOCTYPE html><html><body>{''.join(links)}</body></html>"
+        )
     requirements_path = tmp_path / "requirements.txt"
     requirements_path.write_text("# what the library needs\nother-demo==1.0\n")
     code_dir = tmp_path / "code base"

@@ -21,7 +21,9 @@ class LibraryTraining(BaseModelExecutor):
 
     async def _run(self, data: Any, *, output_dir: Path, log_path: Path) -> None:
         request = {"result_path": output_dir / "result.txt"}
-        await run_worker("env_worker", request, output_dir=output_dir, log_path=log_path, env=self.env)
+        await run_worker(
+            "env_worker", request, output_dir=output_dir, log_path=log_path, env=self.env
+        )
 
     def outputs(self, output_dir: Path) -> Outputs:
         return {"path": output_dir / "result.txt"}

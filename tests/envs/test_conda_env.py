@@ -17,7 +17,7 @@ import pytest
 
 from sandbox.envs import managers
 from sandbox.envs.conda_env import CondaEnv
-from sandbox.process import ProcessError
+from sandbox.system.process import ProcessError
 
 # Makes a prefix on `create`, runs what comes after the options of `run`, and writes down all it is given.
 STAND_IN = """#!{python}
@@ -54,7 +54,13 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
         script.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder), prepend=":")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    for name in ("CONDA_EXE", "MAMBA_EXE", "CONDA_ENVS_PATH", "CONDA_ENVS_DIRS", "MAMBA_ROOT_PREFIX"):
+    for name in (
+        "CONDA_EXE",
+        "MAMBA_EXE",
+        "CONDA_ENVS_PATH",
+        "CONDA_ENVS_DIRS",
+        "MAMBA_ROOT_PREFIX",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
@@ -73,7 +79,10 @@ PLAINLY = {"conda": ["--no-capture-output"], "mamba": ["-a", ""], "micromamba": 
 @pytest.mark.parametrize("manager", PLAINLY)
 def test_an_env_is_made_and_used_by_the_managers_own_commands(manager: Any, calls: Calls) -> None:
     env = CondaEnv(
-        env_manager=manager, python="3.11", packages=["ffmpeg>=6"], channels=["conda-forge", "nvidia"]
+        env_manager=manager,
+        python="3.11",
+        packages=["ffmpeg>=6"],
+        channels=["conda-forge", "nvidia"],
     )
     env.check()
     assert env.check_availability() and not env.exists()
@@ -98,7 +107,9 @@ def test_an_env_is_made_and_used_by_the_managers_own_commands(manager: Any, call
 
 
 @pytest.mark.parametrize("manager", PLAINLY)
-def test_an_env_is_made_from_an_environment_file(manager: Any, calls: Calls, tmp_path: Path) -> None:
+def test_an_env_is_made_from_an_environment_file(
+    manager: Any, calls: Calls, tmp_path: Path
+) -> None:
     path = tmp_path / "environment.yml"
     path.write_text(ENVIRONMENT.format(channel="conda-forge"))
     env = CondaEnv(env_manager=manager, env_file_path=path)
@@ -109,12 +120,16 @@ def test_an_env_is_made_from_an_environment_file(manager: Any, calls: Calls, tmp
     assert CondaEnv(env_manager=manager, env_file_path=path).folder != env.folder
 
 
-def test_conda_gets_an_environment_file_under_a_name_that_it_knows(calls: Calls, tmp_path: Path) -> None:
+def test_conda_gets_an_environment_file_under_a_name_that_it_knows(
+    calls: Calls, tmp_path: Path
+) -> None:
     path = tmp_path / "vbench.yaml"
     path.write_text(ENVIRONMENT.format(channel="conda-forge"))
     CondaEnv(env_file_path=path).create()
     (call,) = calls()
-    assert Path(call[-1]).name == "environment.yml" and Path(call[-1]).read_text() == path.read_text()
+    assert (
+        Path(call[-1]).name == "environment.yml" and Path(call[-1]).read_text() == path.read_text()
+    )
 
 
 def test_python_packages_are_installed_with_the_envs_own_pip(
@@ -178,20 +193,25 @@ def test_what_is_not_there_is_found_before_anything_runs(calls: Calls, tmp_path:
 
 def test_what_cannot_be_resolved_is_told_and_no_env_is_left(calls: Calls) -> None:
     env = CondaEnv(packages=["no-such-package"])
-    with pytest.raises(ProcessError, match="making it failed: PackagesNotFoundError: no-such-package"):
+    with pytest.raises(
+        ProcessError, match="making it failed: PackagesNotFoundError: no-such-package"
+    ):
         env.create()
     assert not env.exists()
 
 
 def test_a_missing_conda_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(managers, "find", lambda name: ["uv"] if name == "uv" else None)
-    with pytest.raises(ValueError, match=r"conda is not there: install Miniforge .*; there are: uv$"):
+    with pytest.raises(
+        ValueError, match=r"conda is not there: install Miniforge .*; there are: uv$"
+    ):
         CondaEnv().check()
 
 
 REAL = [
     pytest.param(
-        name, marks=pytest.mark.skipif(shutil.which(name) is None, reason=f"no {name} on this machine")
+        name,
+        marks=pytest.mark.skipif(shutil.which(name) is None, reason=f"no {name} on this machine"),
     )
     for name in PLAINLY
 ]
@@ -232,8 +252,12 @@ os._exit(0)  # rattler's threads outlive the interpreter's end and may crash it
 """
 
 
-def test_an_environment_file_resolves_and_installs_from_a_file_channel(calls: Calls, tmp_path: Path) -> None:
-    pytest.importorskip("rattler", reason="py-rattler (extra: test) solves and links conda packages")
+def test_an_environment_file_resolves_and_installs_from_a_file_channel(
+    calls: Calls, tmp_path: Path
+) -> None:
+    pytest.importorskip(
+        "rattler", reason="py-rattler (extra: test) solves and links conda packages"
+    )
     script = tmp_path / "programs" / "micromamba"
     script.write_text(RATTLER.format(python=sys.executable, cache=str(tmp_path / "cache")))
     path = tmp_path / "environment.yml"
@@ -251,7 +275,11 @@ def _use(env: CondaEnv, tmp_path: Path) -> None:
     env.run_cmd(["djs-demo", "a b", "$HOME"], log_path=tmp_path / "said", echo=False)
     assert (tmp_path / "said").read_text().endswith(f"demo {env.folder} a b $HOME\n")
     locked = (env.folder / "sandbox_env.conda.txt").read_text()
-    assert locked.startswith("@EXPLICIT\n") and "djs-demo-1.0-0.tar.bz2" in locked and "python-3.11" in locked
+    assert (
+        locked.startswith("@EXPLICIT\n")
+        and "djs-demo-1.0-0.tar.bz2" in locked
+        and "python-3.11" in locked
+    )
 
 
 def _channel(folder: Path) -> Path:
@@ -264,7 +292,9 @@ def _channel(folder: Path) -> Path:
     return folder
 
 
-def _package(folder: Path, name: str, version: str, files: dict[str, str], depends: list[str]) -> None:
+def _package(
+    folder: Path, name: str, version: str, files: dict[str, str], depends: list[str]
+) -> None:
     index = {
         "name": name, "version": version, "build": "0", "build_number": 0, "depends": depends,
         "subdir": "linux-64", "arch": "x86_64", "platform": "linux", "timestamp": 1700000000000,

@@ -62,7 +62,9 @@ def test_a_job_makes_its_env_and_runs_in_it(
     shown = capsys.readouterr().out.splitlines()[-1]
     assert shown.split()[0] == "jobs.train.executor.env"
     assert (
-        "uv: outputs/envs/uv-" in shown and "(to be made): python 3.11" in shown and "tiny-demo==1.0" in shown
+        "uv: outputs/envs/uv-" in shown
+        and "(to be made): python 3.11" in shown
+        and "tiny-demo==1.0" in shown
     )
     assert not (library.root / "outputs" / "envs").exists()
 
@@ -89,7 +91,9 @@ def test_an_env_counts_in_the_fingerprint(
     ):
         capsys.readouterr()
         library.run("library", *chosen(sources, more), "dry_run=true")
-        assert "executor.env" in capsys.readouterr().out.splitlines()[0].partition("train ")[2], more
+        assert "executor.env" in capsys.readouterr().out.splitlines()[0].partition("train ")[2], (
+            more
+        )
 
 
 def test_a_code_base_counts_by_its_content_and_not_by_what_installing_it_writes(
@@ -143,7 +147,9 @@ def test_a_wrong_env_is_found_by_the_plan(library: Project, override: str, probl
     found = library.problems(
         "library", "env@jobs.train.executor.env=uv", f"jobs.train.executor.env.{override}"
     )
-    assert any(problem in text and text.startswith("jobs.train.executor.env") for text in found), found
+    assert any(problem in text and text.startswith("jobs.train.executor.env") for text in found), (
+        found
+    )
 
 
 def test_a_password_in_an_address_is_refused_and_written_nowhere(library: Project) -> None:
@@ -157,7 +163,9 @@ def test_a_password_in_an_address_is_refused_and_written_nowhere(library: Projec
         SANDBOX_ALLOW_TARGETS="env_toys.*",
     )
     assert done.code == 2 and "never as a literal" in done.err and "hunter2" not in done.text
-    written = [path.read_text(errors="replace") for path in library.root.rglob("*") if path.is_file()]
+    written = [
+        path.read_text(errors="replace") for path in library.root.rglob("*") if path.is_file()
+    ]
     assert not [text for text in written if "hunter2" in text]
 
 
@@ -165,12 +173,18 @@ def test_a_password_from_a_variable_is_in_no_record(
     library: Project, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INDEX_LOGIN", "me:hunter2")
-    overrides = chosen(sources, "+jobs.train.executor.env.index_credentials='${oc.env:INDEX_LOGIN}'")
-    overrides = [text.replace(sources.index_url, "'http://no such host/simple'") for text in overrides]
+    overrides = chosen(
+        sources, "+jobs.train.executor.env.index_credentials='${oc.env:INDEX_LOGIN}'"
+    )
+    overrides = [
+        text.replace(sources.index_url, "'http://no such host/simple'") for text in overrides
+    ]
     library.run("library", *overrides, "dry_run=true")
     with pytest.raises(RuntimeError, match=r"no such host"):  # uv repeats it, login and all
         library.run("library", *overrides)
-    written = [path.read_text(errors="replace") for path in library.root.rglob("*") if path.is_file()]
+    written = [
+        path.read_text(errors="replace") for path in library.root.rglob("*") if path.is_file()
+    ]
     assert written and not [text for text in written if "hunter2" in text]
 
 
@@ -208,7 +222,9 @@ def ran(env: Env) -> list[str]:
 @pytest.fixture
 def pool(tmp_path: Path) -> Path:
     path = tmp_path / "pool.jsonl"
-    path.write_text("".join(json.dumps({"text": f"The number {n} is no word."}) + "\n" for n in range(40)))
+    path.write_text(
+        "".join(json.dumps({"text": f"The number {n} is no word."}) + "\n" for n in range(40))
+    )
     return path
 
 
@@ -223,11 +239,15 @@ def test_a_language_model_is_trained_and_measured_in_an_env(
     training = CausalLMTraining(pool, batch_size=2, sequence_length=32, env=whole, **small)
     made = training.run(output_dir=tmp_path, log_path=tmp_path / "log", watch=lambda *_, **__: None)
     assert ran(whole) == ["causal_lm_train.py"]
-    scores = PerplexityEvaluator(pool, env=whole).run(None, made["checkpoint_path"], output_dir=tmp_path)
+    scores = PerplexityEvaluator(pool, env=whole).run(
+        None, made["checkpoint_path"], output_dir=tmp_path
+    )
     assert ran(whole) == ["causal_lm_perplexity.py"] and scores["perplexity"] > 1
 
 
-@pytest.mark.parametrize("name", ["smollm2", "text_likelihood", "text_quality", "verb_noun_diversity"])
+@pytest.mark.parametrize(
+    "name", ["smollm2", "text_likelihood", "text_quality", "verb_noun_diversity"]
+)
 def test_what_an_env_brings_is_not_asked_of_the_launcher(
     name: str, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,7 +255,7 @@ def test_what_an_env_brings_is_not_asked_of_the_launcher(
     from sandbox.evaluators import text_quality, verb_noun_diversity
     from sandbox.evaluators.text_likelihood import TextLikelihood
     from sandbox.executors.smollm2 import SmolLM2Checkpoint
-    from sandbox.process import ProcessError
+    from sandbox.system.process import ProcessError
 
     for module in (text_quality, verb_noun_diversity):
         monkeypatch.setattr(module, "find_spec", lambda _: None)
@@ -276,7 +296,7 @@ def test_internvl_hands_its_env_to_its_worker(
     """An env that lacks torch: the worker's first import says so, and names the env's interpreter."""
     import asyncio
 
-    from sandbox.process import ProcessError
+    from sandbox.system.process import ProcessError
 
     monkeypatch.chdir(tmp_path)
     env = VirtualEnv(dependencies=["tiny-demo"], index_url=sources.index_url)

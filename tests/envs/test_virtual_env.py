@@ -25,7 +25,7 @@ from toy_project import ROOT, until
 from sandbox.envs import CurrentEnv, Env, managers
 from sandbox.envs.router import ENV_ROUTER
 from sandbox.envs.virtual_env import VirtualEnv
-from sandbox.process import ProcessError
+from sandbox.system.process import ProcessError
 
 from .conftest import Sources
 
@@ -90,12 +90,10 @@ def test_an_env_holds_what_it_declares_and_is_made_once(
     env = make(manager, **arguments)
     assert env.check_availability() and not env.exists()
     env.check()
-    code = (
-        "import tiny_demo, other_demo, code_base, sys; print(tiny_demo.VERSION, code_base.WHERE, sys.prefix)"
-    )
-    assert says(env, code).strip().endswith(f"1.0 {sources.code_dir}/source/code_base.py {env.folder}"), (
-        "the first command makes the env"
-    )
+    code = "import tiny_demo, other_demo, code_base, sys; print(tiny_demo.VERSION, code_base.WHERE, sys.prefix)"
+    assert (
+        says(env, code).strip().endswith(f"1.0 {sources.code_dir}/source/code_base.py {env.folder}")
+    ), "the first command makes the env"
     assert env.exists() and env.folder.parent == Path("outputs/envs").absolute()
     lock = (env.folder / "sandbox_env.lock.txt").read_text().splitlines()
     assert lock[1:] == [f"-e {sources.code_dir.as_uri()}", "other-demo==1.0", "tiny-demo==1.0"]
@@ -108,7 +106,9 @@ def test_an_env_holds_what_it_declares_and_is_made_once(
     assert time.process_time() - before < 0.05
     assert again.folder == env.folder
     noted = Path("said.env.txt").read_text()
-    assert noted == (env.folder / "sandbox_env.lock.txt").read_text(), "the lock lies beside the log"
+    assert noted == (env.folder / "sandbox_env.lock.txt").read_text(), (
+        "the lock lies beside the log"
+    )
     with pytest.raises(ProcessError, match="ModuleNotFoundError"):
         says(env, "import numpy")
 
@@ -138,7 +138,9 @@ def test_a_lock_makes_the_same_env_again(make: MakeEnv, sources: Sources) -> Non
     copy = make(requirements_path=lock)
     copy.install_py_deps()
     assert copy.folder != env.folder
-    assert (copy.folder / lock.name).read_text().splitlines()[1:] == lock.read_text().splitlines()[1:]
+    assert (copy.folder / lock.name).read_text().splitlines()[1:] == lock.read_text().splitlines()[
+        1:
+    ]
 
 
 def test_other_dependencies_are_another_env(make: MakeEnv, sources: Sources) -> None:
@@ -180,18 +182,19 @@ def bare(tmp_path_factory: pytest.TempPathFactory) -> VirtualEnv:
 
 
 @pytest.mark.parametrize("kind", ["uv", "current"])
-def test_a_command_arrives_as_it_is(bare: VirtualEnv, kind: str, tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_command_arrives_as_it_is(
+    bare: VirtualEnv, kind: str, tmp_path: Path, monkeypatch: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     env: Env = bare if kind == "uv" else CurrentEnv()
-    code = (
-        "import json, os, sys; print(json.dumps([sys.argv[1:], os.getcwd(), os.environ['TOY'], sys.prefix]))"
-    )
+    code = "import json, os, sys; print(json.dumps([sys.argv[1:], os.getcwd(), os.environ['TOY'], sys.prefix]))"
     (tmp_path / "a folder").mkdir()
     said = json.loads(says(env, code, *NASTY, cwd=tmp_path / "a folder", variables={"TOY": "$x ü"}))
     prefix = str(bare.folder) if kind == "uv" else sys.prefix
     assert said == [NASTY, str(tmp_path / "a folder"), "$x ü", prefix]
     env.run_cmd(
-        """python -c 'import sys; print(sys.argv[1:])' "$HOME" 'a b' ; ls""", log_path=tmp_path / "log"
+        """python -c 'import sys; print(sys.argv[1:])' "$HOME" 'a b' ; ls""",
+        log_path=tmp_path / "log",
     )
     assert (tmp_path / "log").read_text() == "['$HOME', 'a b', ';', 'ls']\n", (
         "split, and not given to a shell"
@@ -258,9 +261,13 @@ def test_a_command_that_cannot_run_or_fails_is_told(
         bare.run_cmd(cmd)
 
 
-def test_what_cannot_be_resolved_is_told_with_the_installers_words_and_changes_nothing(make: MakeEnv) -> None:
+def test_what_cannot_be_resolved_is_told_with_the_installers_words_and_changes_nothing(
+    make: MakeEnv,
+) -> None:
     declared = make(dependencies=["tiny-demo==9"])
-    with pytest.raises(ProcessError, match=r"installing tiny-demo==9 failed: error: No solution") as caught:
+    with pytest.raises(
+        ProcessError, match=r"installing tiny-demo==9 failed: error: No solution"
+    ) as caught:
         declared.run_cmd("python -V")
     assert "there is no version of tiny-demo==9" in str(caught.value).replace("\n", " ")
     with pytest.raises(ProcessError):
@@ -343,14 +350,18 @@ def test_an_env_whose_making_was_killed_is_made_again(
     assert env.folder.is_dir() and not env.exists()
     (env.folder / "junk").touch()
     with another(tmp_path, index_url=sources.index_url, code_dir=str(sources.code_dir)) as second:
-        assert second.stderr and "waiting to use it" in second.stderr.readline(), "the installer lives on"
+        assert second.stderr and "waiting to use it" in second.stderr.readline(), (
+            "the installer lives on"
+        )
         assert (env.folder / "junk").exists()
         (sources.code_dir / "gate").unlink()
         assert second.wait(60) == 0
     assert env.exists() and not (env.folder / "junk").exists()
 
 
-def test_an_env_that_was_moved_or_lost_its_interpreter_is_made_again(make: MakeEnv, tmp_path: Path) -> None:
+def test_an_env_that_was_moved_or_lost_its_interpreter_is_made_again(
+    make: MakeEnv, tmp_path: Path
+) -> None:
     env = make()
     env.create()
     shutil.move(tmp_path / "outputs", tmp_path / "moved")
@@ -381,7 +392,9 @@ def test_an_env_elsewhere_is_used_as_it_is(make: MakeEnv, tmp_path: Path, manage
     assert [path for path in sorted(mine.rglob("*")) if path.name != "__pycache__"] == [
         path for path in before if path.name != "__pycache__"
     ]
-    with pytest.raises(ValueError, match=r"nothing is installed unless install is true; given: tiny-demo"):
+    with pytest.raises(
+        ValueError, match=r"nothing is installed unless install is true; given: tiny-demo"
+    ):
         make(manager, env_name=str(mine), dependencies=["tiny-demo"])
     asked = make(manager, env_name=str(mine), dependencies=["tiny-demo"], install=True)
     assert says(asked, "import tiny_demo; print(tiny_demo.VERSION)").endswith("2.0\n")
@@ -431,11 +444,15 @@ def test_what_is_not_there_is_found_before_anything_runs(
     for ask in ("check", "create"):
         with pytest.raises(ValueError, match=message):
             getattr(make(**arguments), ask)()
-    assert not [path for path in (tmp_path / "outputs").rglob("*") if path.is_dir() and path.name != "envs"]
+    assert not [
+        path for path in (tmp_path / "outputs").rglob("*") if path.is_dir() and path.name != "envs"
+    ]
 
 
 def test_deps_of_no_kind_are_refused(make: MakeEnv) -> None:
-    with pytest.raises(ValueError, match=r"neither a requirements file nor the folder.*\['torch'\]"):
+    with pytest.raises(
+        ValueError, match=r"neither a requirements file nor the folder.*\['torch'\]"
+    ):
         make().install_py_deps("torch")
     with pytest.raises(ValueError, match="the launcher's own env; choose another"):
         CurrentEnv().install_py_deps(["torch"])
@@ -447,7 +464,9 @@ def test_a_version_of_python_that_is_nowhere_is_told(make: MakeEnv) -> None:
     assert not make(python="3.99").exists()
 
 
-def test_a_missing_manager_is_told_with_what_to_do(make: MakeEnv, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_manager_is_told_with_what_to_do(
+    make: MakeEnv, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = managers.find
     monkeypatch.setattr(managers, "find", lambda name: None if name == "uv" else real(name))
     env = make()
@@ -479,7 +498,9 @@ def test_a_password_reaches_the_installer_and_nothing_else(
     with pytest.raises(ProcessError) as caught:
         env.run_cmd("python -V")
     written = [
-        path.read_text(errors="replace") for path in (tmp_path / "outputs").rglob("*") if path.is_file()
+        path.read_text(errors="replace")
+        for path in (tmp_path / "outputs").rglob("*")
+        if path.is_file()
     ]
     for text in (str(caught.value), *capfd.readouterr(), env.describe(), *written):
         assert "pass%20word" not in text and "pass word" not in text

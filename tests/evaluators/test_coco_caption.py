@@ -18,7 +18,9 @@ from sandbox.evaluators.coco_caption import (
 pytest.importorskip("pycocoevalcap")
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "coco_caption"
-needs_published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"no published captions in {PUBLISHED}")
+needs_published = pytest.mark.skipif(
+    not PUBLISHED.is_dir(), reason=f"no published captions in {PUBLISHED}"
+)
 needs_java = pytest.mark.skipif(shutil.which("java") is None, reason="Java is not installed")
 
 REFERENCES = {
@@ -30,10 +32,14 @@ CAPTIONS = {1: "A red circle is on the left.", 2: "two blue rings side by side",
 
 
 def write_references(folder: Path, references: dict[Any, list[str]] = REFERENCES) -> Path:
-    rows = [(image_id, caption) for image_id, captions in references.items() for caption in captions]
+    rows = [
+        (image_id, caption) for image_id, captions in references.items() for caption in captions
+    ]
     content = {
         "images": [{"id": image_id} for image_id in references],
-        "annotations": [{"id": n, "image_id": i, "caption": caption} for n, (i, caption) in enumerate(rows)],
+        "annotations": [
+            {"id": n, "image_id": i, "caption": caption} for n, (i, caption) in enumerate(rows)
+        ],
     }
     path = folder / "references.json"
     path.write_text(json.dumps(content))
@@ -43,12 +49,16 @@ def write_references(folder: Path, references: dict[Any, list[str]] = REFERENCES
 def write_captions(folder: Path, captions: Any = CAPTIONS) -> Path:
     path = folder / "captions.json"
     if isinstance(captions, dict):
-        captions = [{"image_id": image_id, "caption": caption} for image_id, caption in captions.items()]
+        captions = [
+            {"image_id": image_id, "caption": caption} for image_id, caption in captions.items()
+        ]
     path.write_text(json.dumps(captions))
     return path
 
 
-def evaluate(folder: Path, captions: Any = CAPTIONS, references: Any = REFERENCES) -> dict[str, Any]:
+def evaluate(
+    folder: Path, captions: Any = CAPTIONS, references: Any = REFERENCES
+) -> dict[str, Any]:
     evaluator = COCOCaptionJavaFreeEvaluator(write_references(folder, references))
     return dict(evaluator.run(None, write_captions(folder, captions), output_dir=folder))
 
@@ -77,7 +87,9 @@ def test_published_scores_are_reproduced_to_four_digits(tmp_path: Path) -> None:
 def test_java_free_scores_are_close_to_the_published(tmp_path: Path) -> None:
     expected = json.loads((PUBLISHED / "EXPECTED.json").read_text())["published_4_decimals"]
     evaluator = COCOCaptionJavaFreeEvaluator(PUBLISHED / "captions_val2014_subset1000.json")
-    scores = evaluator.run(None, PUBLISHED / "captions_val2014_fakecap_results.json", output_dir=tmp_path)
+    scores = evaluator.run(
+        None, PUBLISHED / "captions_val2014_fakecap_results.json", output_dir=tmp_path
+    )
     for metric, score in expected.items():
         assert scores[f"{metric}_nojava"] == pytest.approx(score, abs=5e-4), metric
 
@@ -109,7 +121,9 @@ def test_known_scores_without_java(tmp_path: Path) -> None:
 @pytest.mark.parametrize("space", ["\r", "\u2028", "\x0b", "\n\n", "\t "], ids=ascii)
 def test_line_ends_in_a_caption_shift_nothing(tmp_path: Path, space: str) -> None:
     captions = {**CAPTIONS, 1: CAPTIONS[1].replace(" ", space)}
-    assert evaluate(tmp_path, captions)["CIDEr_nojava"] == pytest.approx(evaluate(tmp_path)["CIDEr_nojava"])
+    assert evaluate(tmp_path, captions)["CIDEr_nojava"] == pytest.approx(
+        evaluate(tmp_path)["CIDEr_nojava"]
+    )
 
 
 @needs_java
@@ -157,12 +171,16 @@ def test_captions_that_do_not_fit_the_references_are_errors(
     ],
     ids=["bare", "empty"],
 )
-def test_references_that_miss_something_are_errors(tmp_path: Path, references: Any, message: str) -> None:
+def test_references_that_miss_something_are_errors(
+    tmp_path: Path, references: Any, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(tmp_path, references=references)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"images": []}'], ids=["empty", "list", "no-annotations"])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"images": []}'], ids=["empty", "list", "no-annotations"]
+)
 def test_another_file_as_references_is_an_error(tmp_path: Path, content: str) -> None:
     path = write_references(tmp_path)
     path.write_text(content)
@@ -175,7 +193,9 @@ def test_references_for_an_unlisted_picture_are_an_error(tmp_path: Path) -> None
     content = json.loads(path.read_text())
     content["annotations"][0]["image_id"] = 77
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="references are for pictures that it does not list, the first: 77"):
+    with pytest.raises(
+        ValueError, match="references are for pictures that it does not list, the first: 77"
+    ):
         COCOCaptionJavaFreeEvaluator(path).run(None, write_captions(tmp_path), output_dir=tmp_path)
 
 

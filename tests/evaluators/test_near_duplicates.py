@@ -108,10 +108,20 @@ def test_bands_are_data_juicers() -> None:
 
 
 def test_clusters_and_what_removing_them_would_cost(tmp_path: Path) -> None:
-    texts = ["one two three four five six", "Other words", "ONE, two three four five six!", "", "other words"]
+    texts = [
+        "one two three four five six",
+        "Other words",
+        "ONE, two three four five six!",
+        "",
+        "other words",
+    ]
     outputs = search(write(tmp_path / "pool.jsonl", [*texts, "other words", " "]), tmp_path)
     assert members(outputs) == [[1, 4, 5], [0, 2], [3, 6]]
-    assert outputs["num_samples"] == 7 and outputs["num_clusters"] == 3 and outputs["num_in_clusters"] == 7
+    assert (
+        outputs["num_samples"] == 7
+        and outputs["num_clusters"] == 3
+        and outputs["num_in_clusters"] == 7
+    )
     assert outputs["largest_cluster"] == 3 and outputs["duplicate_ratio"] == 4 / 7
     assert {row["similarity"] for row in read(outputs["pairs_path"])} == {1.0}
 
@@ -128,7 +138,9 @@ def test_characters_find_what_words_do_not(tmp_path: Path) -> None:
         "一只黑色的猫坐在红色的垫子上边",
         "完全不同的另一句话在这里写着呢",
     ]
-    pool = write(tmp_path / "pool.jsonl", [*texts, "thewholethingisoneword", "thewholethingisoneworm"])
+    pool = write(
+        tmp_path / "pool.jsonl", [*texts, "thewholethingisoneword", "thewholethingisoneworm"]
+    )
     assert members(search(pool, tmp_path)) == [[0, 1]]
     outputs = search(pool, tmp_path, shingle_unit="characters", shingle_size=3)
     assert members(outputs) == [[0, 1], [3, 4]]
@@ -136,7 +148,8 @@ def test_characters_find_what_words_do_not(tmp_path: Path) -> None:
 
 def test_many_copies_of_one_text_are_one_cluster(tmp_path: Path) -> None:
     texts = [
-        f"a text that comes often and another that is number {n if n % 5 == 0 else ''}" for n in range(5000)
+        f"a text that comes often and another that is number {n if n % 5 == 0 else ''}"
+        for n in range(5000)
     ]
     outputs = search(write(tmp_path / "pool.jsonl", texts), tmp_path, shingle_size=1)
     assert outputs["largest_cluster"] == 5000 and len(read(outputs["pairs_path"])) == 4999
@@ -150,7 +163,11 @@ def test_several_files_are_one_data_set(tmp_path: Path) -> None:
 def test_nothing_temporary_is_left(tmp_path: Path) -> None:
     pool = write(tmp_path / "pool.jsonl", ["a"])
     search(pool, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["clusters.jsonl", "pairs.jsonl", "pool.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "clusters.jsonl",
+        "pairs.jsonl",
+        "pool.jsonl",
+    ]
 
 
 @pytest.mark.parametrize(

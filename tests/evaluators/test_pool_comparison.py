@@ -26,9 +26,13 @@ def write_scores(
     return path
 
 
-def compare(folder: Path, candidate: list[float], baseline: list[float], **arguments: Any) -> dict[str, Any]:
+def compare(
+    folder: Path, candidate: list[float], baseline: list[float], **arguments: Any
+) -> dict[str, Any]:
     pools = ["/pools/top.jsonl"] * len(candidate) + ["/pools/random.jsonl"] * len(baseline)
-    paths = [write_scores(folder, f"model{n}", mean) for n, mean in enumerate([*candidate, *baseline])]
+    paths = [
+        write_scores(folder, f"model{n}", mean) for n, mean in enumerate([*candidate, *baseline])
+    ]
     outputs = PoolComparison(pools, "random", **arguments).run(None, paths, output_dir=folder)
     assert set(outputs) == set(PoolComparison.OUTPUTS)
     return dict(outputs)
@@ -56,7 +60,9 @@ def test_a_better_pool_beats_the_baseline(tmp_path: Path) -> None:
     [([1.50, 1.47, 1.52], "does not clearly differ from"), ([1.0, 1.0, 1.0], "is worse than")],
     ids=["equal", "worse"],
 )
-def test_no_advantage_is_said_honestly(tmp_path: Path, candidate: list[float], verdict: str) -> None:
+def test_no_advantage_is_said_honestly(
+    tmp_path: Path, candidate: list[float], verdict: str
+) -> None:
     outputs = compare(tmp_path, candidate, [1.48, 1.49, 1.50])
     assert outputs["better"] == 0
     assert f"(top) {verdict} the random pool" in outputs["summary"]
@@ -69,7 +75,9 @@ def test_models_that_differ_widen_the_interval(tmp_path: Path) -> None:
 
 
 def test_the_seed_decides_the_interval(tmp_path: Path) -> None:
-    first, same, other = (compare(tmp_path, [2.0, 2.1], [1.5, 1.7], seed=seed)["lower"] for seed in (0, 0, 1))
+    first, same, other = (
+        compare(tmp_path, [2.0, 2.1], [1.5, 1.7], seed=seed)["lower"] for seed in (0, 0, 1)
+    )
     assert first == same
     assert first != other
 
@@ -99,7 +107,9 @@ def test_score_files_may_come_in_lists_per_pool(tmp_path: Path) -> None:
     ],
     ids=["no-baseline", "no-candidate", "two-candidates", "none"],
 )
-def test_pools_must_be_one_candidate_and_the_baseline(tmp_path: Path, pools: list[str], message: str) -> None:
+def test_pools_must_be_one_candidate_and_the_baseline(
+    tmp_path: Path, pools: list[str], message: str
+) -> None:
     paths = [write_scores(tmp_path, f"model{n}", 1.0) for n in range(len(pools))]
     with pytest.raises(ValueError, match=message):
         PoolComparison(pools, "random").run(None, paths, output_dir=tmp_path)

@@ -67,7 +67,9 @@ def test_js_divergence_of_words(tmp_path: Path) -> None:
     p, q = np.array([3, 1, 0]) / 4, np.array([1, 1, 2]) / 4
     m = (p + q) / 2
     entropies = [-(v[v > 0] * np.log2(v[v > 0])).sum() for v in (m, p, q)]
-    assert outputs["js_divergence_1"] == pytest.approx(entropies[0] - (entropies[1] + entropies[2]) / 2)
+    assert outputs["js_divergence_1"] == pytest.approx(
+        entropies[0] - (entropies[1] + entropies[2]) / 2
+    )
     # aa aa ab against ab bc cc: a third of each is shared
     assert outputs["js_divergence_2"] == pytest.approx(2 / 3)
 
@@ -88,7 +90,10 @@ def test_the_divergence_does_not_depend_on_how_much_fits_in_memory(
 ) -> None:
     rng = np.random.default_rng(0)
     pools = [
-        write(tmp_path / f"{name}.jsonl", (" ".join(f"w{n}" for n in rng.zipf(1.3, 50)) for _ in range(200)))
+        write(
+            tmp_path / f"{name}.jsonl",
+            (" ".join(f"w{n}" for n in rng.zipf(1.3, 50)) for _ in range(200)),
+        )
         for name in ("one", "other")
     ]
     whole = distance(pools[0], pools[1], tmp_path)

@@ -29,7 +29,10 @@ EVALUATORS: dict[str, Make] = {
 BAD = {
     "cut off": ('{"text": "a"}\n\n{"text": ', "line 3 is not JSON"),
     "no UTF-8": (b'{"text": "a"}\n{"text": "\xff"}\n', "line 2 is not JSON"),
-    "other key": ('{"caption": "a", "id": 1}\n', "line 1 has no text under 'text'; keys: caption, id"),
+    "other key": (
+        '{"caption": "a", "id": 1}\n',
+        "line 1 has no text under 'text'; keys: caption, id",
+    ),
     "null": ('{"text": null}\n', "no text under 'text'"),
     "no object": ("[1]\n", r"line 1 is no JSON object: \[1\]"),
     "empty": ("\n\n", "no samples in"),
@@ -40,13 +43,17 @@ BAD = {
 def good(tmp_path: Path) -> Path:
     path = tmp_path / "good.jsonl"
     path.write_text('{"text": "a"}\n')
-    (tmp_path / "config.json").write_text("{}")  # as far as can be seen from outside, a checkpoint too
+    (tmp_path / "config.json").write_text(
+        "{}"
+    )  # as far as can be seen from outside, a checkpoint too
     return path
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
 @pytest.mark.parametrize("bad", BAD)
-def test_a_sample_that_cannot_be_read_is_named(name: str, bad: str, good: Path, tmp_path: Path) -> None:
+def test_a_sample_that_cannot_be_read_is_named(
+    name: str, bad: str, good: Path, tmp_path: Path
+) -> None:
     content, message = BAD[bad]
     path = tmp_path / "bad.jsonl"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -27,7 +27,9 @@ def describe(pool: Any, output_dir: Path, **arguments: Any) -> dict[str, Any]:
 
 def test_figures_of_statistics_and_lengths(tmp_path: Path) -> None:
     values = [4.0, 1.0, 3.0, 2.0, 10.0]
-    samples = [{"text": "word " * count, STATS: {"score": value}} for count, value in enumerate(values, 1)]
+    samples = [
+        {"text": "word " * count, STATS: {"score": value}} for count, value in enumerate(values, 1)
+    ]
     outputs = describe(write(tmp_path / "pool.jsonl", samples), tmp_path)
     assert outputs["num_samples"] == 5 and outputs["left_out"] == []
     assert list(outputs["statistics"]) == ["chars", "words", "score"]
@@ -49,15 +51,28 @@ def test_histograms_hold_every_sample(tmp_path: Path) -> None:
 
 
 def test_lists_count_by_their_mean_and_what_is_missing_is_counted(tmp_path: Path) -> None:
-    stats: list[Any] = [{"sizes": [1, 3]}, {"sizes": []}, {"sizes": None}, {}, {"sizes": 5, "late": 1}]
+    stats: list[Any] = [
+        {"sizes": [1, 3]},
+        {"sizes": []},
+        {"sizes": None},
+        {},
+        {"sizes": 5, "late": 1},
+    ]
     pool = write(tmp_path / "pool.jsonl", [{STATS: each} for each in stats] + [{}])
     figures = describe(pool, tmp_path, text_key=None)["statistics"]
-    assert (figures["sizes"]["count"], figures["sizes"]["missing"], figures["sizes"]["mean"]) == (2, 4, 3.5)
+    assert (figures["sizes"]["count"], figures["sizes"]["missing"], figures["sizes"]["mean"]) == (
+        2,
+        4,
+        3.5,
+    )
     assert (figures["late"]["count"], figures["late"]["missing"]) == (1, 5)
 
 
 def test_statistics_that_are_no_numbers_are_left_out(tmp_path: Path) -> None:
-    stats = [{"lang": "en", "flag": True, "mixed": 1, "names": ["a"], "n": 1}, {"mixed": "one", "n": 2}]
+    stats = [
+        {"lang": "en", "flag": True, "mixed": 1, "names": ["a"], "n": 1},
+        {"mixed": "one", "n": 2},
+    ]
     outputs = describe(
         write(tmp_path / "pool.jsonl", [{STATS: each} for each in stats]), tmp_path, text_key=None
     )
@@ -76,9 +91,13 @@ def test_infinite_values_are_no_part_of_the_figures(tmp_path: Path) -> None:
 
 def test_a_statistic_that_is_not_there_is_answered_by_those_that_are(tmp_path: Path) -> None:
     pool = write(tmp_path / "pool.jsonl", [{"text": "a", STATS: {"text_len": 1, "lang": "en"}}])
-    with pytest.raises(ValueError, match="'txt_len' is not there; available: chars, lang, text_len, words"):
+    with pytest.raises(
+        ValueError, match="'txt_len' is not there; available: chars, lang, text_len, words"
+    ):
         describe(pool, tmp_path, statistics=["txt_len"])
-    with pytest.raises(ValueError, match="'lang' is not numeric; available: chars, text_len, words"):
+    with pytest.raises(
+        ValueError, match="'lang' is not numeric; available: chars, text_len, words"
+    ):
         describe(pool, tmp_path, statistics=["lang"])
     with pytest.raises(ValueError, match="no numeric statistics"):
         describe(write(tmp_path / "bare.jsonl", [{"text": "a"}]), tmp_path, text_key=None)

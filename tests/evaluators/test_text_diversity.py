@@ -46,9 +46,9 @@ def test_duplicates_exact_and_normalized(pool: Pool, tmp_path: Path) -> None:
 
 
 def test_texts_without_words_are_duplicates_only_when_equal(pool: Pool, tmp_path: Path) -> None:
-    assert judge(pool(["!!!", "???", "!!!"]), tmp_path)["normalized_duplicate_fraction"] == pytest.approx(
-        1 / 3
-    )
+    assert judge(pool(["!!!", "???", "!!!"]), tmp_path)[
+        "normalized_duplicate_fraction"
+    ] == pytest.approx(1 / 3)
 
 
 def test_ngrams_stay_within_samples(pool: Pool, tmp_path: Path) -> None:
@@ -62,7 +62,11 @@ def test_ngrams_stay_within_samples(pool: Pool, tmp_path: Path) -> None:
 
 def test_a_data_set_without_ngrams_scores_zero(pool: Pool, tmp_path: Path) -> None:
     scores = judge(pool(["one", ""]), tmp_path)
-    assert (scores["distinct_2"], scores["ngram_entropy_2"], scores["ngram_entropy_1"]) == (0.0, 0.0, 0.0)
+    assert (scores["distinct_2"], scores["ngram_entropy_2"], scores["ngram_entropy_1"]) == (
+        0.0,
+        0.0,
+        0.0,
+    )
     assert scores["words_mean"] == 0.5
 
 
@@ -75,7 +79,11 @@ def test_chinese_characters_are_words_and_marks_are_not(pool: Pool, tmp_path: Pa
 def test_max_words_makes_unequal_data_sets_comparable(pool: Pool, tmp_path: Path) -> None:
     small, large = pool(["a b c"], "small.jsonl"), pool(["a b c"] * 10, "large.jsonl")
     assert judge(large, tmp_path)["distinct_1"] == 0.1
-    assert judge(large, tmp_path, max_words=3)["distinct_1"] == judge(small, tmp_path)["distinct_1"] == 1.0
+    assert (
+        judge(large, tmp_path, max_words=3)["distinct_1"]
+        == judge(small, tmp_path)["distinct_1"]
+        == 1.0
+    )
 
 
 def test_several_files_are_one_data_set(pool: Pool, tmp_path: Path) -> None:
@@ -94,7 +102,9 @@ def test_several_files_are_one_data_set(pool: Pool, tmp_path: Path) -> None:
     ],
     ids=["cut off", "other key", "null", "no object", "empty"],
 )
-def test_bad_lines_are_errors_that_name_the_place(content: str, message: str, tmp_path: Path) -> None:
+def test_bad_lines_are_errors_that_name_the_place(
+    content: str, message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text(content)
     with pytest.raises(ValueError, match=message) as failure:

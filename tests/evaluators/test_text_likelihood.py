@@ -12,7 +12,7 @@ import pytest
 
 from sandbox.evaluators.text_likelihood import TextLikelihood
 from sandbox.executors.smollm2 import SmolLM2Checkpoint
-from sandbox.process import run
+from sandbox.system.process import run
 
 STATS = "__dj__stats__"
 TEXTS = [
@@ -46,7 +46,9 @@ def write(path: Path, texts: Sequence[str]) -> Path:
     return path
 
 
-def score(model: Path, pool: Path, output_dir: Path, **arguments: Any) -> tuple[dict[str, Any], list[Any]]:
+def score(
+    model: Path, pool: Path, output_dir: Path, **arguments: Any
+) -> tuple[dict[str, Any], list[Any]]:
     output_dir.mkdir(exist_ok=True)
     outputs = TextLikelihood(model, **arguments).run(None, pool, output_dir=output_dir)
     assert set(outputs) == set(TextLikelihood.OUTPUTS)
@@ -77,11 +79,15 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_clean_texts_score_better_than_the_same_words_in_disorder(smollm2: Path, tmp_path: Path) -> None:
+def test_clean_texts_score_better_than_the_same_words_in_disorder(
+    smollm2: Path, tmp_path: Path
+) -> None:
     """Under a model that a package ships, with no download: every single one of them does."""
     rng = random.Random(0)
     shuffled = [" ".join(rng.sample(text.split(), len(text.split()))) for text in TEXTS]
-    outputs, rows = score(smollm2, write(tmp_path / "pool.jsonl", TEXTS + shuffled), tmp_path / "out")
+    outputs, rows = score(
+        smollm2, write(tmp_path / "pool.jsonl", TEXTS + shuffled), tmp_path / "out"
+    )
     for good, bad in zip(rows[: len(TEXTS)], rows[len(TEXTS) :], strict=True):
         assert good["lm_log_likelihood"] > bad["lm_log_likelihood"] + 1
         assert good["lm_perplexity"] < 0.4 * bad["lm_perplexity"]
@@ -96,13 +102,21 @@ def test_every_text_is_scored_as_if_it_were_alone(
     """As transformers' own loss says; in the pool's order, whatever the batches."""
     model, losses = tiny
     outputs, rows = score(
-        model, write(tmp_path / "pool.jsonl", ODD_TEXTS), tmp_path / "out", window=512, batch_tokens=90
+        model,
+        write(tmp_path / "pool.jsonl", ODD_TEXTS),
+        tmp_path / "out",
+        window=512,
+        batch_tokens=90,
     )
     lengths = [len(text.encode()) for text in ODD_TEXTS]
     assert [row["lm_num_tokens"] for row in rows] == lengths
     for row, loss in zip(rows, losses, strict=True):
-        assert row["lm_log_likelihood"] == (None if loss is None else pytest.approx(-loss, rel=1e-4))
-        assert row["lm_perplexity"] == (None if loss is None else pytest.approx(math.exp(loss), rel=1e-3))
+        assert row["lm_log_likelihood"] == (
+            None if loss is None else pytest.approx(-loss, rel=1e-4)
+        )
+        assert row["lm_perplexity"] == (
+            None if loss is None else pytest.approx(math.exp(loss), rel=1e-3)
+        )
     scored = [loss for loss in losses if loss is not None]
     assert outputs["log_likelihood"] == pytest.approx(-sum(scored) / len(scored), rel=1e-4)
     nats = sum((loss or 0) * length for loss, length in zip(losses, lengths, strict=True))
@@ -122,13 +136,23 @@ def test_a_long_text_is_read_in_windows_and_none_of_it_is_lost(
     assert outputs["num_long"] == 3 and rows[-1]["lm_num_tokens"] == 3
     # An untrained model finds all contexts alike: what is counted twice or left out would be seen.
     for row, loss in zip(rows, losses, strict=False):
-        assert row["lm_log_likelihood"] == (None if loss is None else pytest.approx(-loss, rel=0.05))
+        assert row["lm_log_likelihood"] == (
+            None if loss is None else pytest.approx(-loss, rel=0.05)
+        )
 
 
 @pytest.mark.slow
-def test_a_pool_without_a_token_is_an_error(tiny: tuple[Path, list[float | None]], tmp_path: Path) -> None:
+def test_a_pool_without_a_token_is_an_error(
+    tiny: tuple[Path, list[float | None]], tmp_path: Path
+) -> None:
     with pytest.raises(ValueError, match="none of its 2 samples has a token"):
-        score(tiny[0], write(tmp_path / "pool.jsonl", ["", ""]), tmp_path / "out", window=64, overlap=0)
+        score(
+            tiny[0],
+            write(tmp_path / "pool.jsonl", ["", ""]),
+            tmp_path / "out",
+            window=64,
+            overlap=0,
+        )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["likelihood.log"]
 
 

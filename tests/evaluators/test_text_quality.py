@@ -12,9 +12,22 @@ import numpy as np
 import pytest
 
 from sandbox.evaluators.text_quality import TextQuality
-from sandbox.process import run
+from sandbox.system.process import run
 
-GOOD = ["the", "study", "of", "rivers", "shows", "that", "water", "moves", "slowly", "in", "old", "valleys"]
+GOOD = [
+    "the",
+    "study",
+    "of",
+    "rivers",
+    "shows",
+    "that",
+    "water",
+    "moves",
+    "slowly",
+    "in",
+    "old",
+    "valleys",
+]
 BAD = ["buy", "cheap", "now", "click", "win", "free", "offer", "deal", "casino", "bonus"]
 TEXTS = [
     "the study of old rivers",
@@ -54,7 +67,9 @@ def write(path: Path, texts: Sequence[str]) -> Path:
     return path
 
 
-def score(model: Path, pool: Path, output_dir: Path, **arguments: Any) -> tuple[dict[str, Any], list[Any]]:
+def score(
+    model: Path, pool: Path, output_dir: Path, **arguments: Any
+) -> tuple[dict[str, Any], list[Any]]:
     output_dir.mkdir(exist_ok=True)
     outputs = TextQuality(model, **arguments).run(None, pool, output_dir=output_dir)
     assert set(outputs) == set(TextQuality.OUTPUTS)
@@ -77,7 +92,9 @@ def classifiers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[fl
     argv = [sys.executable, "-c", TRAIN, json.dumps(request)]
     run(argv, log_path=folder / "log.txt", variables={"SPARK_LOCAL_IP": "127.0.0.1"})
     log = (folder / "log.txt").read_text().splitlines()
-    (expected,) = [json.loads(line.removeprefix("expected ")) for line in log if line.startswith("expected ")]
+    (expected,) = [
+        json.loads(line.removeprefix("expected ")) for line in log if line.startswith("expected ")
+    ]
     return folder, expected
 
 
@@ -86,7 +103,9 @@ def test_scores_are_those_of_data_juicers_own_prediction(
     classifiers: tuple[Path, list[float]], tmp_path: Path
 ) -> None:
     folder, expected = classifiers
-    outputs, rows = score(folder / "whole", write(tmp_path / "pool.jsonl", TEXTS * 40), tmp_path / "out")
+    outputs, rows = score(
+        folder / "whole", write(tmp_path / "pool.jsonl", TEXTS * 40), tmp_path / "out"
+    )
     scores = [row["doc_score"] for row in rows]
     assert len(rows) == outputs["num_samples"] == 200
     assert scores[:4] == expected and scores == scores[:5] * 40
@@ -97,7 +116,9 @@ def test_scores_are_those_of_data_juicers_own_prediction(
     assert outputs["keep_ratio_label"] == np.mean(np.array(scores) > 0.5)
     # What scores 0.4 is kept with probability P(x > 0.6) = 1.6⁻⁹, one in 69; what scores 1 always.
     kept = np.array([row["keep_pareto"] for row in rows])
-    assert kept[::5].all() and kept[1::5].mean() == 0 and outputs["keep_ratio_pareto"] == kept.mean()
+    assert (
+        kept[::5].all() and kept[1::5].mean() == 0 and outputs["keep_ratio_pareto"] == kept.mean()
+    )
 
 
 @pytest.mark.slow
@@ -119,13 +140,18 @@ def test_a_sentencepiece_tokenizer_stands_beside_the_pipeline(
         minloglevel=2,
     )
     pool = write(tmp_path / "pool.jsonl", TEXTS)
-    _, rows = score(folder / "pieces", pool, tmp_path / "out", tokenizer_path=tmp_path / "tiny.sp.model")
+    _, rows = score(
+        folder / "pieces", pool, tmp_path / "out", tokenizer_path=tmp_path / "tiny.sp.model"
+    )
     assert rows[0]["doc_score"] > 0.99 and rows[1]["doc_score"] < 0.01 and len(rows) == len(TEXTS)
 
 
 def saved(folder: Path, *stages: str) -> Path:
     """A folder as Spark saves a pipeline, as far as it can be told from outside."""
-    for name, place in [("PipelineModel", "."), *((s, f"stages/{n}_{s}") for n, s in enumerate(stages))]:
+    for name, place in [
+        ("PipelineModel", "."),
+        *((s, f"stages/{n}_{s}") for n, s in enumerate(stages)),
+    ]:
         path = folder / place / "metadata" / "part-00000"
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps({"class": f"org.apache.spark.ml.{name}"}))
@@ -134,7 +160,9 @@ def saved(folder: Path, *stages: str) -> Path:
 
 def test_a_folder_that_is_no_classifier_is_named(tmp_path: Path) -> None:
     pool = write(tmp_path / "pool.jsonl", ["a"])
-    with pytest.raises(ValueError, match=f"model_path: {tmp_path} is no quality classifier; expected .*gpt3"):
+    with pytest.raises(
+        ValueError, match=f"model_path: {tmp_path} is no quality classifier; expected .*gpt3"
+    ):
         score(tmp_path, pool, tmp_path / "out")
     with pytest.raises(ValueError, match="is no quality classifier"):
         TextQuality(tmp_path).check()
@@ -150,7 +178,9 @@ def test_tokenizer_and_classifier_must_fit(tmp_path: Path) -> None:
         ValueError, match=r"tokenizer_path: .*pieces has no tokenizer itself; .*zh\.sp\.model"
     ):
         score(pieces, pool, tmp_path / "out")
-    with pytest.raises(ValueError, match=r"tokenizer_path: given .*, but .*whole has a tokenizer itself"):
+    with pytest.raises(
+        ValueError, match=r"tokenizer_path: given .*, but .*whole has a tokenizer itself"
+    ):
         score(whole, pool, tmp_path / "out", tokenizer_path=pool)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from sandbox.evaluators import verb_noun_diversity
 from sandbox.evaluators.verb_noun_diversity import VerbNounDiversity
-from sandbox.process import ProcessError, run
+from sandbox.system.process import ProcessError, run
 
 needs_spacy = pytest.mark.skipif(find_spec("spacy") is None, reason="spacy is not installed")
 # A parser that knows only sentences of these shapes: "write a story", "please write a story", "she sleeps".
@@ -57,7 +57,9 @@ def write(path: Path, texts: Sequence[str]) -> Path:
     return path
 
 
-def judge(model: Path, pool: Path, output_dir: Path, **arguments: Any) -> tuple[dict[str, Any], list[Any]]:
+def judge(
+    model: Path, pool: Path, output_dir: Path, **arguments: Any
+) -> tuple[dict[str, Any], list[Any]]:
     output_dir.mkdir(exist_ok=True)
     outputs = VerbNounDiversity(model, **arguments).run(None, pool, output_dir=output_dir)
     assert set(outputs) == set(VerbNounDiversity.OUTPUTS)
@@ -88,7 +90,9 @@ def test_pairs_are_counted_with_a_real_parser(models: Path, tmp_path: Path) -> N
     outputs, pairs = judge(models / "parser", pool, tmp_path / "out")
     assert pairs == [("write", "story", 2), ("bake", "cake", 1)]
     assert (outputs["num_samples"], outputs["num_pairs"], outputs["num_verbs"]) == (6, 2, 2)
-    assert outputs["pair_fraction"] == 0.5 and outputs["distinct_pair_ratio"] == pytest.approx(2 / 3)
+    assert outputs["pair_fraction"] == 0.5 and outputs["distinct_pair_ratio"] == pytest.approx(
+        2 / 3
+    )
     assert outputs["pair_entropy"] == pytest.approx(0.9183, abs=1e-4)
 
 
@@ -102,9 +106,13 @@ def test_a_model_without_a_parser_is_named(models: Path, tmp_path: Path) -> None
     assert "Traceback" not in str(failure.value)
 
 
-def test_a_folder_that_is_no_model_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_is_no_model_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(verb_noun_diversity, "find_spec", lambda name: name)
-    with pytest.raises(ValueError, match=f"model_path: {tmp_path} is no spaCy model; expected .*config.cfg"):
+    with pytest.raises(
+        ValueError, match=f"model_path: {tmp_path} is no spaCy model; expected .*config.cfg"
+    ):
         judge(tmp_path, write(tmp_path / "pool.jsonl", ["a"]), tmp_path / "out")
     with pytest.raises(ValueError, match="is no spaCy model"):
         VerbNounDiversity(tmp_path).check()
@@ -112,5 +120,7 @@ def test_a_folder_that_is_no_model_is_named(tmp_path: Path, monkeypatch: pytest.
 
 def test_without_spacy_the_plan_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(verb_noun_diversity, "find_spec", lambda name: None)
-    with pytest.raises(ValueError, match=r"spacy is not installed; pip install 'sandbox\[quality\]'"):
+    with pytest.raises(
+        ValueError, match=r"spacy is not installed; pip install 'sandbox\[quality\]'"
+    ):
         VerbNounDiversity(tmp_path).check()

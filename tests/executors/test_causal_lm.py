@@ -15,7 +15,7 @@ import pytest
 import sandbox.executors.causal_lm as causal_lm
 from sandbox.evaluators.perplexity import PerplexityEvaluator
 from sandbox.executors.causal_lm import CausalLMTraining
-from sandbox.process import ProcessError
+from sandbox.system.process import ProcessError
 
 WORKER = Path(causal_lm.__file__).parents[1] / "workers" / "causal_lm_train.py"
 SMALL: dict[str, Any] = {
@@ -38,13 +38,17 @@ def write(path: Path, samples: Sequence[Mapping[str, Any]]) -> Path:
 
 @pytest.fixture
 def dataset_path(tmp_path: Path) -> Path:
-    texts = [f"The number {number} is followed by the number {number + 1}." for number in range(100)]
+    texts = [
+        f"The number {number} is followed by the number {number + 1}." for number in range(100)
+    ]
     return write(tmp_path / "train.jsonl", [{"text": text} for text in texts])
 
 
 @pytest.fixture
 def heldout_path(tmp_path: Path) -> Path:
-    texts = [f"The number {number} is followed by the number {number + 1}." for number in range(100, 130)]
+    texts = [
+        f"The number {number} is followed by the number {number + 1}." for number in range(100, 130)
+    ]
     return write(tmp_path / "heldout.jsonl", [{"text": text} for text in texts])
 
 
@@ -66,11 +70,15 @@ def train(tmp_path: Path, dataset_path: Path) -> Training:
     return run
 
 
-def evaluate(checkpoint: Path, heldout_path: Path, output_dir: Path, **arguments: Any) -> dict[str, float]:
+def evaluate(
+    checkpoint: Path, heldout_path: Path, output_dir: Path, **arguments: Any
+) -> dict[str, float]:
     output_dir.mkdir(exist_ok=True)
     evaluator = PerplexityEvaluator(heldout_path, **arguments)
     outputs = evaluator.run(None, checkpoint, output_dir=output_dir)
-    assert set(outputs) == set(PerplexityEvaluator.OUTPUTS) == set(PerplexityEvaluator.LOWER_IS_BETTER)
+    assert (
+        set(outputs) == set(PerplexityEvaluator.OUTPUTS) == set(PerplexityEvaluator.LOWER_IS_BETTER)
+    )
     return dict(outputs)
 
 
@@ -89,7 +97,9 @@ def test_training_lowers_the_loss_and_its_checkpoint_scores_as_it_was_watched(
     # One token is one byte here, and every text has one end besides.
     num_bytes = [len(json.loads(line)["text"]) for line in heldout_path.read_text().splitlines()]
     tokens_per_byte = 1 + len(num_bytes) / sum(num_bytes)
-    assert scores["bits_per_byte"] == pytest.approx(scores["loss"] / math.log(2) * tokens_per_byte, rel=1e-3)
+    assert scores["bits_per_byte"] == pytest.approx(
+        scores["loss"] / math.log(2) * tokens_per_byte, rel=1e-3
+    )
 
     continued, events = train("continued", model_path=checkpoint, max_steps=15, learning_rate=1e-3)
     assert events[0][0]["loss"] < losses[0] - 1
@@ -97,7 +107,9 @@ def test_training_lowers_the_loss_and_its_checkpoint_scores_as_it_was_watched(
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_goes_on_to_the_same_weights(train: Training, tmp_path: Path) -> None:
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(
+    train: Training, tmp_path: Path
+) -> None:
     whole, _ = train("whole", save_steps=10, logging_steps=1)
     request = json.loads((tmp_path / "whole" / "request.json").read_text())
     cut = tmp_path / "cut"
@@ -149,7 +161,9 @@ def test_bad_data_ends_the_training_with_one_clear_line(
 
 @pytest.mark.slow
 def test_a_folder_that_is_no_checkpoint_is_named(heldout_path: Path, tmp_path: Path) -> None:
-    with pytest.raises(ProcessError, match="is not a checkpoint of a causal language model") as failure:
+    with pytest.raises(
+        ProcessError, match="is not a checkpoint of a causal language model"
+    ) as failure:
         evaluate(tmp_path, heldout_path, tmp_path / "score")
     assert "Traceback" not in str(failure.value)
 
@@ -161,7 +175,9 @@ def test_a_training_that_diverges_fails(train: Training) -> None:
 
 
 @pytest.mark.parametrize(
-    "given", [{"max_steps": 0}, {"hidden_size": 48}, {"warmup_steps": -1}, {"learning_rate": 0.0}], ids=str
+    "given",
+    [{"max_steps": 0}, {"hidden_size": 48}, {"warmup_steps": -1}, {"learning_rate": 0.0}],
+    ids=str,
 )
 def test_training_arguments_are_checked(given: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=next(iter(given))):

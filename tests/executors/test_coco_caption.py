@@ -46,7 +46,9 @@ def convert(content: Any, image_dir: Path) -> Path:
 
 
 def generate(dataset_path: Path, image_dir: Path, **arguments: Any) -> dict[str, Any]:
-    executor = COCOCaptionMetaGeneration(dataset_path=dataset_path, image_dir=image_dir, **arguments)
+    executor = COCOCaptionMetaGeneration(
+        dataset_path=dataset_path, image_dir=image_dir, **arguments
+    )
     outputs = executor.run(output_dir=image_dir.parent, log_path=image_dir.parent / "log")
     assert set(outputs) == set(COCOCaptionMetaGeneration.OUTPUTS)
     meta: dict[str, Any] = json.loads(outputs["meta_path"].read_text())
@@ -72,8 +74,12 @@ def test_conversion_makes_one_sample_per_picture_and_caption(image_dir: Path) ->
 def test_conversion_writes_absolute_paths(image_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(image_dir.parent)
     (image_dir.parent / "captions.json").write_text(json.dumps(coco()))
-    executor = COCOCaptionToDJConversion(annotation_path=Path("captions.json"), image_dir=Path("images"))
-    path = executor.run(output_dir=image_dir.parent, log_path=image_dir.parent / "log")["dataset_path"]
+    executor = COCOCaptionToDJConversion(
+        annotation_path=Path("captions.json"), image_dir=Path("images")
+    )
+    path = executor.run(output_dir=image_dir.parent, log_path=image_dir.parent / "log")[
+        "dataset_path"
+    ]
     assert lines(path)[1]["images"] == [str(image_dir / "8.png")]
 
 
@@ -84,9 +90,15 @@ def test_conversion_writes_absolute_paths(image_dir: Path, monkeypatch: pytest.M
             lambda c: c["annotations"][0].update(caption=" "),
             r"annotation 1 \(picture 7\) has an empty caption",
         ),
-        (lambda c: c["annotations"][0].update(caption=None), "annotation 1 .* has an empty caption"),
+        (
+            lambda c: c["annotations"][0].update(caption=None),
+            "annotation 1 .* has an empty caption",
+        ),
         (lambda c: c["annotations"][0].pop("caption"), "annotation 1 has no caption"),
-        (lambda c: c["annotations"][1].update(image_id=99), "annotation 2 is for picture 99, which"),
+        (
+            lambda c: c["annotations"][1].update(image_id=99),
+            "annotation 2 is for picture 99, which",
+        ),
         (lambda c: c["annotations"][1].update(id=1), "annotation 1 comes twice"),
         (lambda c: c["annotations"].pop(1), "1 pictures have no caption, the first: 8"),
         (lambda c: c["annotations"].clear(), "has no annotations"),
@@ -140,7 +152,10 @@ def test_meta_generation_writes_what_internvl_reads(image_dir: Path) -> None:
         "width": 30,
         "height": 20,
         "conversations": [
-            {"from": "human", "value": "<image>\nProvide a one-sentence caption for the provided image."},
+            {
+                "from": "human",
+                "value": "<image>\nProvide a one-sentence caption for the provided image.",
+            },
             {"from": "gpt", "value": "One circle."},
         ],
     }

@@ -20,8 +20,12 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.executors.data_juicer import DataJuicerAnalyzer, DataJuicerExecutor, DataJuicerFastProbe
-from sandbox.process import ProcessError
+from sandbox.executors.data_juicer import (
+    DataJuicerAnalyzer,
+    DataJuicerExecutor,
+    DataJuicerFastProbe,
+)
+from sandbox.system.process import ProcessError
 
 Write = Callable[[Sequence[str]], Path]
 Run = Callable[..., dict[str, Any]]
@@ -54,10 +58,14 @@ def picture(tmp_path: Path) -> Path:
 def run(tmp_path: Path) -> Run:
     numbers = itertools.count()
 
-    def go(component: Any, dataset_path: Path, recipe: dict[str, Any], **more: Any) -> dict[str, Any]:
+    def go(
+        component: Any, dataset_path: Path, recipe: dict[str, Any], **more: Any
+    ) -> dict[str, Any]:
         out = tmp_path / "out" / str(next(numbers))  # as two jobs have it
         out.mkdir(parents=True)
-        outputs = dict(component.run(dataset_path, recipe, output_dir=out, log_path=tmp_path / "log", **more))
+        outputs = dict(
+            component.run(dataset_path, recipe, output_dir=out, log_path=tmp_path / "log", **more)
+        )
         assert set(outputs) == set(component.OUTPUTS)
         assert not list(out.glob("cache-*"))
         return outputs
@@ -111,7 +119,9 @@ def test_a_probe_adds_statistics_and_keeps_the_lines(
 
 
 @pytest.mark.slow
-def test_the_analyzer_draws_when_asked_and_has_no_spread_of_one_sample(write: Write, run: Run) -> None:
+def test_the_analyzer_draws_when_asked_and_has_no_spread_of_one_sample(
+    write: Write, run: Run
+) -> None:
     made = run(DataJuicerAnalyzer(plots=True), write(['{"text": "one"}']), TEXT)
     assert made["statistics"]["text_len"]["std"] is None
     assert {path.name for path in made["analysis_dir"].glob("*.png")} >= {
@@ -124,7 +134,11 @@ def test_the_analyzer_draws_when_asked_and_has_no_spread_of_one_sample(write: Wr
 def test_the_executor_filters_and_hands_its_recipe_on_as_a_file(
     write: Write, picture: Path, run: Run
 ) -> None:
-    texts = ["short", "long enough for the filter", "long enough, but far too strange $$$$$$$$$$$$$$$$$$$$$"]
+    texts = [
+        "short",
+        "long enough for the filter",
+        "long enough, but far too strange $$$$$$$$$$$$$$$$$$$$$",
+    ]
     stale = '"__dj__stats__": {"text_len": 50}'
     data = write([f'{{"text": "{text}", "images": ["red.png"], {stale}}}' for text in texts])
     recipe = {
@@ -144,7 +158,9 @@ def test_the_executor_filters_and_hands_its_recipe_on_as_a_file(
         "special_characters_filter",
         "text_length_filter",
     ]
-    again = run(DataJuicerExecutor(num_proc=2), data, {**written, "dataset_path": "/nowhere", "np": 4})
+    again = run(
+        DataJuicerExecutor(num_proc=2), data, {**written, "dataset_path": "/nowhere", "np": 4}
+    )
     assert rows(again["dataset_path"]) == [{"text": texts[1], "images": [str(picture)]}]
 
 
@@ -175,17 +191,29 @@ def test_bad_data_is_named_in_one_line(
     ("component", "recipe", "message"),
     [
         (DataJuicerAnalyzer, {"process": {"text_lenght_filter": {}}}, "text_length_filter"),
-        (DataJuicerExecutor, {"process": {"text_length_filter": {"min_length": 1}}}, "did you mean: min_len"),
+        (
+            DataJuicerExecutor,
+            {"process": {"text_length_filter": {"min_length": 1}}},
+            "did you mean: min_len",
+        ),
         (
             DataJuicerAnalyzer,
             {"process": {"text_length_filter": {"min_len": "x"}}},
             "'min_len' expects type 'int'",
         ),
         (DataJuicerExecutor, {**TEXT, "no_such_key": 1}, "no_such_key"),
-        (DataJuicerAnalyzer, {"process": {"whitespace_normalization_mapper": {}}}, "needs a filter"),
+        (
+            DataJuicerAnalyzer,
+            {"process": {"whitespace_normalization_mapper": {}}},
+            "needs a filter",
+        ),
         (DataJuicerExecutor, TEXT, "keeps none of the 1 samples"),
         (DataJuicerAnalyzer, IMAGE, "cannot identify image file"),
-        (DataJuicerFastProbe, IMAGE, "image_shape_filter: UnidentifiedImageError: cannot identify image"),
+        (
+            DataJuicerFastProbe,
+            IMAGE,
+            "image_shape_filter: UnidentifiedImageError: cannot identify image",
+        ),
         (DataJuicerFastProbe, {"process": {"text_lenght_filter": {}}}, "text_lenght_filter"),
         (DataJuicerFastProbe, {"process": {"clean_email_mapper": {}}}, "needs a filter"),
         (
@@ -231,7 +259,11 @@ def test_a_bad_recipe_or_picture_is_named_in_the_last_line(
 @pytest.mark.slow
 def test_nothing_is_ever_installed(write: Write, run: Run) -> None:
     with pytest.raises(ProcessError) as error:
-        run(DataJuicerAnalyzer(), write(['{"text": "a"}']), {"process": {"language_id_score_filter": {}}})
+        run(
+            DataJuicerAnalyzer(),
+            write(['{"text": "a"}']),
+            {"process": {"language_id_score_filter": {}}},
+        )
     assert "needs the package 'fasttext" in str(error.value).splitlines()[0]
 
 
@@ -248,10 +280,14 @@ def test_an_operator_cannot_start_pip_itself() -> None:
         text=True,
     )
     assert done.returncode == 1
-    assert "RecipeError: an operator of the recipe needs the package" in done.stderr.splitlines()[-1]
+    assert (
+        "RecipeError: an operator of the recipe needs the package" in done.stderr.splitlines()[-1]
+    )
 
 
-def test_the_number_of_processes_is_checked_and_may_come_with_the_recipe(write: Write, run: Run) -> None:
+def test_the_number_of_processes_is_checked_and_may_come_with_the_recipe(
+    write: Write, run: Run
+) -> None:
     for component in (DataJuicerAnalyzer, DataJuicerExecutor, DataJuicerFastProbe):
         with pytest.raises(ValueError, match="num_proc: expected at least 1, got 0"):
             component(num_proc=0)
@@ -314,7 +350,9 @@ def installed(*packages: str) -> bool:
 
 
 @pytest.mark.slow
-def test_the_fast_probe_gives_the_analyzers_statistics_to_the_last_digit(captions: Path, run: Run) -> None:
+def test_the_fast_probe_gives_the_analyzers_statistics_to_the_last_digit(
+    captions: Path, run: Run
+) -> None:
     process = dict(FILTERS)
     if not installed("cv2"):
         del process["image_subplot_filter"]
@@ -335,10 +373,14 @@ def test_the_fast_probe_reads_the_recipes_keys(write: Write, run: Run) -> None:
     data = write(['{"title": "four", "body": "x"}', '{"title": "seven!!", "body": "yy"}'])
     recipe = {
         "text_keys": "title",
-        "process": [{"text_length_filter": {"min_len": None}}, {"words_num_filter": {"text_key": "body"}}],
+        "process": [
+            {"text_length_filter": {"min_len": None}},
+            {"words_num_filter": {"text_key": "body"}},
+        ],
     }
     fast, slow = (
-        run(probe(), data, recipe)["statistics"] for probe in (DataJuicerFastProbe, DataJuicerAnalyzer)
+        run(probe(), data, recipe)["statistics"]
+        for probe in (DataJuicerFastProbe, DataJuicerAnalyzer)
     )
     assert fast == slow
     assert fast["text_len"]["mean"] == 5.5
@@ -360,7 +402,13 @@ def test_only_later_operators_run_again(captions: Path, run: Run, tmp_path: Path
     def process(max_num: int, **more: Any) -> tuple[list[str], bytes]:
         (tmp_path / "log").unlink(missing_ok=True)
         words = {"min_num": 1, "max_num": max_num}
-        recipe = {"process": {"text_length_filter": {}, "clean_email_mapper": {}, "words_num_filter": words}}
+        recipe = {
+            "process": {
+                "text_length_filter": {},
+                "clean_email_mapper": {},
+                "words_num_filter": words,
+            }
+        }
         made = run(DataJuicerExecutor(), captions, recipe, **more)
         return reused(tmp_path / "log"), made["dataset_path"].read_bytes()
 
@@ -376,8 +424,12 @@ def test_only_later_operators_run_again(captions: Path, run: Run, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_the_analyzer_reuses_statistics_and_two_runs_share_a_cache(captions: Path, tmp_path: Path) -> None:
-    recipe = {"process": {"text_length_filter": {}, "image_shape_filter": {}, "words_num_filter": {}}}
+def test_the_analyzer_reuses_statistics_and_two_runs_share_a_cache(
+    captions: Path, tmp_path: Path
+) -> None:
+    recipe = {
+        "process": {"text_length_filter": {}, "image_shape_filter": {}, "words_num_filter": {}}
+    }
 
     def analyze(name: str, recipe: dict[str, Any]) -> bytes:
         (tmp_path / name).mkdir()
@@ -427,9 +479,14 @@ def test_ray_gives_the_default_executors_result_in_order_and_leaves_nothing(
         for i, text in enumerate(texts):
             more = {"more": 0.1 + i / 3} if i % 2 else {}
             file.write(json.dumps({"id": i, "text": text, "meta": {"a": [i]}, **more}) + "\n")
-    recipe = {"process": {"text_length_filter": {"min_len": 12}, "whitespace_normalization_mapper": {}}}
+    recipe = {
+        "process": {"text_length_filter": {"min_len": 12}, "whitespace_normalization_mapper": {}}
+    }
     plain = run(DataJuicerExecutor(), data, recipe)
-    expected, counts = rows(plain["dataset_path"]), (plain["num_samples_in"], plain["num_samples_out"])
+    expected, counts = (
+        rows(plain["dataset_path"]),
+        (plain["num_samples_in"], plain["num_samples_out"]),
+    )
     made = run(DataJuicerExecutor(2), data, {**recipe, "executor_type": "ray"})
     assert (made["num_samples_in"], made["num_samples_out"]) == counts
     assert rows(made["dataset_path"]) == expected
@@ -446,14 +503,21 @@ def test_ray_gives_the_default_executors_result_in_order_and_leaves_nothing(
     ("more", "message"),
     [
         ({"ray_address": "127.0.0.1:1"}, "recipe.ray_address: '127.0.0.1:1' does not answer"),
-        ({"ray_address": "nonsense"}, "expected local, auto, HOST:PORT or ray://HOST:PORT, got 'nonsense'"),
+        (
+            {"ray_address": "nonsense"},
+            "expected local, auto, HOST:PORT or ray://HOST:PORT, got 'nonsense'",
+        ),
         ({"process": {"document_deduplicator": {}}}, "does not support executor mode 'ray'"),
     ],
     ids=["address", "no-address", "operator"],
 )
-def test_a_ray_that_cannot_be_used_is_one_line(write: Write, run: Run, more: Any, message: str) -> None:
+def test_a_ray_that_cannot_be_used_is_one_line(
+    write: Write, run: Run, more: Any, message: str
+) -> None:
     with pytest.raises(ProcessError) as error:
-        run(DataJuicerExecutor(), write(['{"text": "a"}']), {**TEXT, "executor_type": "ray", **more})
+        run(
+            DataJuicerExecutor(), write(['{"text": "a"}']), {**TEXT, "executor_type": "ray", **more}
+        )
     assert message in str(error.value).splitlines()[0]
 
 
@@ -465,6 +529,8 @@ def test_a_sample_that_ray_cannot_handle_is_an_error(write: Write, run: Run) -> 
     data.with_name("broken.png").write_bytes(b"no picture")
     with pytest.raises(ProcessError, match="cannot identify image file"):
         run(DataJuicerExecutor(), data, {**IMAGE, "executor_type": "ray"})
-    with pytest.raises(ProcessError, match="executor_type: ray needs values of one kind for each key"):
+    with pytest.raises(
+        ProcessError, match="executor_type: ray needs values of one kind for each key"
+    ):
         mixed = write(['{"text": "a", "x": 1}', '{"text": "a", "x": "one"}'])
         run(DataJuicerExecutor(), mixed, {**TEXT, "executor_type": "ray"})

@@ -18,7 +18,7 @@ from sandbox.executors import BaseModelExecutor
 from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.executors.internvl_model import InternVLTiny
 from sandbox.executors.internvl_training import InternVLTraining
-from sandbox.process import ProcessError
+from sandbox.system.process import ProcessError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
@@ -44,7 +44,9 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for caption in (f"A {color} {shape}.", f"There is a {color} {shape}."):
             annotations.append({"id": len(annotations), "image_id": number, "caption": caption})
             rows.append({"text": f"<__dj__image> {caption}", "images": [str(path)]})
-    (folder / "captions.json").write_text(json.dumps({"images": images, "annotations": annotations}))
+    (folder / "captions.json").write_text(
+        json.dumps({"images": images, "annotations": annotations})
+    )
     (folder / "pool.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
@@ -174,7 +176,9 @@ def test_a_killed_training_resumes_to_the_same_weights(
 def test_training_reports_losses_and_speed(
     training: Callable[..., InternVLTraining], data_dir: Path, tmp_path: Path
 ) -> None:
-    executor = training(eval_dataset_path=data_dir / "pool.jsonl", freeze_language_model=True, batch_size=8)
+    executor = training(
+        eval_dataset_path=data_dir / "pool.jsonl", freeze_language_model=True, batch_size=8
+    )
 
     checkpoint, metrics = run(executor, tmp_path)
 
@@ -187,7 +191,9 @@ def test_training_reports_losses_and_speed(
 def test_freezing_leaves_a_part_as_it_was(
     training: Callable[..., InternVLTraining], base: Path, tmp_path: Path
 ) -> None:
-    checkpoint, _ = run(training(freeze_language_model=True, freeze_mlp=True, max_steps=2), tmp_path)
+    checkpoint, _ = run(
+        training(freeze_language_model=True, freeze_mlp=True, max_steps=2), tmp_path
+    )
 
     names = changed(base, checkpoint)
     assert names
@@ -243,13 +249,18 @@ def broken_pool(data_dir: Path, tmp_path: Path) -> tuple[Path, Path]:
     broken = tmp_path / "broken.jpg"
     Image.effect_noise((64, 64), 50).save(broken)
     broken.write_bytes(broken.read_bytes()[:900])
-    rows = [{"text": "A.", "images": [str(data_dir / "0.png")]}, {"text": "B.", "images": [str(broken)]}]
+    rows = [
+        {"text": "A.", "images": [str(data_dir / "0.png")]},
+        {"text": "B.", "images": [str(broken)]},
+    ]
     pool = tmp_path / "pool.jsonl"
     pool.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return pool, broken
 
 
-@pytest.mark.parametrize("arguments", [{}, {"num_data_workers": 1}], ids=["one_process", "data_workers"])
+@pytest.mark.parametrize(
+    "arguments", [{}, {"num_data_workers": 1}], ids=["one_process", "data_workers"]
+)
 def test_a_picture_that_breaks_while_decoding_is_named(
     arguments: dict[str, Any],
     training: Callable[..., InternVLTraining],
@@ -275,7 +286,9 @@ def test_the_cause_is_named_when_several_processes_fail(
 
 
 def test_captions_are_the_same_every_time(base: Path, data_dir: Path, tmp_path: Path) -> None:
-    executor = InternVLCaptioning(base, data_dir / "captions.json", data_dir, batch_size=3, max_new_tokens=8)
+    executor = InternVLCaptioning(
+        base, data_dir / "captions.json", data_dir, batch_size=3, max_new_tokens=8
+    )
 
     first, _ = run(executor, tmp_path / "first")
     second, _ = run(executor, tmp_path / "second")
@@ -286,7 +299,9 @@ def test_captions_are_the_same_every_time(base: Path, data_dir: Path, tmp_path: 
     assert all(isinstance(row["caption"], str) for row in captions)
 
 
-def test_pictures_are_cut_into_tiles_by_their_shape(base: Path, data_dir: Path, tmp_path: Path) -> None:
+def test_pictures_are_cut_into_tiles_by_their_shape(
+    base: Path, data_dir: Path, tmp_path: Path
+) -> None:
     """Tiles differ from picture to picture: batches are padded on the left."""
     draw("red", "square", tmp_path / "small.png")
     Image.open(tmp_path / "small.png").resize((160, 32)).save(tmp_path / "wide.png")
@@ -314,9 +329,13 @@ def test_training_and_captions_on_a_gpu_compute_in_bf16(
 
     if not torch.cuda.is_available():
         pytest.skip("needs a CUDA device")
-    checkpoint, metrics = run(training(lora_rank=lora_rank, precision="bf16"), tmp_path / "training")
+    checkpoint, metrics = run(
+        training(lora_rank=lora_rank, precision="bf16"), tmp_path / "training"
+    )
     losses = [event["loss"] for _, event in metrics if "loss" in event]
     assert losses[-1] < losses[0]
-    captions = InternVLCaptioning(checkpoint, data_dir / "captions.json", data_dir, precision="bf16")
+    captions = InternVLCaptioning(
+        checkpoint, data_dir / "captions.json", data_dir, precision="bf16"
+    )
     captions_path, _ = run(captions, tmp_path / "captions")
     assert len(json.loads(captions_path.read_text())) == 8

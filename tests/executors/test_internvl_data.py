@@ -15,7 +15,7 @@ from sandbox.executors.internvl_data import read_annotations, read_pool, write_c
 from sandbox.executors.internvl_model import InternVLPretrained, InternVLTiny
 from sandbox.executors.internvl_training import InternVLTraining
 from sandbox.job import Outputs
-from sandbox.process import ProcessError
+from sandbox.system.process import ProcessError
 
 WritePool = Callable[[list[dict[str, Any]]], Path]
 
@@ -41,7 +41,9 @@ def write_pool(tmp_path: Path) -> WritePool:
 def test_a_pool_becomes_conversations_and_a_meta_file(
     picture: Path, write_pool: WritePool, tmp_path: Path
 ) -> None:
-    pool = write_pool([{"text": "<__dj__image> A red  square. <|__dj__eoc|>", "images": [str(picture)]}])
+    pool = write_pool(
+        [{"text": "<__dj__image> A red  square. <|__dj__eoc|>", "images": [str(picture)]}]
+    )
 
     meta_path = write_conversations(read_pool(pool), "What is it?", tmp_path, "train")
 
@@ -50,10 +52,15 @@ def test_a_pool_becomes_conversations_and_a_meta_file(
     assert Path(entry["root"]) / row["image"] == picture
     assert (entry["length"], entry["repeat_time"], entry["data_augment"]) == (1, 1, False)
     assert [turn["from"] for turn in row["conversations"]] == ["human", "gpt"]
-    assert [turn["value"] for turn in row["conversations"]] == ["<image>\nWhat is it?", "A red square."]
+    assert [turn["value"] for turn in row["conversations"]] == [
+        "<image>\nWhat is it?",
+        "A red square.",
+    ]
 
 
-def test_a_relative_picture_is_looked_up_beside_the_pool(picture: Path, write_pool: WritePool) -> None:
+def test_a_relative_picture_is_looked_up_beside_the_pool(
+    picture: Path, write_pool: WritePool
+) -> None:
     pool = write_pool([{"text": "Red.", "images": ["images/red.png"]}])
 
     assert read_pool(pool)[0].image_path == picture
@@ -153,7 +160,9 @@ def test_wrong_annotations_are_refused(content: str, message: str, tmp_path: Pat
     ],
     ids=["no_config", "another_model", "original_format", "no_mapping"],
 )
-def test_a_folder_that_is_no_checkpoint_is_refused(config: Any, message: str, tmp_path: Path) -> None:
+def test_a_folder_that_is_no_checkpoint_is_refused(
+    config: Any, message: str, tmp_path: Path
+) -> None:
     if config is not None:
         (tmp_path / "config.json").write_text(json.dumps(config))
 
@@ -185,10 +194,14 @@ def test_a_hub_id_becomes_the_folder_that_it_was_fetched_into(
     assert fetch(model, tmp_path) == {"checkpoint_path": snapshot}
 
 
-def test_a_hub_id_that_cannot_be_fetched_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_id_that_cannot_be_fetched_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ProcessError, match="OpenGVLab/nothing is no local folder, is not in Hugging Face"):
+    with pytest.raises(
+        ProcessError, match="OpenGVLab/nothing is no local folder, is not in Hugging Face"
+    ):
         fetch(InternVLPretrained("OpenGVLab/nothing"), tmp_path)
 
 

@@ -31,7 +31,10 @@ class Sweeps:
         self.project = project
         train: dict[str, Any] = {"_target_": "toys.Training", "dataset_path": "${output:data.path}"}
         train |= {"learning_rate": 0.1, "gate": None, "seed": "${seed}"}
-        score = {"eval_obj": "${output:train.checkpoint_path}", "evaluator": {"_target_": "toys.Score"}}
+        score = {
+            "eval_obj": "${output:train.checkpoint_path}",
+            "evaluator": {"_target_": "toys.Score"},
+        }
         jobs = {
             "data": data_job("Rows"),
             "train": ("train_model", {"executor": train}),
@@ -89,7 +92,9 @@ class Sweeps:
 
     def pids(self) -> list[int]:
         """Process ids of the runs that have begun."""
-        return [json.loads(path.read_text())["pid"] for path in sorted(self.folder.glob("*/alive.json"))]
+        return [
+            json.loads(path.read_text())["pid"] for path in sorted(self.folder.glob("*/alive.json"))
+        ]
 
 
 @pytest.fixture
@@ -104,7 +109,9 @@ def cluster_dir() -> Iterator[Path]:
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     missing = [name for name in DAEMONS if not shutil.which(name, path=path)]
     if missing or os.geteuid() != 0 or not SCRIPT.exists():
-        pytest.skip(f"a SLURM cluster needs root and Debian's packages; missing: {missing or 'root'}")
+        pytest.skip(
+            f"a SLURM cluster needs root and Debian's packages; missing: {missing or 'root'}"
+        )
     directory = Path(tempfile.mkdtemp(prefix="slurm-"))
     command = [sys.executable, SCRIPT, "up", directory, "--until", str(os.getpid())]
     done = subprocess.run(command, capture_output=True, text=True)

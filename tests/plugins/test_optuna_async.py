@@ -80,7 +80,9 @@ def test_n_trials_is_a_total_that_a_resumed_sweep_completes(sweeps: Sweeps) -> N
     sweeps.run("chain", *options, "hydra.sweeper.n_trials=4")
     assert sweeps.states() == ["complete"] * 4
     assert before == [(sweeps.folder / str(n) / "result.json").stat().st_mtime_ns for n in range(2)]
-    assert len({row["value"] for row in sweeps.table()}) == 4, "a seed does not repeat what was tried"
+    assert len({row["value"] for row in sweeps.table()}) == 4, (
+        "a seed does not repeat what was tried"
+    )
     sweeps.project.ran()
     assert "4 of 4" not in sweeps.run("chain", *options, "hydra.sweeper.n_trials=4").out
     assert sweeps.project.ran() == [] and len(sweeps.table()) == 4
@@ -192,13 +194,17 @@ def test_after_kill_9_of_the_driver_its_trials_are_awaited_and_not_doubled(
     until(lambda: len([*(sweeps.folder / "drivers").glob("*.json")]) == 2, "no second driver")
     sweeps.project.let_go("training")
     outcome = finish(again)
-    assert outcome.code == 0 and outcome.out.count("it still runs, and is awaited") == 2, outcome.text
+    assert outcome.code == 0 and outcome.out.count("it still runs, and is awaited") == 2, (
+        outcome.text
+    )
     assert sweeps.states() == ["complete"] * 2 and sweeps.numbered() == [0, 1]
     assert len([line for line in sweeps.project.ran() if line.startswith("training")]) == 2
 
 
 @pytest.mark.slow
-def test_a_trial_that_died_with_its_driver_is_repeated_in_a_folder_of_its_own(sweeps: Sweeps) -> None:
+def test_a_trial_that_died_with_its_driver_is_repeated_in_a_folder_of_its_own(
+    sweeps: Sweeps,
+) -> None:
     options = [RATES, "jobs.train.executor.gate=training", "hydra.sweeper.n_trials=2"]
     killed = sweeps.start("chain", *options)
     (program,) = sweeps.project.wait_for("training")
@@ -209,13 +215,20 @@ def test_a_trial_that_died_with_its_driver_is_repeated_in_a_folder_of_its_own(sw
     outcome = sweeps.run("chain", *options)
     assert "trial 0: cut short: its driver and its process are gone, is repeated" in outcome.out
     assert sweeps.states() == ["fail", "complete", "complete"] and sweeps.numbered() == [0, 1, 2]
-    (again,) = [trial for trial in sweeps.study().trials if trial.user_attrs.get("repeats_trial") == 0]
+    (again,) = [
+        trial for trial in sweeps.study().trials if trial.user_attrs.get("repeats_trial") == 0
+    ]
     assert again.params == sweeps.study().trials[0].params
 
 
 @pytest.mark.slow
 def test_two_drivers_at_once_share_the_work(sweeps: Sweeps) -> None:
-    options = [RATES, "hydra.sweeper.n_trials=6", "hydra.sweeper.n_workers=2", "hydra.sweeper.sampler.seed=1"]
+    options = [
+        RATES,
+        "hydra.sweeper.n_trials=6",
+        "hydra.sweeper.n_workers=2",
+        "hydra.sweeper.sampler.seed=1",
+    ]
     running = [sweeps.start("chain", *options) for _ in range(2)]
     outcomes = [finish(each, 240) for each in running]
     assert [outcome.code for outcome in outcomes] == [0, 0], outcomes
@@ -248,8 +261,13 @@ def test_ctrl_c_ends_what_runs_and_leaves_a_study_that_goes_on(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_repeat_gives_the_mean_and_the_deviation_over_seeds(sweeps: Sweeps, num_workers: int) -> None:
-    noise = {"eval_obj": None, "evaluator": {"_target_": "toys.Noise", "seed": "${seed}", "scale": 1.0}}
+def test_repeat_gives_the_mean_and_the_deviation_over_seeds(
+    sweeps: Sweeps, num_workers: int
+) -> None:
+    noise = {
+        "eval_obj": None,
+        "evaluator": {"_target_": "toys.Noise", "seed": "${seed}", "scale": 1.0},
+    }
     body = experiment({"noise": ("evaluate_model", noise)}, objective="noise.score", seed=0)
     sweeps.project.write("noisy", body)
     outcome = sweeps.run(
@@ -279,7 +297,9 @@ def test_two_objectives_give_a_front(sweeps: Sweeps) -> None:
         "hydra.sweeper.direction=[maximize,maximize]",
         "hydra.sweeper.n_trials=3",
     )
-    solutions = yaml.safe_load((sweeps.folder / "optimization_results.yaml").read_text())["solutions"]
+    solutions = yaml.safe_load((sweeps.folder / "optimization_results.yaml").read_text())[
+        "solutions"
+    ]
     assert len(solutions) == 3 and all(sum(one["values"]) == pytest.approx(1) for one in solutions)
 
 
@@ -328,9 +348,16 @@ def test_what_is_forced_runs_once_for_each_driver_that_is_started(sweeps: Sweeps
 
 @pytest.mark.slow
 def test_a_metric_that_never_comes_is_told_of(sweeps: Sweeps) -> None:
-    options = ["hydra/sweeper/pruner=median", "hydra.sweeper.prune_on=train.los", "hydra.sweeper.n_trials=2"]
+    options = [
+        "hydra/sweeper/pruner=median",
+        "hydra.sweeper.prune_on=train.los",
+        "hydra.sweeper.n_trials=2",
+    ]
     outcome = sweeps.run("chain", RATES, *options)
-    assert outcome.out.count("recorded no train.los, and was not judged (did you mean train.loss?)") == 1
+    assert (
+        outcome.out.count("recorded no train.los, and was not judged (did you mean train.loss?)")
+        == 1
+    )
 
 
 @pytest.mark.slow
@@ -378,7 +405,10 @@ def test_a_study_about_something_else_is_left_alone(sweeps: Sweeps) -> None:
             ["jobs.train.executor.learning_rate=interval(0.1,2)"],
             "search space jobs.train.executor.learning_rate",
         ),
-        ([RATES, "jobs.train.executor.seed=5"], "experiment jobs.train.executor.seed: was ${seed}, is 5"),
+        (
+            [RATES, "jobs.train.executor.seed=5"],
+            "experiment jobs.train.executor.seed: was ${seed}, is 5",
+        ),
         ([RATES, "hydra.sweeper.direction=maximize"], "directions: was"),
     ):
         outcome = sweeps.run("chain", *change, code=2)
@@ -394,7 +424,9 @@ def test_a_study_about_something_else_is_left_alone(sweeps: Sweeps) -> None:
 def test_trials_share_a_group_and_tags_in_wandb(sweeps: Sweeps) -> None:
     sweeps.run("chain", RATES, "hydra.sweeper.n_trials=2", "watcher.mode=offline")
     files = sorted(sweeps.folder.glob("*/wandb/offline-run-*/run-*.wandb"))
-    runs = [next(entry.run for entry in wandb_records(path) if entry.HasField("run")) for path in files]
+    runs = [
+        next(entry.run for entry in wandb_records(path) if entry.HasField("run")) for path in files
+    ]
     assert sorted(run.display_name for run in runs) == ["toy/0", "toy/1"]
     assert [(run.run_group, sorted(run.tags)) for run in runs] == [("toy", ["sweep", "toy"])] * 2
 
@@ -402,7 +434,11 @@ def test_trials_share_a_group_and_tags_in_wandb(sweeps: Sweeps) -> None:
 @pytest.mark.slow
 def test_dry_run_shows_both_ends_of_the_search_space_and_leaves_nothing(sweeps: Sweeps) -> None:
     outcome = sweeps.run("chain", RATES, "dry_run=true")
-    assert "first value" in outcome.out and "last value" in outcome.out and "depends on data" in outcome.out
+    assert (
+        "first value" in outcome.out
+        and "last value" in outcome.out
+        and "depends on data" in outcome.out
+    )
     assert not (sweeps.project.root / "outputs").exists()
 
 
@@ -425,7 +461,15 @@ def test_a_space_may_be_made_by_a_function_of_ones_own(sweeps: Sweeps) -> None:
         (
             "internvl_coco",
             "internvl_learning_rate",
-            {"data", "base", "pairs", "random_pool", "single_train", "single_captions", "single_score"},
+            {
+                "data",
+                "base",
+                "pairs",
+                "random_pool",
+                "single_train",
+                "single_captions",
+                "single_score",
+            },
         ),
     ],
 )
@@ -433,7 +477,9 @@ def test_presets_run_what_they_are_about(
     sweeps: Sweeps, experiment_name: str, preset: str, jobs: set[str]
 ) -> None:
     given = [f"+experiment={experiment_name}", f"+sweep={preset}", "scorer=coco_caption_java_free"]
-    outcome = sweeps.project.command("-m", *given[: 2 + (experiment_name != "demo")], "dry_run=true")
+    outcome = sweeps.project.command(
+        "-m", *given[: 2 + (experiment_name != "demo")], "dry_run=true"
+    )
     assert outcome.code == 0, outcome.text
     assert {line.split()[1] for line in outcome.out.splitlines() if "_jobs  " in line} == jobs
 
@@ -441,9 +487,14 @@ def test_presets_run_what_they_are_about(
 @pytest.mark.slow
 def test_a_preset_sweeps_the_real_thresholds_of_a_recipe(sweeps: Sweeps) -> None:
     options = ["+debug=smoke", "hydra.sweeper.n_trials=2", "watcher.mode=disabled"]
-    sweeps.project.variables["PYTHONPATH"] = str(ROOT)  # the tests have a package `datasets` of their own
+    sweeps.project.variables["PYTHONPATH"] = str(
+        ROOT
+    )  # the tests have a package `datasets` of their own
     outcome = finish(
-        sweeps.project.start_command("-m", "+experiment=demo", "+sweep=recipe_thresholds", *options), 600
+        sweeps.project.start_command(
+            "-m", "+experiment=demo", "+sweep=recipe_thresholds", *options
+        ),
+        600,
     )
     assert outcome.code == 0, outcome.text
     assert outcome.out.count(" of 2 done, 0 running") == 2

@@ -12,12 +12,21 @@ import pytest
 from plugins.conftest import Sweeps
 from toy_project import finish, until
 
-from sandbox.compute.slurm_watch import _SETTLE_S
+from sandbox.compute.slurm.watch import _SETTLE_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm, pytest.mark.usefixtures("cluster")]
 
-SLURM = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=10", "hydra.launcher.mem_gb=1"]
-SWEEP = [*SLURM, "hydra.sweeper.n_trials=2", "hydra.sweeper.n_workers=2", "hydra.sweeper.lost_after_s=5"]
+SLURM = [
+    "hydra/launcher=submitit_slurm",
+    "hydra.launcher.timeout_min=10",
+    "hydra.launcher.mem_gb=1",
+]
+SWEEP = [
+    *SLURM,
+    "hydra.sweeper.n_trials=2",
+    "hydra.sweeper.n_workers=2",
+    "hydra.sweeper.lost_after_s=5",
+]
 SWEEP += ["jobs.train.executor.learning_rate=interval(0.1,1)", "jobs.train.executor.gate=training"]
 
 
@@ -44,7 +53,9 @@ def test_trials_go_on_when_the_submitting_shell_dies_and_are_not_doubled(
     until(lambda: sweeps.num_drivers() == 2, "no second driver")
     sweeps.project.let_go("training")
     outcome = finish(again)
-    assert outcome.code == 0 and outcome.out.count("it still runs, and is awaited") == 2, outcome.text
+    assert outcome.code == 0 and outcome.out.count("it still runs, and is awaited") == 2, (
+        outcome.text
+    )
     assert sweeps.states() == ["complete"] * 2 and sweeps.numbered() == [0, 1]
     assert trainings(sweeps) == 2
 
@@ -69,7 +80,9 @@ def test_a_trial_that_waits_in_the_queue_is_awaited_by_the_next_driver(sweeps: S
 def test_a_cancelled_trial_fails_without_accounting_and_the_sweep_goes_on(sweeps: Sweeps) -> None:
     running = sweeps.start("chain", *SWEEP)
     until(lambda: sweeps.num_alive() == 2, "two trials did not begin")
-    (folder,) = [path for path in (sweeps.folder / "0" / ".submitit").iterdir() if path.name.isdecimal()]
+    (folder,) = [
+        path for path in (sweeps.folder / "0" / ".submitit").iterdir() if path.name.isdecimal()
+    ]
     subprocess.run(["scancel", "--signal=KILL", "--full", folder.name], check=True)
     until(lambda: sweeps.folder.joinpath("trials.csv").exists(), "the loss was not seen")
     sweeps.project.let_go("training")
@@ -110,7 +123,9 @@ def test_a_trial_that_slurm_queues_again_goes_on_in_its_folder(sweeps: Sweeps) -
     subprocess.run(["scancel", "--signal=USR2", job_id], check=True)
     until(lambda: queued("pending") == [job_id], "it was not queued again")
     sweeps.project.let_go("training")
-    time.sleep(_SETTLE_S)  # else SLURM may take the late report of the first attempt's end for the second's
+    time.sleep(
+        _SETTLE_S
+    )  # else SLURM may take the late report of the first attempt's end for the second's
     subprocess.run(["scontrol", "update", f"JobId={job_id}", "StartTime=now"], check=True)
     outcome = finish(running, 240)
     assert outcome.code == 0, outcome.text

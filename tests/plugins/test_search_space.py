@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sandbox.plugins.optuna_async.space import read_space
+from sandbox.sweeper.space import read_space
 
 
 def test_the_command_line_counts_more_than_params() -> None:

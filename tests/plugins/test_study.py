@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.plugins.optuna_async.study import JOURNAL, open_storage
+from sandbox.sweeper.study import JOURNAL, open_storage
 
 
-@pytest.mark.parametrize("torn", [b"", b'{"op_code":8,"wor', b"x" * 10_000], ids=["whole", "torn", "long"])
+@pytest.mark.parametrize(
+    "torn", [b"", b'{"op_code":8,"wor', b"x" * 10_000], ids=["whole", "torn", "long"]
+)
 def test_a_line_that_a_full_disk_cut_off_costs_nothing_else(tmp_path: Path, torn: bytes) -> None:
     import optuna
 

@@ -145,7 +145,9 @@ def test_downsampling_takes_equally_many_of_each_and_keeps_them(tmp_path: Path, 
 
 
 def test_every_sample_is_drawn_equally_often(tmp_path: Path) -> None:
-    path = write(tmp_path / "p.jsonl", [json.dumps({"id": number}) for number in range(10)], random.Random(0))
+    path = write(
+        tmp_path / "p.jsonl", [json.dumps({"id": number}) for number in range(10)], random.Random(0)
+    )
     (out := tmp_path / "out").mkdir()
     counts = [0] * 10
     for seed in range(400):
@@ -173,7 +175,9 @@ def test_duplication_has_every_sample_equally_often(tmp_path: Path, seed: int) -
     path = write(tmp_path / "p.jsonl", lines, draw)
     plain = DataPoolDuplication([path], [1, 3]).run(output_dir=tmp_path / "plain")["paths"]
     assert [read(path) for path in plain] == [lines, lines * 3]
-    mixed = DataPoolDuplication([path], [1, 3], shuffle=True, seed=seed).run(output_dir=tmp_path / "mixed")
+    mixed = DataPoolDuplication([path], [1, 3], shuffle=True, seed=seed).run(
+        output_dir=tmp_path / "mixed"
+    )
     assert [sorted(read(path)) for path in mixed["paths"]] == [sorted(lines), sorted(lines * 3)]
     if len(lines) > 5:
         assert read(mixed["paths"][1]) != lines * 3
@@ -183,8 +187,13 @@ def test_duplication_has_every_sample_equally_often(tmp_path: Path, seed: int) -
 def test_a_join_has_every_pair_in_order(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     lines = data_set(draw, draw.randint(1, 12))
-    others = [f'{{"n" :{number}.50, "o": "{draw.choice(TEXTS)}" }}' for number in range(draw.randint(1, 12))]
-    first, second = (write(tmp_path / f"{n}.jsonl", each, draw) for n, each in (("l", lines), ("r", others)))
+    others = [
+        f'{{"n" :{number}.50, "o": "{draw.choice(TEXTS)}" }}'
+        for number in range(draw.randint(1, 12))
+    ]
+    first, second = (
+        write(tmp_path / f"{n}.jsonl", each, draw) for n, each in (("l", lines), ("r", others))
+    )
     (joined,) = DataPoolCartesianJoin([first], [second]).run(output_dir=tmp_path / "out")["paths"]
     expected = [json.loads(left) | json.loads(right) for left in lines for right in others]
     written = read(joined)
@@ -200,9 +209,13 @@ def test_compressed_pools_give_the_same_lines(tmp_path: Path, seed: int, ending:
     draw = random.Random(seed)
     lines = data_set(draw, draw.randint(1, 40))
     path = write(tmp_path / "p.jsonl", lines, draw)
-    packed = DataPoolMerging([path, path], output_format=ending).run(output_dir=tmp_path)["dataset_path"]
+    packed = DataPoolMerging([path, path], output_format=ending).run(output_dir=tmp_path)[
+        "dataset_path"
+    ]
     assert packed.name == f"p_merged.{ending}"
-    back = DataPoolMerging([packed], output_format="jsonl").run(output_dir=tmp_path / "back")["dataset_path"]
+    back = DataPoolMerging([packed], output_format="jsonl").run(output_dir=tmp_path / "back")[
+        "dataset_path"
+    ]
     assert read(back) == lines * 2
 
 
@@ -240,7 +253,10 @@ def test_a_compressed_pool_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     zstandard = pytest.importorskip("zstandard")
     draw = random.Random(0)
     text = "".join(each + "\n" for each in data_set(draw, 3000)).encode()
-    for ending, packed in (("gz", gzip.compress(text)), ("zst", zstandard.ZstdCompressor().compress(text))):
+    for ending, packed in (
+        ("gz", gzip.compress(text)),
+        ("zst", zstandard.ZstdCompressor().compress(text)),
+    ):
         for cut in (1, 5, len(packed) // 2):
             path = tmp_path / f"p.jsonl.{ending}"
             path.write_bytes(packed[:-cut])
@@ -260,11 +276,15 @@ def test_equal_lines_that_name_different_pictures_are_different_samples(tmp_path
     assert read(common) == ['{"images": ["/same.png"]}']
 
 
-def test_pools_of_a_statistic_called_random_and_controls_do_not_overwrite_each_other(tmp_path: Path) -> None:
+def test_pools_of_a_statistic_called_random_and_controls_do_not_overwrite_each_other(
+    tmp_path: Path,
+) -> None:
     lines = [json.dumps({"id": number, STATS: {"random": number}}) for number in range(8)]
     path = write(tmp_path / "d.jsonl", lines, random.Random(0))
     try:
-        made = DataPoolConstruction(path, split_num=4, num_random=2).run(output_dir=tmp_path / "out")
+        made = DataPoolConstruction(path, split_num=4, num_random=2).run(
+            output_dir=tmp_path / "out"
+        )
     except ValueError:
         return  # refused is right too
     assert len(set(made["paths"])) == len(set(made["names"])) == 4

@@ -18,10 +18,17 @@ from sandbox.pools.merging import DataPoolMerging
 # duplication
 
 
-def test_duplication_repeats_every_pool_every_number_of_times(make_pool: MakePool, out: Path) -> None:
+def test_duplication_repeats_every_pool_every_number_of_times(
+    make_pool: MakePool, out: Path
+) -> None:
     pools = [make_pool("a.v1.jsonl", [sample(1), sample(2)]), make_pool("b.jsonl", [sample(3)])]
     paths = DataPoolDuplication(pools, [3, 1]).run(output_dir=out)["paths"]
-    assert [path.name for path in paths] == ["a.v1_x3.jsonl", "a.v1_x1.jsonl", "b_x3.jsonl", "b_x1.jsonl"]
+    assert [path.name for path in paths] == [
+        "a.v1_x3.jsonl",
+        "a.v1_x1.jsonl",
+        "b_x3.jsonl",
+        "b_x1.jsonl",
+    ]
     assert [ids(path) for path in paths] == [[1, 2] * 3, [1, 2], [3] * 3, [3]]
     assert paths[1].read_bytes() == pools[0].read_bytes()
 
@@ -29,7 +36,11 @@ def test_duplication_repeats_every_pool_every_number_of_times(make_pool: MakePoo
 def test_duplication_shuffles_by_the_seed_alone(make_pool: MakePool, out: Path) -> None:
     pool = make_pool("a.jsonl", [sample(i) for i in range(5)])
     orders = [
-        ids(DataPoolDuplication([pool], [2], shuffle=True, seed=seed).run(output_dir=out)["paths"][0])
+        ids(
+            DataPoolDuplication([pool], [2], shuffle=True, seed=seed).run(output_dir=out)["paths"][
+                0
+            ]
+        )
         for seed in (0, 0, 1)
     ]
     assert orders[0] == orders[1] == [3, 2, 0, 2, 3, 4, 4, 1, 1, 0]
@@ -62,7 +73,10 @@ def test_merging_names_pools_that_share_no_name(make_pool: MakePool, out: Path) 
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ('{"id": 2}', r"a\.jsonl and .*b\.jsonl have different schemas: 'text' is a string and missing"),
+        (
+            '{"id": 2}',
+            r"a\.jsonl and .*b\.jsonl have different schemas: 'text' is a string and missing",
+        ),
         ('{"id": "2", "text": "x"}', "'id' is a number and a string"),
         ('{"id": 2, "text": "x", "more": 1}', "'more' is missing and a number"),
         ('{"id": 2.5, "text": null}', None),

@@ -66,7 +66,9 @@ def test_one_core_and_several_write_the_same_files(
     for cores in (1, 4):
         use_cores(monkeypatch, cores)
         out = tmp_path / str(cores)
-        DataPoolConstruction(make_pool("d.jsonl", lines), equal_size=True, num_random=2).run(output_dir=out)
+        DataPoolConstruction(make_pool("d.jsonl", lines), equal_size=True, num_random=2).run(
+            output_dir=out
+        )
         DataPoolCombination(pools).run(output_dir=out)
         DataPoolDownsampling(pools, 50).run(output_dir=out)
         DataPoolDuplication(pools, [2, 3], shuffle=True).run(output_dir=out)
@@ -122,7 +124,10 @@ def test_blank_lines_and_a_missing_line_end_do_not_matter(make_pool: MakePool, o
     [
         (b"", "a.jsonl: the data pool is empty"),
         (b"\n \n", "a.jsonl: the data pool is empty"),
-        (b'{"id": 1}\n\nnonsense\n', r"a.jsonl:3: expected a JSON object on every line, got 'nonsense'"),
+        (
+            b'{"id": 1}\n\nnonsense\n',
+            r"a.jsonl:3: expected a JSON object on every line, got 'nonsense'",
+        ),
         (b'\xef\xbb\xbf{"id": 1}\n', r"a.jsonl:1: .* got '\\ufeff{"),
         (b'{"id": 1}\n{"id": 2}\x0b\n', r"a.jsonl:2: expected a JSON object"),
         (b'{"id": 1}\r{"id": 2}\r', r"a.jsonl: sample 1: not valid JSON"),
@@ -133,7 +138,9 @@ def test_blank_lines_and_a_missing_line_end_do_not_matter(make_pool: MakePool, o
         (b'{\n"id": 1}\n', r"a.jsonl:1: expected a JSON object"),
     ],
 )
-def test_malformed_pools_are_refused(make_pool: MakePool, out: Path, data: bytes, message: str) -> None:
+def test_malformed_pools_are_refused(
+    make_pool: MakePool, out: Path, data: bytes, message: str
+) -> None:
     path = make_pool("a.jsonl", [])
     path.write_bytes(data)
     for manipulator in (DataPoolMerging, DataPoolDownsampling, DataPoolCombination):

@@ -29,7 +29,9 @@ def written_as(path: Path, ending: str) -> Path:
     data = path.read_bytes()
     other = path.with_name(path.name.replace(".jsonl", f".{ending}"))
     if ending == "parquet":
-        pq.write_table(pa.Table.from_pylist([json.loads(line) for line in data.splitlines()]), other)
+        pq.write_table(
+            pa.Table.from_pylist([json.loads(line) for line in data.splitlines()]), other
+        )
     elif ending == "jsonl.gz":
         other.write_bytes(gzip.compress(data))
     elif ending == "jsonl.zst":
@@ -51,7 +53,9 @@ def samples(path: Path) -> list[Any]:
 
 @pytest.mark.parametrize("before", FORMATS)
 @pytest.mark.parametrize("after", [None, *FORMATS])
-def test_every_format_goes_in_and_out(make_pool: MakePool, out: Path, before: str, after: str | None) -> None:
+def test_every_format_goes_in_and_out(
+    make_pool: MakePool, out: Path, before: str, after: str | None
+) -> None:
     lines = [sample(i, a=[float(-i)], b=i / 3) for i in range(9)]
     pool = written_as(make_pool("my.v1.jsonl", lines), before)
     ending = after or before
@@ -63,7 +67,10 @@ def test_every_format_goes_in_and_out(make_pool: MakePool, out: Path, before: st
     drawn = DataPoolDownsampling([pool], 9, output_format=after).run(output_dir=out)["paths"]
     common = DataPoolCombination([pool, pool], output_format=after).run(output_dir=out)["paths"]
 
-    assert [path.name for path in (high, *doubled)] == [f"my.v1_a_high.{ending}", f"my.v1_x2.{ending}"]
+    assert [path.name for path in (high, *doubled)] == [
+        f"my.v1_a_high.{ending}",
+        f"my.v1_x2.{ending}",
+    ]
     assert samples(high) == wanted[2::-1]
     assert samples(merged) == samples(doubled[0]) == wanted * 2
     assert samples(drawn[0]) == samples(common[2]) == wanted
@@ -80,8 +87,14 @@ def test_a_join_goes_in_and_out_of_parquet(make_pool: MakePool, out: Path) -> No
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (['{"a": 1}', '{"a": 12345678901234567890}'], r"d\.jsonl: sample 2: 12345678901234567890 does not"),
-        (['{"a": {"b": [9007199254740993]}}', '{"a": {"b": [0.5]}}'], r"d\.jsonl: sample 1: 900719"),
+        (
+            ['{"a": 1}', '{"a": 12345678901234567890}'],
+            r"d\.jsonl: sample 2: 12345678901234567890 does not",
+        ),
+        (
+            ['{"a": {"b": [9007199254740993]}}', '{"a": {"b": [0.5]}}'],
+            r"d\.jsonl: sample 1: 900719",
+        ),
         (['{"a": {}}'], r"cannot be written as Parquet"),
         (['{"a": ' + "[" * 200 + "]" * 200 + "}"], r"d\.jsonl: cannot be read as Parquet"),
     ],
@@ -97,12 +110,16 @@ def test_what_parquet_would_change_is_refused(
 
 def test_large_whole_numbers_go_into_parquet(make_pool: MakePool, out: Path) -> None:
     lines = ['{"a": 9223372036854775807, "b": 1e300}', '{"a": -9223372036854775808, "b": 2.0}']
-    merged = DataPoolMerging([make_pool("d.jsonl", lines)], output_format="parquet").run(output_dir=out)
+    merged = DataPoolMerging([make_pool("d.jsonl", lines)], output_format="parquet").run(
+        output_dir=out
+    )
     assert samples(merged["dataset_path"]) == [json.loads(line) for line in lines]
 
 
 def test_parquet_keeps_its_types(tmp_path: Path, out: Path) -> None:
-    schema = pa.schema([("id", pa.int16()), ("raw", pa.binary()), ("when", pa.timestamp("ms"))], {"k": "v"})
+    schema = pa.schema(
+        [("id", pa.int16()), ("raw", pa.binary()), ("when", pa.timestamp("ms"))], {"k": "v"}
+    )
     table = pa.table({"id": [1, 2, 3], "raw": [b"\xff", b"", None], "when": [5, 6, 7]}, schema)
     pq.write_table(table, tmp_path / "a.parquet")
     merged = DataPoolMerging([tmp_path / "a.parquet"]).run(output_dir=out)["dataset_path"]
@@ -163,7 +180,9 @@ def test_relative_media_paths_stay_valid(make_pool: MakePool, tmp_path: Path, ou
     written = merged.read_text().splitlines()
     folder = tmp_path / "in"
     assert [written[0], written[2]] == [lines[0], lines[2]]
-    assert written[1] == lines[1].replace('"b/', f'"{folder}/b/').replace('"c.mp4', f'"{folder}/c.mp4')
+    assert written[1] == lines[1].replace('"b/', f'"{folder}/b/').replace(
+        '"c.mp4', f'"{folder}/c.mp4'
+    )
     drawn = DataPoolDownsampling([pool], 2, seed=4).run(output_dir=out)["paths"][0]
     assert drawn.read_text().splitlines() == written[:2]
 
@@ -177,7 +196,21 @@ def test_absolute_media_paths_are_told_by_a_look_at_the_line(path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["a", "h", "ht", "http", "httpd/a", "https", "http:a", "https:a", "s", "s3", "s3:", "sa", "\\u00e9"],
+    [
+        "a",
+        "h",
+        "ht",
+        "http",
+        "httpd/a",
+        "https",
+        "http:a",
+        "https:a",
+        "s",
+        "s3",
+        "s3:",
+        "sa",
+        "\\u00e9",
+    ],
 )
 def test_relative_media_paths_are_not_missed(path: str) -> None:
     for media in (f'"{path}"', f'"/y", "{path}"', f'"http://y","{path}", "/z"'):
@@ -186,7 +219,9 @@ def test_relative_media_paths_are_not_missed(path: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.string()), pa.large_list(pa.string())])
-def test_relative_media_paths_stay_valid_in_parquet(tmp_path: Path, out: Path, kind: pa.DataType) -> None:
+def test_relative_media_paths_stay_valid_in_parquet(
+    tmp_path: Path, out: Path, kind: pa.DataType
+) -> None:
     pool = tmp_path / "in" / "a.parquet"
     pool.parent.mkdir()
     pq.write_table(pa.table({"images": pa.array([["/x.png", "y.png"], []], kind)}), pool)

@@ -18,11 +18,15 @@ from sandbox.pools.ranking import DataPoolRanking
 # construction
 
 
-def test_construction_splits_by_every_statistic_into_low_middle_high(make_pool: MakePool, out: Path) -> None:
+def test_construction_splits_by_every_statistic_into_low_middle_high(
+    make_pool: MakePool, out: Path
+) -> None:
     data = make_pool("my.data.v1.jsonl", [sample(i, a=9 - i, b=[i % 3, i % 3]) for i in range(10)])
     made = DataPoolConstruction(data).run(output_dir=out)
     assert made["names"] == ["a_low", "a_middle", "a_high", "b_low", "b_middle", "b_high"]
-    assert [path.name for path in made["paths"]] == [f"my.data.v1_{name}.jsonl" for name in made["names"]]
+    assert [path.name for path in made["paths"]] == [
+        f"my.data.v1_{name}.jsonl" for name in made["names"]
+    ]
     assert [ids(path) for path in made["paths"]] == [
         [9, 8, 7],
         [6, 5, 4, 3],
@@ -37,7 +41,9 @@ def test_construction_splits_by_every_statistic_into_low_middle_high(make_pool: 
 def test_construction_keeps_every_byte_of_a_line(make_pool: MakePool, out: Path) -> None:
     lines = [sample(i, a=i) for i in range(6)]
     made = DataPoolConstruction(make_pool("d.jsonl", lines)).run(output_dir=out)
-    written = [line for path in made["paths"] for line in path.read_text(encoding="utf-8").splitlines()]
+    written = [
+        line for path in made["paths"] for line in path.read_text(encoding="utf-8").splitlines()
+    ]
     assert written == lines
 
 
@@ -79,7 +85,9 @@ def test_random_controls_are_the_same_on_every_machine(make_pool: MakePool, out:
     assert ids(made["paths"][-1]) == [1, 3, 6, 8, 10, 11, 14, 21, 24, 25]
 
 
-def test_construction_reports_statistics_that_are_not_numeric(make_pool: MakePool, out: Path) -> None:
+def test_construction_reports_statistics_that_are_not_numeric(
+    make_pool: MakePool, out: Path
+) -> None:
     data = make_pool("d.jsonl", [sample(i, a=i, lang="en", seen=True) for i in range(3)])
     made = DataPoolConstruction(data).run(output_dir=out)
     assert made["left_out"] == ["lang", "seen"]
@@ -93,7 +101,9 @@ def test_construction_puts_ties_in_input_order_and_nan_last(make_pool: MakePool,
     assert [ids(path) for path in made["paths"]] == [[6, 3, 7, 1], [5, 2, 0, 4]]
 
 
-def test_construction_takes_lists_of_any_length_by_their_mean(make_pool: MakePool, out: Path) -> None:
+def test_construction_takes_lists_of_any_length_by_their_mean(
+    make_pool: MakePool, out: Path
+) -> None:
     values: list[Any] = [[3], [1, 1, 10], [2, 2], 1, [0.5, 0.5, 0.5, 0.5], [9]]
     for kind in (slice(0, 3), slice(0, 6)):  # lists alone; numbers among them
         data = make_pool("d.jsonl", [sample(i, a=value) for i, value in enumerate(values[kind])])
@@ -110,8 +120,13 @@ def test_construction_cuts_a_data_set_as_it_lies(make_pool: MakePool, out: Path)
 
 def test_construction_takes_the_statistics_asked_for(make_pool: MakePool, out: Path) -> None:
     data = make_pool("d.jsonl", [sample(i, a=i, b=i, c=i) for i in range(3)])
-    assert list(DataPoolConstruction(data, statistics=["c", "a"]).run(output_dir=out)["pools"]) == ["c", "a"]
-    assert list(DataPoolConstruction(data, ignore_stats=["a", "c"]).run(output_dir=out)["pools"]) == ["b"]
+    assert list(DataPoolConstruction(data, statistics=["c", "a"]).run(output_dir=out)["pools"]) == [
+        "c",
+        "a",
+    ]
+    assert list(
+        DataPoolConstruction(data, ignore_stats=["a", "c"]).run(output_dir=out)["pools"]
+    ) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -119,11 +134,27 @@ def test_construction_takes_the_statistics_asked_for(make_pool: MakePool, out: P
     [
         ({}, [sample(0, a=1), sample(1), sample(2, a=3)], "sample 2 lacks the statistic 'a'"),
         ({}, [sample(0), sample(1, a=1), sample(2, a=3)], "sample 1 has no statistics"),
-        ({}, [sample(i, a=1) for i in range(9)] + [sample(9, a=1, late=2)], "sample 1 lacks .* 'late'"),
-        ({}, [sample(0, a=1), sample(1, a=None), sample(2, a=3)], "sample 2 lacks the statistic 'a'"),
+        (
+            {},
+            [sample(i, a=1) for i in range(9)] + [sample(9, a=1, late=2)],
+            "sample 1 lacks .* 'late'",
+        ),
+        (
+            {},
+            [sample(0, a=1), sample(1, a=None), sample(2, a=3)],
+            "sample 2 lacks the statistic 'a'",
+        ),
         ({}, [sample(0, a=1), '{"id": 1}', sample(2, a=3)], "sample 2 has no statistics"),
-        ({}, [sample(0, a=[1]), sample(1, a=[]), sample(2, a=[3])], "sample 2 lacks the statistic 'a'"),
-        ({}, [sample(0, a=1), sample(1, a="x"), sample(2, a=3)], "sample 2 lacks the statistic 'a'"),
+        (
+            {},
+            [sample(0, a=[1]), sample(1, a=[]), sample(2, a=[3])],
+            "sample 2 lacks the statistic 'a'",
+        ),
+        (
+            {},
+            [sample(0, a=1), sample(1, a="x"), sample(2, a=3)],
+            "sample 2 lacks the statistic 'a'",
+        ),
         (
             {"split_num": 1},
             [sample(0, a=1, b="x"), sample(1, a=1, b=7)],
@@ -145,7 +176,11 @@ def test_construction_takes_the_statistics_asked_for(make_pool: MakePool, out: P
             "the statistic 'a/b'; leave it out",
         ),
         ({"split_num": 1}, [sample(0, **{"": 1}), sample(1, **{"": 1})], "the statistic ''"),
-        ({"split_num": 1}, [sample(0, **{"b" * 256: 1}), sample(1, **{"b" * 256: 1})], "name is too long"),
+        (
+            {"split_num": 1},
+            [sample(0, **{"b" * 256: 1}), sample(1, **{"b" * 256: 1})],
+            "name is too long",
+        ),
         (
             {"split_num": 1, "num_random": 1},
             [sample(0, random=1), sample(1, random=1)],
@@ -198,8 +233,24 @@ def test_combination_writes_all_intersections(make_pool: MakePool, out: Path) ->
         make_pool("d_c_low.jsonl", [sample(i) for i in (4, 2)]),
     ]
     made = DataPoolCombination(pools).run(output_dir=out)
-    assert made["names"] == ["top_1", "top_2", "top_3", "top_1_2", "top_1_3", "top_2_3", "top_1_2_3"]
-    assert [ids(path) for path in made["paths"]] == [[3, 2, 1], [1, 2, 4], [4, 2], [2, 1], [2], [2, 4], [2]]
+    assert made["names"] == [
+        "top_1",
+        "top_2",
+        "top_3",
+        "top_1_2",
+        "top_1_3",
+        "top_2_3",
+        "top_1_2_3",
+    ]
+    assert [ids(path) for path in made["paths"]] == [
+        [3, 2, 1],
+        [1, 2, 4],
+        [4, 2],
+        [2, 1],
+        [2],
+        [2, 4],
+        [2],
+    ]
     assert made["paths"][3].name == "d_top_1_2_num_2.jsonl"
     assert made["left_out"] == []
 
@@ -214,7 +265,9 @@ def test_combination_reports_empty_intersections(make_pool: MakePool, out: Path)
 def test_combination_by_a_key_takes_the_best_pools_lines(make_pool: MakePool, out: Path) -> None:
     pools = [
         make_pool("a.jsonl", ['{"id": 1, "meta": {"n": 7}, "from": "a"}']),
-        make_pool("b.jsonl", ['{"id": 1, "meta": {"n": 7}, "from": "b"}', '{"id": 2, "meta": {"n": 8}}']),
+        make_pool(
+            "b.jsonl", ['{"id": 1, "meta": {"n": 7}, "from": "b"}', '{"id": 2, "meta": {"n": 8}}']
+        ),
     ]
     made = DataPoolCombination(pools, key="meta.n").run(output_dir=out)
     assert [json.loads(line)["from"] for line in made["paths"][2].read_text().splitlines()] == ["a"]
@@ -237,14 +290,20 @@ def test_downsampling_cuts_to_the_smallest_and_keeps_order(make_pool: MakePool, 
 
 
 def test_downsampling_keeps_a_small_pool_whole(make_pool: MakePool, out: Path) -> None:
-    pools = [make_pool("a.jsonl", [sample(i) for i in range(20)]), make_pool("b.jsonl", [sample(1)])]
+    pools = [
+        make_pool("a.jsonl", [sample(i) for i in range(20)]),
+        make_pool("b.jsonl", [sample(1)]),
+    ]
     paths = DataPoolDownsampling(pools, num_samples=5).run(output_dir=out)["paths"]
     assert [len(ids(path)) for path in paths] == [5, 1]
 
 
 def test_downsampling_depends_on_the_seed_alone(make_pool: MakePool, out: Path) -> None:
     pool = make_pool("a.jsonl", [sample(i) for i in range(20)])
-    drawn = [ids(DataPoolDownsampling([pool], 5, seed=s).run(output_dir=out)["paths"][0]) for s in (0, 0, 1)]
+    drawn = [
+        ids(DataPoolDownsampling([pool], 5, seed=s).run(output_dir=out)["paths"][0])
+        for s in (0, 0, 1)
+    ]
     assert drawn[0] == drawn[1] == [3, 5, 7, 12, 15]
     assert drawn[0] != drawn[2]
 
@@ -291,7 +350,12 @@ def three(make_pool: MakePool) -> list[Path]:
         ([2, 1, 2], {"descending": False}, [1, 0, 2], [1, 2, 2]),
         ([[1, 3], [2, 4], [0, 0]], {}, [1, 0, 2], [3, 2, 0]),
         ([{"t": {"c": x}} for x in (1, 3, 2)], {"keys": "t.c"}, [1, 2, 0], [3, 2, 1]),
-        ([{"c": 1, "b": x} for x in (1, 3, 2)], {"keys": ["c", "b"]}, [1, 2, 0], [[1, 3], [1, 2], [1, 1]]),
+        (
+            [{"c": 1, "b": x} for x in (1, 3, 2)],
+            {"keys": ["c", "b"]},
+            [1, 2, 0],
+            [[1, 3], [1, 2], [1, 1]],
+        ),
         ([[{"c": x}, {"c": 0}] for x in (1, 3, 2)], {"keys": ["c"]}, [1, 2, 0], [1.5, 1, 0.5]),
         ([{"c": [x, 0]} for x in (1, 3, 2)], {"keys": ["c"], "top_n": 1}, [1], [1.5]),
     ],

@@ -23,11 +23,13 @@ WORKERS = Path(__file__).parents[2] / "sandbox" / "workers"
 RECIPES = sorted((Path(__file__).parents[2] / "conf" / "recipe").glob("*.yaml"))
 
 
-def refined(operator: str, arguments: dict[str, Any], k: float = 3.0, **statistics: Any) -> dict[str, Any]:
+def refined(
+    operator: str, arguments: dict[str, Any], k: float = 3.0, **statistics: Any
+) -> dict[str, Any]:
     stats = {name: {"mean": mean, "std": std} for name, (mean, std) in statistics.items()}
-    arguments_out: dict[str, Any] = refine({"process": {operator: arguments}}, stats, k).recipe["process"][
-        operator
-    ]
+    arguments_out: dict[str, Any] = refine({"process": {operator: arguments}}, stats, k).recipe[
+        "process"
+    ][operator]
     return arguments_out
 
 
@@ -60,9 +62,19 @@ def test_a_statistic_that_never_varies_keeps_its_samples() -> None:
 
 def test_shape_takes_each_side_from_its_own_statistic() -> None:
     out = refined(
-        "image_shape_filter", {"any_or_all": "all"}, 1.0, image_width=(100, 10), image_height=(50, 5)
+        "image_shape_filter",
+        {"any_or_all": "all"},
+        1.0,
+        image_width=(100, 10),
+        image_height=(50, 5),
     )
-    assert out == {"any_or_all": "all", "min_width": 90, "max_width": 110, "min_height": 45, "max_height": 55}
+    assert out == {
+        "any_or_all": "all",
+        "min_width": 90,
+        "max_width": 110,
+        "min_height": 45,
+        "max_height": 55,
+    }
 
 
 def test_sizes_are_texts_in_bytes_and_video_ratios_fractions() -> None:
@@ -71,7 +83,10 @@ def test_sizes_are_texts_in_bytes_and_video_ratios_fractions() -> None:
         "max_size": "1101",
     }
     out = refined("video_aspect_ratio_filter", {}, 1.0, video_aspect_ratios=(1.5, 0.25))
-    assert (float(out["min_ratio"]), float(out["max_ratio"])) == (pytest.approx(1.25), pytest.approx(1.75))
+    assert (float(out["min_ratio"]), float(out["max_ratio"])) == (
+        pytest.approx(1.25),
+        pytest.approx(1.75),
+    )
 
 
 def test_only_the_sides_that_an_operator_has_are_set() -> None:
@@ -82,7 +97,12 @@ def test_only_the_sides_that_an_operator_has_are_set() -> None:
 
 
 def test_arguments_that_are_no_thresholds_are_not_touched() -> None:
-    given = {"min_closed_interval": True, "max_closed_interval": False, "rep_len": 5, "min_ratio": 0.1}
+    given = {
+        "min_closed_interval": True,
+        "max_closed_interval": False,
+        "rep_len": 5,
+        "min_ratio": 0.1,
+    }
     out = refined("word_repetition_filter", given, word_rep_ratio=(0.2, 0.01))
     assert {key: out[key] for key in given if key != "min_ratio"} == {
         "min_closed_interval": True,
@@ -94,9 +114,9 @@ def test_arguments_that_are_no_thresholds_are_not_touched() -> None:
 def test_tokenised_letters_are_another_statistic() -> None:
     given = {"tokenization": True, "max_ratio": 9.0}
     assert refined("alphanumeric_filter", given, 1.0, alnum_ratio=(0.5, 0.1)) == given
-    assert refined("alphanumeric_filter", given, 1.0, alpha_token_ratio=(4, 1))["max_ratio"] == pytest.approx(
-        5
-    )
+    assert refined("alphanumeric_filter", given, 1.0, alpha_token_ratio=(4, 1))[
+        "max_ratio"
+    ] == pytest.approx(5)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +156,9 @@ def test_operators_that_cannot_be_refined_are_reported(
 def test_the_given_recipe_is_never_edited() -> None:
     given = {"np": 2, "process": {"text_length_filter": {"min_len": 1}, "words_num_filter": None}}
     before = copy.deepcopy(given)
-    refinement = refine(given, {"text_len": {"mean": 9, "std": 1}, "num_words": {"mean": 9, "std": 1}})
+    refinement = refine(
+        given, {"text_len": {"mean": 9, "std": 1}, "num_words": {"mean": 9, "std": 1}}
+    )
     assert given == before
     assert refinement.recipe["np"] == 2
     assert list(refinement.recipe["process"]) == list(before["process"])
@@ -146,12 +168,16 @@ def test_the_given_recipe_is_never_edited() -> None:
 
 def test_single_operators_may_have_another_k() -> None:
     recipe = {
-        "process": {"text_length_filter": {}, "text_length_filter__2": {}, "words_num_filter": {"min_num": 2}}
+        "process": {
+            "text_length_filter": {},
+            "text_length_filter__2": {},
+            "words_num_filter": {"min_num": 2},
+        }
     }
     statistics = {"text_len": {"mean": 100, "std": 10}, "num_words": {"mean": 9, "std": 1}}
-    out = refine(recipe, statistics, 1, {"text_length_filter__2": 2, "words_num_filter": None}).recipe[
-        "process"
-    ]
+    out = refine(
+        recipe, statistics, 1, {"text_length_filter__2": 2, "words_num_filter": None}
+    ).recipe["process"]
     assert out == {
         "text_length_filter": {"min_len": 90, "max_len": 110},
         "text_length_filter__2": {"min_len": 80, "max_len": 120},
@@ -171,13 +197,19 @@ def test_k_of_an_operator_that_is_not_there_is_an_error() -> None:
 
 
 def test_process_is_a_mapping_with_suffixes_or_a_list() -> None:
-    as_list = [{"text_length_filter": {"min_len": 1}}, {"clean_email_mapper": {}}, {"text_length_filter": {}}]
+    as_list = [
+        {"text_length_filter": {"min_len": 1}},
+        {"clean_email_mapper": {}},
+        {"text_length_filter": {}},
+    ]
     mapping = process_mapping(process_list({"process": as_list}))
     assert list(mapping) == ["text_length_filter", "clean_email_mapper", "text_length_filter__2"]
     assert process_list({"process": mapping}) == as_list
 
 
-@pytest.mark.parametrize("process", [None, {}, [], "x", [{"a": {}, "b": {}}], [{"a": 3}], {"a": [1]}, 7])
+@pytest.mark.parametrize(
+    "process", [None, {}, [], "x", [{"a": {}, "b": {}}], [{"a": 3}], {"a": [1]}, 7]
+)
 def test_a_process_that_is_none_is_refused(process: Any) -> None:
     with pytest.raises(ValueError, match=r"recipe\.process"):
         process_list({"process": process})
@@ -198,7 +230,10 @@ def test_the_hook_writes_a_recipe_file_and_a_diff(tmp_path: Path) -> None:
     diff = out["diff_path"].read_text()
     assert "+    max_len: 120" in diff
     assert "# text_length_filter.min_len: 1 → 80 (100 - 2 × 10 of text_len)\n" in diff
-    assert "# text_length_filter__2.max_len: Data-Juicer's default → 120 (100 + 2 × 10 of text_len)\n" in diff
+    assert (
+        "# text_length_filter__2.max_len: Data-Juicer's default → 120 (100 + 2 × 10 of text_len)\n"
+        in diff
+    )
     assert diff in (tmp_path / "log").read_text()
 
 
@@ -233,7 +268,9 @@ print(json.dumps({"operators": operators, "statistics": [*map(str, vars(StatsKey
     for operator, bounds in THRESHOLDS.items():
         for bound in bounds:
             assert bound.statistic in known["statistics"]
-            assert {bound.minimum, bound.maximum} - {None} <= set(known["operators"][operator]), operator
+            assert {bound.minimum, bound.maximum} - {None} <= set(known["operators"][operator]), (
+                operator
+            )
 
 
 @pytest.mark.slow

@@ -24,7 +24,10 @@ def probed(tmp_path: Path) -> Probed:
 
     def write(*statistics: Any) -> Path:
         path = tmp_path / "probed.jsonl"
-        lines = [json.dumps({"text": "x"} | ({"__dj__stats__": each} if each else {})) for each in statistics]
+        lines = [
+            json.dumps({"text": "x"} | ({"__dj__stats__": each} if each else {}))
+            for each in statistics
+        ]
         path.write_text("\n".join(lines) + "\n")
         return path
 
@@ -41,8 +44,15 @@ def test_both_sides_are_set_to_exact_percentiles(probed: Probed) -> None:
     path = probed(*({"alnum_ratio": value, "text_len": i} for i, value in enumerate(values)))
     out = process(refine_by_percentiles({"process": {"alphanumeric_filter": {}}}, path, 10, 80))
     low, high = np.percentile(values, [10, 80])
-    assert out == {"alphanumeric_filter": {"min_ratio": pytest.approx(low), "max_ratio": pytest.approx(high)}}
-    assert out["alphanumeric_filter"]["min_ratio"] <= low < high <= out["alphanumeric_filter"]["max_ratio"]
+    assert out == {
+        "alphanumeric_filter": {"min_ratio": pytest.approx(low), "max_ratio": pytest.approx(high)}
+    }
+    assert (
+        out["alphanumeric_filter"]["min_ratio"]
+        <= low
+        < high
+        <= out["alphanumeric_filter"]["max_ratio"]
+    )
 
 
 def test_0_and_100_keep_every_sample_and_whole_numbers_stay_whole(probed: Probed) -> None:
@@ -64,7 +74,11 @@ def test_every_number_of_a_list_counts_and_missing_ones_do_not(probed: Probed) -
 def test_single_operators_may_have_other_percentiles_or_stay(probed: Probed) -> None:
     path = probed(*({"text_len": i, "num_words": i} for i in range(101)))
     recipe = {
-        "process": {"text_length_filter": {}, "text_length_filter__2": {}, "words_num_filter": {"min_num": 2}}
+        "process": {
+            "text_length_filter": {},
+            "text_length_filter__2": {},
+            "words_num_filter": {"min_num": 2},
+        }
     }
     others = {"text_length_filter__2": [25, 75], "words_num_filter": None}
     refinement = refine_by_percentiles(recipe, path, 10, 90, others)
@@ -88,7 +102,9 @@ def test_operators_without_a_statistic_stay_as_they_are(probed: Probed) -> None:
 
 def test_samples_without_statistics_are_an_error(probed: Probed) -> None:
     recipe = {"process": {"words_num_filter": {}}}
-    with pytest.raises(ValueError, match=r"probed\.jsonl: no sample has statistics .*; probe the data set"):
+    with pytest.raises(
+        ValueError, match=r"probed\.jsonl: no sample has statistics .*; probe the data set"
+    ):
         refine_by_percentiles(recipe, probed(None, None))
     path = probed({"num_words": 1})
     path.write_text(path.read_text() + "oops\n")
@@ -114,9 +130,13 @@ def test_samples_without_statistics_are_an_error(probed: Probed) -> None:
         ),
     ],
 )
-def test_percentiles_that_are_none_are_refused_at_once(arguments: dict[str, Any], message: str) -> None:
+def test_percentiles_that_are_none_are_refused_at_once(
+    arguments: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
-        RefineRecipeViaPercentilesHook(Path("x"), {"process": {"words_num_filter": {}}}, **arguments)
+        RefineRecipeViaPercentilesHook(
+            Path("x"), {"process": {"words_num_filter": {}}}, **arguments
+        )
 
 
 def test_percentiles_of_an_operator_that_is_not_there_are_an_error(probed: Probed) -> None:
@@ -126,7 +146,9 @@ def test_percentiles_of_an_operator_that_is_not_there_are_an_error(probed: Probe
         )
 
 
-def test_the_hook_writes_a_recipe_file_and_a_diff_with_reasons(tmp_path: Path, probed: Probed) -> None:
+def test_the_hook_writes_a_recipe_file_and_a_diff_with_reasons(
+    tmp_path: Path, probed: Probed
+) -> None:
     scope = JobScope("refine", tmp_path, tmp_path / "log", lambda metrics, step=None: None)
     path = probed(*({"text_len": i} for i in range(101)))
     hook = RefineRecipeViaPercentilesHook(

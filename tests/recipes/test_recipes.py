@@ -71,7 +71,9 @@ def test_data_juicers_own_files_are_read_as_they_are(own: Path) -> None:
 def test_the_files_that_data_juicer_ships_are_read(name: str) -> None:
     given = yaml.safe_load((PACKAGE / name).read_text())
     if "process" not in given:
-        with pytest.raises(ValueError, match=r"recipe_path: .*config_min\.yaml: recipe\.process: expected"):
+        with pytest.raises(
+            ValueError, match=r"recipe_path: .*config_min\.yaml: recipe\.process: expected"
+        ):
             load_recipe(None, PACKAGE / name)
         return
     written = yaml.safe_load(as_file(load_recipe(None, PACKAGE / name)))
@@ -82,13 +84,18 @@ def test_the_files_that_data_juicer_ships_are_read(name: str) -> None:
 
 
 def test_a_recipe_over_a_file_changes_single_arguments(own: Path) -> None:
-    over = {"np": 1, "process": {"text_length_filter__2": {"max_len": 9}, "words_num_filter": {"min_num": 2}}}
+    over = {
+        "np": 1,
+        "process": {"text_length_filter__2": {"max_len": 9}, "words_num_filter": {"min_num": 2}},
+    }
     recipe = load_recipe(over, own)
     assert recipe["np"] == 1
     assert recipe["process"]["text_length_filter"] == {"min_len": 10, "max_len": None}
     assert recipe["process"]["text_length_filter__2"] == {"max_len": 9}
     assert list(recipe["process"])[-1] == "words_num_filter"
-    with pytest.raises(ValueError, match=r"recipe\.process: over a recipe_path, expected a mapping"):
+    with pytest.raises(
+        ValueError, match=r"recipe\.process: over a recipe_path, expected a mapping"
+    ):
         load_recipe({"process": [{"words_num_filter": {}}]}, own)
 
 
@@ -97,7 +104,10 @@ def test_a_recipe_over_a_file_changes_single_arguments(own: Path) -> None:
     [
         ("- a\n- b\n", r"recipe_path: .*bad\.yaml: expected a recipe, a YAML mapping"),
         ("process: [", r"recipe_path: .*bad\.yaml is no YAML: .*line 1"),
-        ("np: 3\n", r"recipe_path: .*bad\.yaml: recipe\.process: expected .*keys of the recipe: np"),
+        (
+            "np: 3\n",
+            r"recipe_path: .*bad\.yaml: recipe\.process: expected .*keys of the recipe: np",
+        ),
     ],
 )
 def test_a_file_that_is_no_recipe_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -124,15 +134,23 @@ def test_a_recipe_must_be_given() -> None:
             {"process": {"words_num_filter__2": {"min_nums": 1}}},
             r"words_num_filter__2\.min_nums: .*mean min_num\?",
         ),
-        ({"process": {"words_num_filter": {"min_num": "abc"}}}, r"min_num: expected int, got 'abc'"),
-        ({"process": {"words_num_filter": {"xyz": 1}}}, "it takes: lang, max_num, min_num, tokenization"),
+        (
+            {"process": {"words_num_filter": {"min_num": "abc"}}},
+            r"min_num: expected int, got 'abc'",
+        ),
+        (
+            {"process": {"words_num_filter": {"xyz": 1}}},
+            "it takes: lang, max_num, min_num, tokenization",
+        ),
         (
             {"process": {"words_num_filter": {}}, "executor_type": "dask"},
             r"executor_type: .*default, ray, got 'dask'",
         ),
     ],
 )
-def test_an_unknown_operator_or_argument_is_found_without_data_juicer(recipe: Any, message: str) -> None:
+def test_an_unknown_operator_or_argument_is_found_without_data_juicer(
+    recipe: Any, message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         check_recipe(recipe, None)
     assert "data_juicer" not in sys.modules
@@ -141,7 +159,8 @@ def test_an_unknown_operator_or_argument_is_found_without_data_juicer(recipe: An
 @pytest.mark.skipif(not PACKAGE.is_dir(), reason="needs Data-Juicer")
 def test_what_every_operator_takes_is_known_and_operators_of_ones_own_are_not_refused() -> None:
     check_recipe(
-        {"process": {"words_num_filter": {"text_key": "x", "num_proc": 2, "reversed_range": True}}}, None
+        {"process": {"words_num_filter": {"text_key": "x", "num_proc": 2, "reversed_range": True}}},
+        None,
     )
     recipe = {"custom_operator_paths": ["mine.py"], "process": {"my_filter": {"x": 1}}}
     check_recipe(recipe, None)
@@ -149,7 +168,9 @@ def test_what_every_operator_takes_is_known_and_operators_of_ones_own_are_not_re
 
 def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "ray" else find(name))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "ray" else find(name)
+    )
     with pytest.raises(ValueError, match=r"ray is not installed; pip install 'sandbox\[ray\]'"):
         check_recipe({"executor_type": "ray", "process": {"words_num_filter": {}}}, None)
 
@@ -167,9 +188,13 @@ def test_what_is_laid_over_a_file_that_an_earlier_job_makes_is_checked() -> None
         (RefineRecipeViaPercentilesHook, {"percentiles_by_operator": {"word_num_filter": [1, 99]}}),
     ],
 )
-def test_an_operator_that_the_recipe_has_not_is_found_before_a_run(hook: Any, argument: Any) -> None:
+def test_an_operator_that_the_recipe_has_not_is_found_before_a_run(
+    hook: Any, argument: Any
+) -> None:
     source = (
-        {"statistics": {}} if hook is RefineRecipeViaKSigmaHook else {"dataset_path": Path("later.jsonl")}
+        {"statistics": {}}
+        if hook is RefineRecipeViaKSigmaHook
+        else {"dataset_path": Path("later.jsonl")}
     )
     message = rf"{next(iter(argument))}: the recipe has no word_num_filter; its operators: words_num_filter"
     with pytest.raises(ValueError, match=message):
@@ -227,7 +252,9 @@ def test_a_threshold_has_a_short_path_and_a_wrong_one_ends_in_the_plan(project: 
     length = "jobs.process.recipe.process.text_length_filter"
     process = project.compose("own", f"{length}.min_len=12").jobs.process.recipe.process
     assert process.text_length_filter == {"min_len": 12, "max_len": 1000000}
-    chosen = project.compose("own", "recipe@jobs.process.recipe=caption_statistics").jobs.process.recipe
+    chosen = project.compose(
+        "own", "recipe@jobs.process.recipe=caption_statistics"
+    ).jobs.process.recipe
     assert "image_shape_filter" in chosen.process
     (problem,) = project.problems("own", f"+{length}.min_length=12")
     assert problem.startswith("jobs.process: recipe.process.text_length_filter.min_length: ")
@@ -241,5 +268,7 @@ def test_the_demo_takes_another_probe_or_recipe_by_one_word(project: Project) ->
         assert "image_shape_filter" in fast.jobs[job].recipe.process
     over = project.compose("demo", "+jobs.process.recipe.process.text_length_filter.min_len=10")
     assert over.jobs.process.recipe == {"process": {"text_length_filter": {"min_len": 10}}}
-    (problem,) = project.problems("demo", "+jobs.process.recipe.process.text_length_filter.min_length=10")
+    (problem,) = project.problems(
+        "demo", "+jobs.process.recipe.process.text_length_filter.min_length=10"
+    )
     assert problem.startswith("jobs.process: recipe.process.text_length_filter.min_length: ")

@@ -41,7 +41,9 @@ def wandb_records(path: Path) -> Iterator[Any]:
     content, position, parts = path.read_bytes(), 7, b""
     while position + 7 <= len(content):
         left = 32768 - position % 32768
-        _, length, kind = struct.unpack("<IHB", content[position : position + 7]) if left >= 7 else (0, 0, 0)
+        _, length, kind = (
+            struct.unpack("<IHB", content[position : position + 7]) if left >= 7 else (0, 0, 0)
+        )
         if kind == 0:
             position += left
             continue
@@ -93,15 +95,23 @@ def test_one_number_is_recorded_under_its_name(watcher: SandboxWatcher) -> None:
         watcher.watch(0.25)
 
 
-def test_values_that_json_lacks_are_strings_that_float_reads(watcher: SandboxWatcher, tmp_path: Path) -> None:
+def test_values_that_json_lacks_are_strings_that_float_reads(
+    watcher: SandboxWatcher, tmp_path: Path
+) -> None:
     watcher.watch({"nan": math.nan, "high": math.inf, "low": -math.inf}, name="x")
-    assert lines(tmp_path)[0]["metrics"] == {"x.nan": "NaN", "x.high": "Infinity", "x.low": "-Infinity"}
+    assert lines(tmp_path)[0]["metrics"] == {
+        "x.nan": "NaN",
+        "x.high": "Infinity",
+        "x.low": "-Infinity",
+    }
     again = SandboxWatcher().open(tmp_path)
     assert math.isnan(again.query("x.nan"))
     assert (again.query("x.high"), again.query("x.low")) == (math.inf, -math.inf)
 
 
-def test_query_gives_the_last_value_and_history_all(watcher: SandboxWatcher, tmp_path: Path) -> None:
+def test_query_gives_the_last_value_and_history_all(
+    watcher: SandboxWatcher, tmp_path: Path
+) -> None:
     for step, loss in ((10, 3.0), (20, 2.0)):
         watcher.watch({"loss": loss}, name="train", step=step)
     watcher.watch({"accuracy": 1.0}, name="score")
@@ -114,8 +124,12 @@ def test_query_gives_the_last_value_and_history_all(watcher: SandboxWatcher, tmp
     assert after.history("score.accuracy") == [(None, 1.0)]
 
 
-@pytest.mark.parametrize("asked", ["CIDEr", "score.CIDER", "score"], ids=["last part", "typing error", "job"])
-def test_an_unknown_metric_is_an_error_that_lists_near_ones(watcher: SandboxWatcher, asked: str) -> None:
+@pytest.mark.parametrize(
+    "asked", ["CIDEr", "score.CIDER", "score"], ids=["last part", "typing error", "job"]
+)
+def test_an_unknown_metric_is_an_error_that_lists_near_ones(
+    watcher: SandboxWatcher, asked: str
+) -> None:
     watcher.watch({"CIDEr": 0.5}, name="score")
     with pytest.raises(KeyError, match=r"score\.CIDEr"):
         watcher.query(asked)
@@ -132,7 +146,9 @@ def test_nothing_is_written_for_a_run_without_metrics(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_line_cut_off_by_a_crash_is_left_out_and_does_not_swallow_the_next(tmp_path: Path) -> None:
+def test_a_line_cut_off_by_a_crash_is_left_out_and_does_not_swallow_the_next(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"time": 1, "step": 1, "metrics": {"a": 1}}\n{"time": 2, "step": 2, "metr')
     with SandboxWatcher(mode="disabled").open(tmp_path) as watcher:
@@ -141,7 +157,9 @@ def test_a_line_cut_off_by_a_crash_is_left_out_and_does_not_swallow_the_next(tmp
     assert SandboxWatcher().open(tmp_path).history("a") == [(1, 1.0), (3, 3.0)]
 
 
-def test_metrics_from_several_threads_are_whole_lines(watcher: SandboxWatcher, tmp_path: Path) -> None:
+def test_metrics_from_several_threads_are_whole_lines(
+    watcher: SandboxWatcher, tmp_path: Path
+) -> None:
     def report(name: str) -> None:
         for step in range(50):
             watcher.watch({"loss": step}, name=name, step=step)
@@ -183,7 +201,9 @@ def test_wandb_records_two_runs_in_one_process(tmp_path: Path) -> None:
         assert start.display_name == run
         assert "${oc.env:WANDB_API_KEY}" in str(start.config)
         axes = {
-            record.metric.name: record.metric.step_metric for record in records if record.HasField("metric")
+            record.metric.name: record.metric.step_metric
+            for record in records
+            if record.HasField("metric")
         }
         assert axes == {
             "train/0/step": "",
@@ -196,7 +216,9 @@ def test_wandb_records_two_runs_in_one_process(tmp_path: Path) -> None:
             for record in records
             if record.HasField("history")
         ]
-        curves = [{name: value for name, value in event.items() if name[0] != "_"} for event in events]
+        curves = [
+            {name: value for name, value in event.items() if name[0] != "_"} for event in events
+        ]
         assert curves == [
             {"train.0.loss": 0.1, "train/0/step": 10},
             {"train.0.loss": 0.05, "train/0/step": 20},
@@ -261,7 +283,9 @@ assert time.monotonic() - start < 12
 
 
 @pytest.mark.slow
-def test_a_server_that_never_answers_neither_holds_the_run_nor_leaks_the_key(tmp_path: Path) -> None:
+def test_a_server_that_never_answers_neither_holds_the_run_nor_leaks_the_key(
+    tmp_path: Path,
+) -> None:
     home = tmp_path / "home"
     home.mkdir()
     environment = {"KEY": SECRET, "HOME": str(home), "PATH": "/usr/bin:/bin"}

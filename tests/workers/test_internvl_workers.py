@@ -61,16 +61,16 @@ def dataset(processor: Any, tmp_path: Path) -> Callable[[list[str]], Any]:
     return build
 
 
-def test_only_the_answer_and_its_end_are_learnt(processor: Any, dataset: Callable[[list[str]], Any]) -> None:
+def test_only_the_answer_and_its_end_are_learnt(
+    processor: Any, dataset: Callable[[list[str]], Any]
+) -> None:
     sample = dataset(["A red square."])[0]
 
     learnt = [label for label in sample["labels"] if label != -100]
     assert processor.decode(learnt) == "A red square.<|im_end|>"
     text = processor.decode(sample["input_ids"])
     image = "<img>" + "<IMG_CONTEXT>" * 4 + "</img>"
-    turns = (
-        f"<|im_start|>user\n{image}\nWhat is it?<|im_end|>\n<|im_start|>assistant\nA red square.<|im_end|>"
-    )
+    turns = f"<|im_start|>user\n{image}\nWhat is it?<|im_end|>\n<|im_start|>assistant\nA red square.<|im_end|>"
     assert text == turns
 
 
@@ -85,7 +85,9 @@ def test_the_loss_is_that_of_the_whole_sequence(
     batch = collate(rows, processor.tokenizer.pad_token_id)
     whole = {name: batch[name] for name in ("input_ids", "attention_mask", "pixel_values")}
     width = batch["input_ids"].shape[1]
-    whole["labels"] = torch.tensor([row["labels"] + [-100] * (width - len(row["labels"])) for row in rows])
+    whole["labels"] = torch.tensor(
+        [row["labels"] + [-100] * (width - len(row["labels"])) for row in rows]
+    )
 
     with torch.inference_mode():
         short, full = model(**batch), model(**whole)
@@ -111,7 +113,10 @@ def test_generation_pads_on_the_left(processor: Any, dataset: Callable[[list[str
     [
         ({"freeze_mlp": True, "freeze_vision_tower": True}, set()),
         ({"freeze_mlp": False, "freeze_vision_tower": True}, {"multi_modal_projector"}),
-        ({"freeze_mlp": False, "freeze_vision_tower": False}, {"multi_modal_projector", "vision_tower"}),
+        (
+            {"freeze_mlp": False, "freeze_vision_tower": False},
+            {"multi_modal_projector", "vision_tower"},
+        ),
     ],
     ids=["all_frozen", "mlp_trains", "mlp_and_vision_train"],
 )
@@ -128,7 +133,9 @@ def test_adapters_sit_on_the_language_model_only(
     assert len(adapters) == 2 * 7
     assert all("language_model" in name for name in adapters)
     assert {
-        name.split(".modules_to_save")[0].rsplit(".", 1)[1] for name in trained if "modules_to_save" in name
+        name.split(".modules_to_save")[0].rsplit(".", 1)[1]
+        for name in trained
+        if "modules_to_save" in name
     } == whole
 
 
@@ -168,6 +175,8 @@ def test_a_mistake_ends_a_worker_with_one_line(tmp_path: Path) -> None:
     request = tmp_path / "request.json"
     request.write_text('{"message": "pool.jsonl, line 3 is wrong"}')
 
-    done = subprocess.run([sys.executable, script, request], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, script, request], capture_output=True, text=True, check=False
+    )
 
     assert (done.returncode, done.stderr, done.stdout) == (1, "pool.jsonl, line 3 is wrong\n", "")

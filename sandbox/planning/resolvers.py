@@ -1,0 +1,48 @@
+"""OmegaConf resolvers of a config: references that stand as text, and the name of a run's folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import datetime
+from typing import Any
+
+from omegaconf import OmegaConf
+
+BEGAN = f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
+"""When this process began, as its runs' folders are named: one time, however often Hydra asks."""
+
+
+def register_resolvers() -> None:
+    """Let OmegaConf pass references on as text, and check names; call once, before anything is composed."""
+    OmegaConf.register_resolver("output", _output_as_text, replace=True)
+    OmegaConf.register_resolver("previous", _previous_as_text, replace=True)
+    # cached, as Hydra's own time is: a launcher's other processes then name the folder as we do
+    OmegaConf.register_resolver("run_folder", _run_folder, replace=True, use_cache=True)
+
+
+def _output_as_text(name: str = "", *more: Any) -> str:
+    if not name or more:
+        raise ValueError("${output:…} takes one name: ${output:job.key}")
+    return f"${{output:{name}}}"
+
+
+def _previous_as_text(name: str = "", initial: Any = None, *more: Any) -> str:
+    if not name or more:
+        raise ValueError(
+            "${previous:…} takes a name and an initial value: ${previous:job.key, initial}"
+        )
+    plain = (
+        OmegaConf.to_container(initial, resolve=True) if OmegaConf.is_config(initial) else initial
+    )
+    return f"${{previous:{name},{json.dumps(plain)}}}"
+
+
+def _run_folder(name: Any) -> str:
+    """``<experiment>/<time>``; the experiment's name becomes part of a path that must not lead elsewhere."""
+    parts = str(name).split("/")
+    if not all(re.fullmatch(r"[\w.-]+", part) and part.strip(".") for part in parts):
+        raise ValueError(
+            f"experiment_name: given {name!r}, expected letters, digits, . _ - and / between names"
+        )
+    return f"{name}/{BEGAN}"

@@ -1,1 +1,0 @@
-"""Hydra plugins of this project, found through the entry point group ``hydra.plugins``."""
