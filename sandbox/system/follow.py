@@ -31,12 +31,13 @@ class FileFollower:
         A line ends with a line feed, a carriage return (progress bars), or both. The last line is
         kept back until its end is there; bytes that are not UTF-8 become replacement characters.
         """
-        self._unfinished += self._read()
+        new = self._read()  # may reset what is unfinished
+        self._unfinished += new
         # A carriage return at the very end may be the first half of "\r\n".
         last_return = self._unfinished.rfind(b"\r", 0, -1)
         end = max(self._unfinished.rfind(b"\n"), last_return) + 1
         complete, self._unfinished = self._unfinished[:end], self._unfinished[end:]
-        # Bytes are split before they are decoded: str.splitlines() also splits at U+2028 and others.
+        # Split before decoding: str.splitlines() also splits at U+2028 and others.
         return [line.decode(errors="replace") for line in complete.splitlines()]
 
     def read_text(self) -> str:
