@@ -176,7 +176,7 @@ class _Attempt:
             file.write(json.dumps({"metrics": numbers(metrics), "step": step}) + "\n")
 
 
-def metrics_event(line: bytes) -> Mapping[str, Any] | None:
+def metrics_event(line: str | bytes) -> Mapping[str, Any] | None:
     """One line of an attempt's metrics; ``None`` for what a full disk or a lost machine cut short."""
     try:
         event: Mapping[str, Any] = json.loads(line)
