@@ -40,7 +40,8 @@ class IsolatedEnv(Env):
         dependencies: Packages to install, as pip names them.
         requirements_path: Requirements file to install.
         code_dir: Folder of a code base to install, editable: its code is used in place.
-        python: Version of the interpreter, such as 3.11, or its path; ``None`` takes the launcher's.
+        python: Version of the interpreter, such as 3.11, or its path; ``None`` takes the
+            launcher's own.
         index_url: Package index instead of the installer's own; without a password in it.
         extra_index_urls: Further package indexes.
         find_links: Further folders or pages of packages.

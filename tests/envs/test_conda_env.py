@@ -108,9 +108,7 @@ def test_the_managers_own_commands_create_and_use_an_env(manager: Any, calls: Ca
 
 
 @pytest.mark.parametrize("manager", UNBUFFERED)
-def test_an_environment_file_makes_an_env(
-    manager: Any, calls: Calls, tmp_path: Path
-) -> None:
+def test_an_environment_file_makes_an_env(manager: Any, calls: Calls, tmp_path: Path) -> None:
     path = tmp_path / "environment.yml"
     path.write_text(ENVIRONMENT.format(channel="conda-forge"))
     env = CondaEnv(env_manager=manager, env_file_path=path)
@@ -234,7 +232,7 @@ def test_a_real_manager_makes_an_env_and_runs_in_it(manager: Any, tmp_path: Path
     _use(CondaEnv(env_manager=manager, env_file_path=path, root=str(tmp_path / "envs")), tmp_path)
 
 
-# Real conda packages, solved and linked by the library under pixi, behind micromamba's command line.
+# Real conda packages, solved and linked by pixi's library, behind micromamba's command line.
 RATTLER = """#!{python}
 import asyncio, os, sys, yaml
 from rattler import Channel, Platform, VirtualPackage, install, solve
@@ -247,9 +245,9 @@ environment = yaml.safe_load(open(arguments[arguments.index("--file") + 1]))
 async def main():
     platforms = [Platform("linux-64"), Platform("noarch")]
     channels = [Channel(name) for name in environment["channels"]]
-    records = await solve(
-        channels, environment["dependencies"], platforms=platforms, virtual_packages=VirtualPackage.detect()
-    )
+    virtual = VirtualPackage.detect()
+    wanted = environment["dependencies"]
+    records = await solve(channels, wanted, platforms=platforms, virtual_packages=virtual)
     await install(records, target_prefix=prefix, cache_dir={cache!r})
 try:
     asyncio.run(main())

@@ -124,7 +124,8 @@ def test_a_file_a_list_and_a_code_base_can_be_installed(make: MakeEnv, sources: 
     env.install_py_deps(str(sources.requirements_path))
     env.install_py_deps(["tiny-demo"])
     env.install_py_deps(sources.code_dir)
-    assert output_of(env, "import tiny_demo, other_demo, code_base; print(tiny_demo.VERSION)") == "2.0\n"
+    code = "import tiny_demo, other_demo, code_base; print(tiny_demo.VERSION)"
+    assert output_of(env, code) == "2.0\n"
     with no_program_started():
         env.install_py_deps(["tiny-demo"])
         env.install_py_deps(sources.code_dir)
