@@ -6,52 +6,9 @@ their own use the same code as their sibling ``workers/sample_files.py``.
 
 from __future__ import annotations
 
-from sandbox.workers.sample_files import (
-    FORMATS,
-    MEDIA_KEYS,
-    POOL_SUFFIXES,
-    STATS,
-    SampleError,
-    base_name,
-    format_of,
-    is_pool,
-    is_relative,
-    json_chunks,
-    media_folder,
-    media_of,
-    numbered_lines,
-    parquet_batches,
-    parse_sample,
-    read_lines,
-    read_samples,
-    shards,
-    shown,
-    stats_beside,
-    text_of,
-    texts,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "FORMATS",
-    "MEDIA_KEYS",
-    "POOL_SUFFIXES",
-    "STATS",
-    "SampleError",
-    "base_name",
-    "format_of",
-    "is_pool",
-    "is_relative",
-    "json_chunks",
-    "media_folder",
-    "media_of",
-    "numbered_lines",
-    "parquet_batches",
-    "parse_sample",
-    "read_lines",
-    "read_samples",
-    "shards",
-    "shown",
-    "stats_beside",
-    "text_of",
-    "texts",
-]
+if TYPE_CHECKING:  # to mypy, the files in workers/ are modules without a package
+    from sample_files import *  # noqa: F403
+else:
+    from sandbox.workers.sample_files import *  # noqa: F403
