@@ -15,7 +15,7 @@ from sandbox.store.content import canonical
 from sandbox.store.fingerprint import Element
 from sandbox.store.records import JobRecord
 from sandbox.system.follow import FileFollower
-from sandbox.watchers import SandboxWatcher
+from sandbox.watchers.open_watcher import OpenWatcher
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ class MetricsRelay:
     They come from a file while an element runs, and from its record when it has finished.
     """
 
-    def __init__(self, elements: Sequence[Element], watcher: SandboxWatcher) -> None:
+    def __init__(self, elements: Sequence[Element], watcher: OpenWatcher) -> None:
         self._elements = elements
         self._watcher = watcher
         self._followers: list[FileFollower] = []

@@ -21,7 +21,7 @@ from sandbox.store.content import canonical
 from sandbox.store.fingerprint import Element, source_hashes
 from sandbox.store.records import JobRecord, JobStore
 from sandbox.system.files import write_durably
-from sandbox.watchers import SandboxWatcher
+from sandbox.watchers.open_watcher import OpenWatcher
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Pipeline:
         self,
         specs: Sequence[JobSpec],
         store: JobStore,
-        watcher: SandboxWatcher,
+        watcher: OpenWatcher,
         run_dir: Path,
         compute: Mapping[str, Any],
         allowed: tuple[str, ...],
