@@ -52,7 +52,8 @@ def run(
     _check_store(store.root, to_write=not cfg.dry_run)
     if cfg.dry_run:
         try:
-            show(checked, store, allowed, texts(cfg.force))
+            compute = resolved(cfg, "compute", allowed)
+            show(checked, store, allowed, texts(cfg.force), compute)
         except BrokenPipeError:  # nobody reads on
             raise
         except (

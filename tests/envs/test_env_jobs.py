@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.dry_run import shown_jobs
 from toy_project import Project, compose, experiment
 
 from sandbox.envs import Env, managers
@@ -75,8 +76,9 @@ def test_a_job_makes_its_env_and_runs_in_it(
     log = (library.records("train")[0].parent / "logs" / "1.log").read_text()
     assert "installing tiny-demo==1.0" in log
     library.run("library", *chosen(sources), "dry_run=true")
-    shown = capsys.readouterr().out.splitlines()
-    assert shown[-2].endswith(" recorded") and "(there, packages: 1)" in shown[-1]
+    shown = capsys.readouterr().out
+    assert shown_jobs(shown)["train"].reason == "recorded"
+    assert "(there, packages: 1)" in shown.splitlines()[-1]
 
 
 def test_an_env_counts_in_the_fingerprint(
@@ -91,9 +93,7 @@ def test_an_env_counts_in_the_fingerprint(
     ):
         capsys.readouterr()
         library.run("library", *chosen(sources, more), "dry_run=true")
-        assert "executor.env" in capsys.readouterr().out.splitlines()[0].partition("train ")[2], (
-            more
-        )
+        assert "executor.env" in shown_jobs(capsys.readouterr().out)["train"].reason, more
 
 
 def test_a_code_base_counts_by_its_content_and_not_by_what_installing_it_writes(
