@@ -7,15 +7,16 @@ from typing import Any
 
 from sandbox.components.allowed import locate
 from sandbox.components.build import build
-from sandbox.components.checks import nodes, with_defaults
+from sandbox.components.signature import arguments_of
+from sandbox.components.tree import leaves, nodes
 from sandbox.envs import CurrentEnv, Env
 from sandbox.job import JobSpec
 from sandbox.planning.plan import Plan
 from sandbox.planning.references import Reference, references
 from sandbox.running.context import Context
 from sandbox.running.elements import expand, gather
-from sandbox.store.fingerprint import Element, is_content
-from sandbox.store.records import JobRecord, JobStore
+from sandbox.store.fingerprint import Element
+from sandbox.store.records import Content, JobRecord, JobStore
 
 _WIDTH = 100
 _INDENT = "      "
@@ -112,8 +113,9 @@ class _Table:
 
 def _component(spec: JobSpec) -> str:
     """Class of a job's component, of each where ``map`` gives several, or of a hook without one."""
-    mapped = [item for place, leaf in spec.map.items() if "." not in place for item in leaf]
-    parts = [*spec.config.values(), *mapped]
+    parts = [*spec.config.values()]
+    for leaf in spec.map.values():
+        parts += leaf if isinstance(leaf, list) else []
     names = [_class_name(part) for part in parts if isinstance(part, Mapping)]
     return "/".join(dict.fromkeys(filter(None, names))) or _class_name(spec.config)
 
@@ -123,22 +125,9 @@ def _class_name(node: Mapping[str, Any]) -> str:
 
 
 def _inputs(spec: JobSpec) -> Iterator[tuple[str, Reference]]:
-    """References to outputs, by the dotted place in the job that they stand at."""
-    yield from _references(spec.config, "")
-    for place, leaf in spec.map.items():
-        yield from _references(leaf, f"map.{place}")
-
-
-def _references(value: Any, place: str) -> Iterator[tuple[str, Reference]]:
-    if isinstance(value, Mapping):
-        children = [(str(key), child) for key, child in value.items()]
-    elif isinstance(value, list):
-        children = [(str(index), child) for index, child in enumerate(value)]
-    else:
-        yield from ((place, reference) for reference in references(value))
-        return
-    for key, child in children:
-        yield from _references(child, f"{place}.{key}".lstrip("."))
+    """Yield references to outputs by the dotted place in the job that they stand at."""
+    for place, leaf in leaves({**spec.config, "map": spec.map}):
+        yield from ((place, reference) for reference in references(leaf))
 
 
 def _wiring(spec: JobSpec) -> Iterator[str]:
@@ -152,9 +141,9 @@ def _resources(spec: JobSpec, allowed: tuple[str, ...]) -> Iterator[str]:
     """Arguments of a job's own compute that differ from their defaults."""
     if spec.compute is None:
         return
-    defaults = with_defaults({"_target_": spec.compute["_target_"]}, allowed)
-    for name, value in spec.compute.items():
-        if name not in defaults or defaults[name] != value:
+    for name, argument in arguments_of(locate(spec.compute["_target_"], allowed)).items():
+        value = spec.compute.get(name, argument.default)
+        if value != argument.default:
             yield f"compute.{name} = {value}"
 
 
@@ -226,7 +215,7 @@ def _difference(name: str, parts_before: Mapping[str, Any], parts_now: Mapping[s
     if name.endswith("_version_"):
         owner = name.removesuffix("._version_") or "its hook"
         return f"version of {owner} changed from {before} to {now}"
-    if any(isinstance(value, str) and is_content(value) for value in (before, now)):
+    if any(isinstance(value, Content) for value in (before, now)):
         return f"input {name} changed"
     if name not in parts_before:
         return f"argument {name} is new: {now!r}"

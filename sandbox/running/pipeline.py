@@ -125,7 +125,7 @@ class Pipeline:
         failures = []
         with follower:
             for number, error in compute.map(execute, [elements[index] for index in missing]):
-                self.store.hashes.look_again()
+                self.store.hashes.refresh()
                 index = missing[number]
                 element = elements[index]
                 record = None if error else element.record(self.store)
