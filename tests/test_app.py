@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from support.dry_run import shown_jobs
 from toy_project import CHAIN, ROOT, Project, data_job, experiment, merge
+
+from tests.support.dry_run import shown_jobs
 
 HEAVY = (
     "torch",

@@ -14,7 +14,6 @@ import hydra
 import pytest
 import yaml
 from omegaconf import OmegaConf
-from support.dry_run import shown_jobs
 from toy_project import ROOT, Project
 
 from sandbox.components.allowed import FAMILIES, allowed_targets, locate
@@ -24,6 +23,7 @@ from sandbox.components.signature import arguments_of
 from sandbox.components.tree import nodes
 from sandbox.planning.job_config import RESERVED
 from sandbox.planning.plan import plan
+from tests.support.dry_run import shown_jobs
 
 CONF = ROOT / "conf"
 FILES = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF)

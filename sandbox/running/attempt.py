@@ -180,8 +180,8 @@ class _Attempt:
             file.write(json.dumps({"metrics": numbers(metrics), "step": step}) + "\n")
 
 
-def metrics_event(line: bytes) -> Mapping[str, Any] | None:
-    """Return one line of an attempt's metrics; ``None`` for a line that a crash or full disk cut short."""
+def metrics_event(line: str | bytes) -> Mapping[str, Any] | None:
+    """Return one line of an attempt's metrics; ``None`` if a crash or a full disk cut it short."""
     try:
         event: Mapping[str, Any] = json.loads(line)
     except ValueError:

@@ -79,8 +79,9 @@ def _run(
     """Run a checked experiment and return its objectives."""
     from sandbox.running.pipeline import Pipeline
 
-    watcher = build(resolved(cfg, "watcher", allowed), allowed)
-    with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):
+    settings = build(resolved(cfg, "watcher", allowed), allowed)
+    run_name = f"{cfg.experiment_name}/{run_dir.name}"
+    with settings.open(run_dir, run_name=run_name) as watcher:
         watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
         compute = resolved(cfg, "compute", allowed)
         pipeline = Pipeline(

@@ -12,9 +12,10 @@ import sys
 import pytest
 import yaml
 from plugins.conftest import Sweeps
-from support.dry_run import shown_jobs
 from toy_project import ROOT, alive, experiment, finish, until
 from watchers.test_watcher import wandb_records
+
+from tests.support.dry_run import shown_jobs
 
 RATES = "jobs.train.executor.learning_rate=interval(0.1,1)"
 THRESHOLD = [
