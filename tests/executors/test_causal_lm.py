@@ -17,8 +17,8 @@ from sandbox.evaluators.perplexity import PerplexityEvaluator
 from sandbox.executors.causal_lm import CausalLMTraining
 from sandbox.job import JobScope
 from sandbox.system.process import ProcessError
-from tests.support.contract import problems_of
-from tests.support.contract import scope as scope_in
+from contract import problems_of
+from contract import scope as scope_in
 
 WORKER = Path(causal_lm.__file__).parents[1] / "workers" / "causal_lm_train.py"
 SMALL: dict[str, Any] = {

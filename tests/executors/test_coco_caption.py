@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from sandbox.executors.coco_caption import COCOCaptionMetaGeneration, COCOCaptionToDJConversion
-from tests.support.contract import problems_of, scope
-from tests.support.pools import repacked
+from contract import problems_of, scope
+from pools import repacked
 
 Change = Callable[[dict[str, Any]], Any]
 

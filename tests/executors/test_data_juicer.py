@@ -27,7 +27,7 @@ from sandbox.executors.data_juicer import (
 )
 from sandbox.job import JobScope
 from sandbox.system.process import ProcessError
-from tests.support.contract import problems_of
+from contract import problems_of
 
 Write = Callable[[Sequence[str]], Path]
 Run = Callable[..., dict[str, Any]]

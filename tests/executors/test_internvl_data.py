@@ -17,8 +17,8 @@ from sandbox.executors.internvl_data import read_annotations, read_pool, write_t
 from sandbox.executors.internvl_model import InternVLPretrained, InternVLTiny
 from sandbox.executors.internvl_training import InternVLTraining
 from sandbox.system.process import ProcessError
-from tests.support.contract import problems_of, scope
-from tests.support.pools import repacked
+from contract import problems_of, scope
+from pools import repacked
 
 WritePool = Callable[[list[dict[str, Any]]], Path]
 
