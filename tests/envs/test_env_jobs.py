@@ -15,7 +15,6 @@ from sandbox.envs import Env, managers, worker
 from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.executors.internvl_training import InternVLTraining
-
 from tests.support.contract import scope
 
 from .conftest import Sources
