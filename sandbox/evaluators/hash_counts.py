@@ -1,11 +1,9 @@
-"""Counting more different things than memory holds."""
+"""Exact counts of more different things than memory holds."""
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from types import TracebackType
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,52 +15,52 @@ _BLOCK = 1 << 20
 
 
 class HashCounts:
-    """Counts how often each of many 64-bit hashes occurs, exactly, in at most about 300 MB.
+    """Counts how often each of many 64-bit hashes occurs, in at most about 300 MB.
 
-    The hashes wait in a temporary file, 8 bytes each, and are counted in several passes over it, each
-    for a part of their range. Exact but for two things of one hash.
+    The hashes wait in a file, 8 bytes each. They are counted in several passes over the file, each
+    for a part of the range of hashes.
 
     Args:
-        folder: Where the temporary file is; it vanishes with the process whatever happens.
+        file: Temporary file, opened for reading and writing.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by __exit__
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
         self.total = 0
 
-    def __enter__(self) -> HashCounts:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
-
     def add(self, hashes: Hashes) -> None:
-        """Count these."""
+        """Add hashes; a hash may come several times."""
         hashes.tofile(self._file)
         self.total += len(hashes)
 
     @property
     def num_parts(self) -> int:
-        """Parts of the range that fit in memory one after another."""
+        """Number of parts of the range, so that the different hashes of one fit in memory."""
         return self.total // _PART_SIZE + 1
 
     def counts(self, num_parts: int | None = None) -> Iterator[tuple[Hashes, Counts]]:
-        """Different hashes in ascending order and how often each occurs, part by part."""
+        """Yield the different hashes in ascending order with their counts, part by part."""
         num_parts = num_parts or self.num_parts
         for part in range(num_parts):
-            # Counted block by block first: a word such as "the" would fill a part by itself.
+            # Counted block by block first: a frequent word such as "the" would fill a part alone.
             blocks = [_counted(block) for block in self._blocks(part, num_parts)]
             yield _merged([values for values, _ in blocks], [counts for _, counts in blocks])
+
+    def summary(self) -> tuple[int, float]:
+        """Return the number of different hashes and the entropy of their distribution in bits."""
+        num_distinct, weighted = 0, 0.0
+        for values, counts in self.counts():
+            num_distinct += len(values)
+            weighted += float((counts * np.log2(counts)).sum())
+        entropy = np.log2(self.total) - weighted / self.total if self.total else 0.0
+        return num_distinct, max(float(entropy), 0.0)
 
     def _blocks(self, part: int, num_parts: int) -> Iterator[Hashes]:
         self._file.seek(0)
         while len(block := np.fromfile(self._file, dtype=np.uint64, count=_BLOCK)):
-            yield block[(block >> np.uint64(32)) * np.uint64(num_parts) >> np.uint64(32) == part]
+            # The upper half of a hash, scaled to the number of parts, names its part.
+            parts = (block >> np.uint64(32)) * np.uint64(num_parts) >> np.uint64(32)
+            yield block[parts == part]
 
 
 def _counted(hashes: Hashes) -> tuple[Hashes, NDArray[np.uint32]]:
@@ -73,6 +71,7 @@ def _counted(hashes: Hashes) -> tuple[Hashes, NDArray[np.uint32]]:
 def _merged(
     values: Sequence[Hashes], counts: Sequence[NDArray[np.uint32]]
 ) -> tuple[Hashes, Counts]:
+    """Merge the counts of several blocks."""
     together = np.concatenate([np.empty(0, np.uint64), *values])
     order = np.argsort(together, kind="stable")
     together = together[order]
@@ -80,13 +79,3 @@ def _merged(
     if not len(starts):
         return together, np.empty(0, np.int64)
     return together[starts], np.add.reduceat(np.concatenate(counts)[order], starts, dtype=np.int64)
-
-
-def summarize(hashes: HashCounts) -> tuple[int, float]:
-    """How many different hashes there are, and the entropy of their distribution in bits."""
-    num_distinct, weighted = 0, 0.0
-    for values, counts in hashes.counts():
-        num_distinct += len(values)
-        weighted += float((counts * np.log2(counts)).sum())
-    entropy = np.log2(hashes.total) - weighted / hashes.total if hashes.total else 0.0
-    return num_distinct, max(float(entropy), 0.0)

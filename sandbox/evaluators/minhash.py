@@ -1,13 +1,10 @@
-"""MinHash with locality-sensitive hashing: pairs of sets that are probably similar, without comparing all."""
+"""MinHash with locality-sensitive hashing: find similar sets without comparing every two of them."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,15 +15,25 @@ _BLOCK_ROWS = 1 << 14
 _PAIRS_AT_ONCE = 4096
 
 Rows = NDArray[np.int64]
+Signatures = NDArray[np.uint32]
+
+
+class Pair(NamedTuple):
+    """Two similar sets, by their numbers."""
+
+    first: int
+    second: int
+    similarity: float
 
 
 def bands_for(threshold: float, num_permutations: int) -> tuple[int, int]:
-    """Bands, and rows a band, with the least false positives plus false negatives at a threshold.
+    """Choose the number of bands and of rows per band for a similarity threshold.
 
-    Two sets of Jaccard similarity s meet in a band with probability 1 - (1 - s^rows)^bands; the two
-    errors are its integral below the threshold and the integral of the rest above it.
+    Two sets of Jaccard similarity s share a band with probability 1 - (1 - s^rows)^bands. The
+    choice minimises false positives (the integral of that probability below the threshold) plus
+    false negatives (the integral of its complement above the threshold).
 
-    Source: ``optimal_param`` of Data-Juicer's document_minhash_deduplicator (datasketch's).
+    Source: ``optimal_param`` of Data-Juicer's document_minhash_deduplicator (from datasketch).
     """
     similarity = (np.arange(1000) + 0.5) / 1000
     best = (np.inf, 1, 1)
@@ -42,10 +49,12 @@ def bands_for(threshold: float, num_permutations: int) -> tuple[int, int]:
 class MinHash:
     """Random permutations of hashes: the share of equal minima estimates the Jaccard similarity.
 
-    Permutation k of a 64-bit hash h is (a_k h + b_k) modulo 2⁶⁴; of the minimum, 32 bits are kept.
+    Permutation k of a 64-bit hash h is (a_k h + b_k) modulo 2⁶⁴; the upper 32 bits of the minimum
+    are kept.
 
     Args:
-        num_permutations: How many; the estimate's standard error is at most 0.5 / √num_permutations.
+        num_permutations: Length of a signature; the standard error of an estimate is at most
+            0.5 / √num_permutations.
         seed: Seed of a and b.
     """
 
@@ -54,12 +63,12 @@ class MinHash:
         self._factors = rng.integers(0, 1 << 64, num_permutations, dtype=np.uint64) | np.uint64(1)
         self._offsets = rng.integers(0, 1 << 64, num_permutations, dtype=np.uint64)
 
-    def signatures(self, hashes: Hashes, lengths: Counts) -> NDArray[np.uint32]:
-        """The minima, a row a set; no set may be empty.
+    def signatures(self, hashes: Hashes, lengths: Counts) -> Signatures:
+        """Return the minima, one row per set.
 
         Args:
-            hashes: Elements of all sets in a row; one that occurs again in its set makes no difference.
-            lengths: How many belong to each set.
+            hashes: Elements of all sets in a row; repeats within a set make no difference.
+            lengths: Number of elements of each set, at least 1.
         """
         starts = np.cumsum(lengths) - lengths
         signatures = np.empty((len(lengths), len(self._factors)), np.uint32)
@@ -71,8 +80,8 @@ class MinHash:
         return signatures
 
 
-def band_keys(signatures: NDArray[np.uint32], num_bands: int, num_rows: int) -> Hashes:
-    """One number for each band of each signature, a row a set."""
+def band_keys(signatures: Signatures, num_bands: int, num_rows: int) -> Hashes:
+    """Hash every band of every signature to one number; one row per set."""
     bands = signatures[:, : num_bands * num_rows].reshape(len(signatures), num_bands, num_rows)
     keys = np.zeros(bands.shape[:2], np.uint64)
     for row in range(num_rows):
@@ -81,24 +90,19 @@ def band_keys(signatures: NDArray[np.uint32], num_bands: int, num_rows: int) -> 
 
 
 class RowFile:
-    """Rows of numbers in a temporary file: appended, then read by column or a few rows at a time."""
+    """Rows of numbers in a file: appended, then read by column or a few rows at a time.
 
-    def __init__(self, folder: Path, dtype: Any, width: int) -> None:
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115  closed by __exit__
+    Args:
+        file: Temporary file, opened for reading and writing.
+        dtype: Type of the numbers.
+        width: Numbers per row.
+    """
+
+    def __init__(self, file: IO[bytes], dtype: type[np.number[Any]], width: int) -> None:
+        self._file = file
         self._dtype = np.dtype(dtype)
         self._width = width
         self.num_rows = 0
-
-    def __enter__(self) -> RowFile:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._file.close()
 
     def append(self, rows: NDArray[Any]) -> None:
         """Add rows at the end."""
@@ -106,7 +110,7 @@ class RowFile:
         self.num_rows += len(rows)
 
     def column(self, number: int) -> NDArray[Any]:
-        """One number of every row."""
+        """Return one number of every row."""
         self._file.seek(0)
         column = np.empty(self.num_rows, self._dtype)
         for start in range(0, self.num_rows, _BLOCK_ROWS):
@@ -115,49 +119,48 @@ class RowFile:
         return column
 
     def rows(self, numbers: Rows) -> NDArray[Any]:
-        """Some rows."""
+        """Return the rows of these numbers, in this order."""
         self._file.flush()
         rows = np.empty((len(numbers), self._width), self._dtype)
-        # Not mapped: for every row the system would bring in 64 kB, as memory of this process.
+        # Not memory-mapped: for every row the system would read 64 kB ahead into our memory.
         for row, number in zip(rows, numbers.tolist(), strict=True):
-            os.preadv(self._file.fileno(), [row], number * row.nbytes)
+            content = os.pread(self._file.fileno(), row.nbytes, number * row.nbytes)
+            row[:] = np.frombuffer(content, self._dtype)
         return rows
 
 
 def clusters(
     keys: RowFile, signatures: RowFile, num_bands: int, threshold: float
-) -> tuple[Rows, list[tuple[int, int, float]]]:
-    """Connect sets that share a band and whose estimated similarity reaches the threshold.
+) -> tuple[Rows, list[Pair]]:
+    """Connect sets that share a band and reach the threshold in estimated similarity.
 
-    Within a bucket of a band a set is compared with the bucket's first set and with the one before it,
+    Within a bucket of a band, a set is compared with the first set and with the previous one,
     unless they are connected already: a bucket of n sets costs 2n comparisons, not n²/2.
 
     Returns:
-        For every set the first set of its cluster, and the pairs that made the connections, each with
-        its estimated similarity.
+        The first set of the cluster of every set, and the pairs that made the connections.
     """
+    # Union-find in one array: scipy's DisjointSet keeps Python objects, 100 times the memory.
     parent = np.arange(keys.num_rows, dtype=np.int64)
-    pairs: list[tuple[int, int, float]] = []
+    pairs: list[Pair] = []
     for band in range(num_bands):
         for first, second in _candidates(keys.column(band)):
             roots = _roots(parent)
             apart = roots[first] != roots[second]
-            for one, other, similarity in _similar(
-                first[apart], second[apart], signatures, threshold
-            ):
-                if _connect(parent, one, other):
-                    pairs.append((one, other, similarity))
+            for pair in _similar(first[apart], second[apart], signatures, threshold):
+                if _connect(parent, pair.first, pair.second):
+                    pairs.append(pair)
     return _roots(parent), pairs
 
 
 def _candidates(column: Hashes) -> Iterator[tuple[Rows, Rows]]:
-    """Pairs of rows with an equal key: with the first of their bucket, then with the one before."""
+    """Pair rows of equal keys: with the first row of their bucket, then with the previous one."""
     order = np.argsort(column, kind="stable")
     in_order = column[order]
     same = in_order[1:] == in_order[:-1]
     position = np.arange(len(column))
-    new = np.concatenate([[True], ~same])
-    start = np.maximum.accumulate(np.where(new, position, 0))
+    is_new = np.concatenate([[True], ~same])
+    start = np.maximum.accumulate(np.where(is_new, position, 0))
     yield order[start[1:][same]], order[1:][same]
     third = same & (start[1:] < position[:-1])
     yield order[:-1][third], order[1:][third]
@@ -165,29 +168,33 @@ def _candidates(column: Hashes) -> Iterator[tuple[Rows, Rows]]:
 
 def _similar(
     first: Rows, second: Rows, signatures: RowFile, threshold: float
-) -> Iterator[tuple[int, int, float]]:
+) -> Iterator[Pair]:
+    """Yield those of the pairs that reach the threshold."""
     for start in range(0, len(first), _PAIRS_AT_ONCE):
         some = slice(start, start + _PAIRS_AT_ONCE)
         equal = signatures.rows(first[some]) == signatures.rows(second[some])
         similarity = equal.mean(axis=1)
-        for pair in np.flatnonzero(similarity >= threshold) + start:
-            yield int(first[pair]), int(second[pair]), float(similarity[pair - start])
+        for place in np.flatnonzero(similarity >= threshold):
+            pair = start + place
+            yield Pair(int(first[pair]), int(second[pair]), float(similarity[place]))
 
 
-def _connect(parent: Rows, one: int, other: int) -> bool:
-    """Put two sets into one cluster; whether they were in two."""
-    ends = []
-    for node in (one, other):
+def _connect(parent: Rows, first: int, second: int) -> bool:
+    """Merge the clusters of two sets; return False if it was one cluster already."""
+    roots = []
+    for node in (first, second):
         while parent[node] != node:
             parent[node] = parent[parent[node]]
             node = int(parent[node])
-        ends.append(node)
-    parent[max(ends)] = min(ends)
-    return ends[0] != ends[1]
+        roots.append(node)
+    parent[max(roots)] = min(roots)
+    return roots[0] != roots[1]
 
 
 def _roots(parent: Rows) -> Rows:
-    """The first set of every set's cluster; ``parent`` then points straight to it."""
-    while not np.array_equal(above := parent[parent], parent):
+    """Return the first set of the cluster of every set; ``parent`` then names it directly."""
+    while True:
+        above = parent[parent]
+        if np.array_equal(above, parent):
+            return above
         parent[:] = above
-    return parent.copy()

@@ -3,181 +3,160 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from tempfile import TemporaryFile
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Interval
 
 from sandbox.evaluators import BaseEvaluator
-from sandbox.evaluators.minhash import MinHash, RowFile, band_keys, bands_for, clusters
-from sandbox.evaluators.pool_reader import batches, check_type, pool_paths, texts
-from sandbox.evaluators.words import Counts, Hashes, WordReader, Words, clean, digest, mixed
-from sandbox.job import Outputs
+from sandbox.evaluators.minhash import (
+    MinHash,
+    Pair,
+    RowFile,
+    Rows,
+    Signatures,
+    band_keys,
+    bands_for,
+    clusters,
+)
+from sandbox.evaluators.pool_texts import as_paths, text_batches
+from sandbox.evaluators.words import Counts, Hashes, WordReader, Words, clean, mixed
+from sandbox.job import JobScope, PositiveInt, score
 
-Unit = Literal["words", "characters"]
+
+@dataclass(frozen=True, kw_only=True)
+class DuplicateScores:
+    """Near-duplicates of a data set.
+
+    Args:
+        num_samples: Number of samples.
+        num_clusters: Clusters of two samples or more.
+        num_in_clusters: Samples in these clusters.
+        largest_cluster: Samples of the largest cluster; 1 if there is none.
+        duplicate_ratio: Share of samples that are not the first of their cluster. Keeping one
+            sample of each cluster removes this share.
+        num_bands: Bands of a signature.
+        num_rows: Numbers per band, chosen for the threshold.
+        clusters_path: JSON Lines, ``{"samples": [0, 7]}``, the largest clusters first.
+        pairs_path: JSON Lines, ``{"first": 0, "second": 7, "similarity": 0.82}`` with estimated
+            similarity: the pairs that connect the clusters, not every pair inside them.
+    """
+
+    num_samples: int
+    num_clusters: int
+    num_in_clusters: int
+    largest_cluster: int
+    duplicate_ratio: float = score(lower_is_better=True)
+    num_bands: int
+    num_rows: int
+    clusters_path: Path
+    pairs_path: Path
 
 
+@dataclass(frozen=True, kw_only=True)
 class NearDuplicates(BaseEvaluator):
     """Find samples whose texts are nearly the same.
 
     A text is the set of its shingles, runs of ``shingle_size`` words or characters, lower-cased; a
-    shorter text is one shingle. MinHash signatures estimate the Jaccard similarity of two sets. Only
-    samples that agree in a whole band of their signatures are compared; those that reach the threshold
-    are connected, and what is connected is a cluster. Samples are numbered from 0, in their order in
-    the files; a cluster is named by its first sample.
+    shorter text is one shingle. MinHash signatures estimate the Jaccard similarity of two sets.
+    Only samples that agree in a whole band of their signatures are compared. Those that reach the
+    threshold are connected, and connected samples form a cluster. Samples are numbered from 0, in
+    their order in the files.
 
-    Outputs:
-        num_samples: Number of samples.
-        num_clusters: Clusters of two samples or more.
-        num_in_clusters: Samples in them.
-        largest_cluster: Samples of the largest one; 1 where there is none.
-        duplicate_ratio: Share of samples that are not the first of their cluster: what keeping one of
-            each would remove.
-        num_bands: Bands of a signature.
-        num_rows: Numbers of a band, chosen for the threshold.
-        clusters_path: JSON Lines, ``{"samples": [0, 7]}``, the largest clusters first.
-        pairs_path: JSON Lines, ``{"first": 0, "second": 7, "similarity": 0.82}``, estimated: the pairs that
-            connect the clusters, not every pair in them.
-
-    A sample needs 4 bytes of disk a permutation while this runs, and about 60 bytes of memory.
+    While it runs, a sample needs 4 bytes of disk per permutation and about 60 bytes of memory.
 
     Args:
         text_key: Key of a sample's text.
-        threshold: Least similarity of near-duplicates.
-        shingle_size: Words or characters of a shingle.
-        shingle_unit: ``characters`` for short texts and languages without spaces.
+        threshold: Lowest similarity of near-duplicates, above 0.
+        shingle_size: Words or characters per shingle.
+        shingle_unit: ``characters`` suits short texts and languages without spaces.
         num_permutations: Length of a signature.
         seed: Seed of the permutations.
 
-    Raises:
-        ValueError: A number is out of range, or the unit is another.
-
-    Source: Data-Juicer's document_minhash_deduplicator (same defaults, same choice of bands). Unlike
-    it, similarity is checked before samples are connected, and words carry no punctuation.
+    Source: Data-Juicer's document_minhash_deduplicator (same defaults, same choice of bands).
+    Unlike it, similarity is checked before samples are connected, and words carry no punctuation.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = (
-        "num_samples",
-        "num_clusters",
-        "num_in_clusters",
-        "largest_cluster",
-        "duplicate_ratio",
-        "num_bands",
-        "num_rows",
-        "clusters_path",
-        "pairs_path",
-    )
-    LOWER_IS_BETTER: ClassVar[tuple[str, ...]] = ("duplicate_ratio",)
+    text_key: str = "text"
+    threshold: Annotated[float, Interval(gt=0, le=1)] = 0.7
+    shingle_size: PositiveInt = 5
+    shingle_unit: Literal["words", "characters"] = "words"
+    num_permutations: Annotated[int, Interval(ge=1, le=4096)] = 256
+    seed: int = 0
 
-    def __init__(
-        self,
-        text_key: str = "text",
-        threshold: float = 0.7,
-        shingle_size: int = 5,
-        shingle_unit: Unit = "words",
-        num_permutations: int = 256,
-        seed: int = 0,
-    ) -> None:
-        if not 0 < threshold <= 1:
-            raise ValueError(f"threshold: {threshold} is not in (0, 1]")
-        if shingle_size < 1:
-            raise ValueError(f"shingle_size: {shingle_size} is not positive")
-        if shingle_unit not in get_args(Unit):
-            raise ValueError(
-                f"shingle_unit: {shingle_unit!r}; available: {', '.join(get_args(Unit))}"
-            )
-        if not 1 <= num_permutations <= 4096:
-            raise ValueError(f"num_permutations: {num_permutations} is not between 1 and 4096")
-        self.text_key = text_key
-        self.threshold = threshold
-        self.shingle_size = shingle_size
-        self.shingle_unit = shingle_unit
-        self.num_permutations = num_permutations
-        self.seed = seed
-
-    def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
-        """Search ``eval_obj``: a pool, or several that are one data set.
+    def run(
+        self, eval_type: str | None, eval_obj: Path | Sequence[Path], *, scope: JobScope
+    ) -> DuplicateScores:
+        """Search a pool, or several that are one data set.
 
         Raises:
-            ValueError: ``eval_type`` or ``eval_obj`` is something else, or a sample cannot be read.
-            FileNotFoundError: A file is missing.
+            SampleError: A sample cannot be read.
         """
-        check_type(eval_type, "near_duplicates")
+        folder = scope.output_dir
         num_bands, num_rows = bands_for(self.threshold, self.num_permutations)
-        with (
-            RowFile(output_dir, np.uint64, num_bands) as keys,
-            RowFile(output_dir, np.uint32, self.num_permutations) as signatures,
-        ):
-            for some in self._signatures(pool_paths(eval_obj)):
-                signatures.append(some)
-                keys.append(band_keys(some, num_bands, num_rows))
+        with TemporaryFile(dir=folder) as key_file, TemporaryFile(dir=folder) as signature_file:
+            keys = RowFile(key_file, np.uint64, num_bands)
+            signatures = RowFile(signature_file, np.uint32, self.num_permutations)
+            for batch in self._signatures(as_paths(eval_obj)):
+                signatures.append(batch)
+                keys.append(band_keys(batch, num_bands, num_rows))
             roots, pairs = clusters(keys, signatures, num_bands, self.threshold)
         members = _members(roots)
-        _write(
-            output_dir / "clusters.jsonl", ({"samples": cluster.tolist()} for cluster in members)
-        )
-        _write(
-            output_dir / "pairs.jsonl",
-            (
-                {"first": min(a, b), "second": max(a, b), "similarity": s}
-                for a, b, s in sorted(pairs)
-            ),
-        )
         num_in_clusters = sum(map(len, members))
-        return {
-            "num_samples": len(roots),
-            "num_clusters": len(members),
-            "num_in_clusters": num_in_clusters,
-            "largest_cluster": max(map(len, members), default=1),
-            "duplicate_ratio": (num_in_clusters - len(members)) / len(roots),
-            "num_bands": num_bands,
-            "num_rows": num_rows,
-            "clusters_path": output_dir / "clusters.jsonl",
-            "pairs_path": output_dir / "pairs.jsonl",
-        }
+        return DuplicateScores(
+            num_samples=len(roots),
+            num_clusters=len(members),
+            num_in_clusters=num_in_clusters,
+            largest_cluster=max(map(len, members), default=1),
+            duplicate_ratio=(num_in_clusters - len(members)) / len(roots),
+            num_bands=num_bands,
+            num_rows=num_rows,
+            clusters_path=_write(folder / "clusters.jsonl", _cluster_rows(members)),
+            pairs_path=_write(folder / "pairs.jsonl", _pair_rows(pairs)),
+        )
 
-    def _signatures(self, paths: Sequence[Path]) -> Iterator[np.ndarray[Any, np.dtype[np.uint32]]]:
+    def _signatures(self, paths: Sequence[Path]) -> Iterator[Signatures]:
         minhash = MinHash(self.num_permutations, self.seed)
         reader = WordReader()
-        for batch in batches(texts(paths, self.text_key)):
-            cleaned = [clean(text) for text in batch]
-            split = (
-                _characters(cleaned) if self.shingle_unit == "characters" else reader.read(cleaned)
-            )
-            yield minhash.signatures(*shingles(split, cleaned, self.shingle_size))
+        for batch in text_batches(paths, self.text_key):
+            texts = [clean(text) for text in batch]
+            if self.shingle_unit == "characters":
+                units = _characters(texts)
+            else:
+                units = reader.read(texts)
+            yield minhash.signatures(*shingles(units, texts, self.shingle_size))
 
 
-def shingles(words: Words, texts: Sequence[str], size: int) -> tuple[Hashes, Counts]:
-    """All shingles of texts in a row and how many each has: at least one, a short text's is itself."""
-    hashes, counts = words.ngrams(size)
-    short = np.flatnonzero(counts == 0).tolist()
-    if not short:
+def shingles(units: Words, texts: Sequence[str], size: int) -> tuple[Hashes, Counts]:
+    """Return the shingles of all texts in a row, and the number of each text, at least 1.
+
+    A text of fewer than ``size`` words is one shingle; one without any is its characters.
+    """
+    hashes, counts = units.ngrams(size)
+    is_short = counts == 0
+    if not is_short.any():
         return hashes, counts
-    ends = np.cumsum(words.lengths)
-    whole = [
-        digest(
-            words.hashes[ends[text] - words.lengths[text] : ends[text]].tobytes()
-            or texts[text].encode()
-        )
-        for text in short
-    ]
-    places = np.cumsum(counts)[short]
-    return np.insert(hashes, places, np.array(whole, np.uint64)), np.maximum(counts, 1)
+    short_units = Words(units.hashes[np.repeat(is_short, units.lengths)], units.lengths[is_short])
+    short_texts = [texts[number].encode("utf-8", "surrogatepass") for number in np.flatnonzero(is_short)]
+    places = np.cumsum(counts)[is_short]
+    whole = short_units.text_digests(short_texts)
+    return np.insert(hashes, places, whole), np.maximum(counts, 1)
 
 
 def _characters(texts: Sequence[str]) -> Words:
-    """The characters of texts, lower-cased, in place of words; white space counts as one blank."""
+    """Return lower-cased characters in place of words; a run of white space is one blank."""
     lowered = [" ".join(text.lower().split()) for text in texts]
     lengths = np.fromiter(map(len, lowered), dtype=np.int64, count=len(lowered))
     points = np.frombuffer("".join(lowered).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     return Words(mixed(points.astype(np.uint64) + np.uint64(1)), lengths)
 
 
-def _members(
-    roots: np.ndarray[Any, np.dtype[np.int64]],
-) -> list[np.ndarray[Any, np.dtype[np.int64]]]:
-    """The samples of every cluster of two or more, the largest clusters first."""
+def _members(roots: Rows) -> list[Rows]:
+    """Return the samples of every cluster of two or more, the largest clusters first."""
     _, number, sizes = np.unique(roots, return_inverse=True, return_counts=True)
     found = np.flatnonzero(sizes[number] > 1)
     found = found[np.argsort(roots[found], kind="stable")]
@@ -185,6 +164,18 @@ def _members(
     return sorted(groups, key=lambda group: (-len(group), group[0]))
 
 
-def _write(path: Path, rows: Iterator[dict[str, Any]]) -> None:
+def _cluster_rows(members: Iterable[Rows]) -> Iterator[Mapping[str, Any]]:
+    for samples in members:
+        yield {"samples": samples.tolist()}
+
+
+def _pair_rows(pairs: Iterable[Pair]) -> Iterator[Mapping[str, Any]]:
+    for pair in sorted(pairs):
+        first, second = sorted(pair[:2])
+        yield {"first": first, "second": second, "similarity": pair.similarity}
+
+
+def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     with path.open("w", encoding="utf-8") as out:
         out.writelines(json.dumps(row) + "\n" for row in rows)
+    return path

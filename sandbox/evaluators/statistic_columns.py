@@ -1,10 +1,10 @@
-"""Numbers about every sample of a pool: its statistics and the lengths of its text, column by column."""
+"""Numbers about every sample of a pool, column by column: its statistics and text lengths."""
 
 from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.evaluators.pool_reader import STATS, samples, text_of
 from sandbox.evaluators.words import clean, count_words
+from sandbox.samples import STATS, SampleError, read_samples, text_of
 
 Floats = NDArray[np.float64]
 
@@ -23,11 +23,11 @@ _MISSING = math.nan
 
 @dataclass(frozen=True)
 class Columns:
-    """What is known of the samples of some pools.
+    """Numbers about the samples of some pools.
 
     Args:
         num_samples: Number of samples.
-        values: By statistic one number a sample, NaN where it has none.
+        values: One number per sample by statistic, NaN for a missing one.
         left_out: Statistics that are not numeric.
     """
 
@@ -35,82 +35,95 @@ class Columns:
     values: dict[str, Floats]
     left_out: list[str]
 
+    def finite(self, name: str) -> Floats:
+        """Return the values of a statistic that are neither missing nor infinite."""
+        values = self.values[name]
+        return values[np.isfinite(values)]
+
 
 def read_columns(
     paths: Sequence[Path], statistics: Sequence[str] | None, text_key: str | None
 ) -> Columns:
-    """The numeric statistics under ``__dj__stats__``, and ``chars`` and ``words`` of the texts.
+    """Read the numeric statistics of samples, and ``chars`` and ``words`` of their texts.
 
-    Lists of numbers count by their mean. ``null`` and NaN are missing.
+    A list of numbers counts as its mean. ``null`` and NaN are missing.
 
     Args:
         paths: Pools that are one data set.
-        statistics: The statistics wanted; ``None`` takes all numeric ones.
+        statistics: Names of the statistics to read; ``None`` reads all numeric ones.
         text_key: Key of a sample's text; ``None`` leaves the lengths out.
 
     Raises:
-        ValueError: A sample cannot be read, a wanted statistic is not there or not numeric, or there
-            are no numbers at all.
-        FileNotFoundError: A pool is missing.
+        SampleError: A sample cannot be read.
+        ValueError: A statistic of ``statistics`` does not exist or is not numeric, or there are no
+            numbers at all.
     """
     table = _Table(statistics)
-    for stats in _numbers(paths, text_key):
+    for stats in _sample_stats(paths, text_key):
         table.add(stats)
-    lengths = LENGTHS if text_key is not None else ()
-    where = ", ".join(map(str, paths))
+    place = ", ".join(map(str, paths))
     for name in statistics or ():
-        if name not in table.columns or name in table.others:
-            available = sorted((table.seen - table.others).union(lengths))
-            problem = "is not numeric" if name in table.others else "is not there"
-            raise ValueError(
-                f"{where}: statistic {name!r} {problem}; available: {', '.join(available) or 'none'}"
-            )
-    values = {name: column for name, column in table.finished() if name not in table.others}
+        _check_numeric(name, table, place, LENGTHS if text_key is not None else ())
+    values = {name: column for name, column in table.columns() if name not in table.non_numeric}
     if not values:
         raise ValueError(
-            f"{where}: no numeric statistics under {STATS!r}; analyse the data set first"
+            f"{place}: no numeric statistics under {STATS!r}; analyse the data set first"
         )
-    return Columns(table.num_samples, values, sorted(table.others))
+    return Columns(table.num_samples, values, sorted(table.non_numeric))
 
 
 class _Table:
-    """Columns that grow sample by sample, 8 bytes a number."""
+    """Columns that grow sample by sample, 8 bytes per number."""
 
-    def __init__(self, wanted: Sequence[str] | None) -> None:
+    def __init__(self, names: Sequence[str] | None) -> None:
         self.num_samples = 0
-        self.columns: dict[str, array[float]] = {}
         self.seen: set[str] = set()
-        self.others: set[str] = set()
-        self._wanted = None if wanted is None else {*wanted, *LENGTHS}
+        self.non_numeric: set[str] = set()
+        self._names = None if names is None else {*names, *LENGTHS}
+        self._columns: dict[str, array[float]] = {}
 
-    def add(self, stats: dict[str, Any]) -> None:
+    def add(self, stats: Mapping[str, Any]) -> None:
+        """Append the statistics of the next sample."""
         self.seen.update(stats)
         for name, value in stats.items():
-            if self._wanted is None or name in self._wanted:
-                number = _number(value)
-                if number is None:
-                    self.others.add(name)
-                else:
-                    column = self.columns.setdefault(name, array("d"))
-                    column.extend([_MISSING] * (self.num_samples - len(column)))
-                    column.append(number)
+            if self._names is not None and name not in self._names:
+                continue
+            number = _number(value)
+            if number is None:
+                self.non_numeric.add(name)
+            else:
+                self._padded(name).append(number)
         self.num_samples += 1
 
-    def finished(self) -> Iterator[tuple[str, Floats]]:
-        for name, column in self.columns.items():
-            column.extend([_MISSING] * (self.num_samples - len(column)))
-            values = np.frombuffer(column, dtype=np.float64)
+    def columns(self) -> Iterator[tuple[str, Floats]]:
+        """Yield name and values of every column that has a value."""
+        for name in self._columns:
+            values = np.frombuffer(self._padded(name), dtype=np.float64)
             if not np.isnan(values).all():
                 yield name, values
 
+    def _padded(self, name: str) -> array[float]:
+        """Return a column, filled up with missing values for samples that had none."""
+        column = self._columns.setdefault(name, array("d"))
+        column.extend([_MISSING] * (self.num_samples - len(column)))
+        return column
 
-def _numbers(paths: Sequence[Path], text_key: str | None) -> Iterator[dict[str, Any]]:
+
+def _check_numeric(name: str, table: _Table, place: str, lengths: Sequence[str]) -> None:
+    if name in table.seen and name not in table.non_numeric:
+        return
+    problem = "is not numeric" if name in table.non_numeric else "does not exist"
+    available = ", ".join(sorted((table.seen - table.non_numeric).union(lengths))) or "none"
+    raise ValueError(f"{place}: statistic {name!r} {problem}; available: {available}")
+
+
+def _sample_stats(paths: Sequence[Path], text_key: str | None) -> Iterator[Mapping[str, Any]]:
     for path in paths:
-        for number, sample in samples(path):
+        for number, sample in read_samples(path):
             stats = sample.get(STATS) or {}
             if not isinstance(stats, dict):
-                raise ValueError(
-                    f"{path}, line {number}: expected a mapping under {STATS!r}, got {stats!r}"
+                raise SampleError(
+                    f"{path}, line {number}: expected a mapping under {STATS!r}, got {stats!r:.80}"
                 )
             if text_key is not None:
                 text = clean(text_of(sample, text_key, path, number))
@@ -119,11 +132,11 @@ def _numbers(paths: Sequence[Path], text_key: str | None) -> Iterator[dict[str, 
 
 
 def _number(value: Any) -> float | None:
-    """A statistic as one number, NaN where it is missing; ``None`` where it is no number."""
+    """Convert a statistic to one number, NaN if missing; ``None`` if it is not numeric."""
     if isinstance(value, list) and value:
-        numbers = [_number(item) for item in value]
-        known = [number for number in numbers if number is not None]
-        return math.fsum(known) / len(known) if len(known) == len(numbers) else None
+        numbers = [number for number in map(_number, value) if number is not None]
+        return math.fsum(numbers) / len(numbers) if len(numbers) == len(value) else None
     if value is None or value == []:
         return _MISSING
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number else None

@@ -1,148 +1,135 @@
-"""Which verb–object pairs the texts of a data set begin with, and how varied they are."""
+"""Verbs and their objects in the texts of a data set, and their variety."""
 
 from __future__ import annotations
 
 import json
-import tempfile
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from tempfile import TemporaryDirectory
+from typing import ClassVar
 
 import numpy as np
 
 from sandbox.envs import CurrentEnv, Env
+from sandbox.envs.worker import run_worker
 from sandbox.evaluators import BaseEvaluator
-from sandbox.evaluators.pool_reader import check_type, pool_path, write_texts
-from sandbox.job import Outputs
-
-_WORKER = Path(__file__).parents[1] / "workers" / "verb_noun_pairs.py"
+from sandbox.evaluators.pool_texts import write_texts
+from sandbox.job import JobScope
 
 
-class VerbNounDiversity(BaseEvaluator):
-    """Count the pairs of verb and direct object that say what the texts of a data set are about.
+@dataclass(frozen=True, kw_only=True)
+class VerbNounScores:
+    """Variety of the verb–object pairs of a data set.
 
-    Made for instructions and captions: of a text's first sentence it takes the verb nearest to the
-    root of the parse, and that verb's direct object where it is a noun, both as lemmas ("write
-    story"). A dependency parser of spaCy does the parsing.
-
-    Outputs:
+    Args:
         num_samples: Number of samples.
-        pair_fraction: Share of samples with such a pair; the other figures are of these alone.
+        pair_fraction: Share of samples with a pair; all other figures are of these alone.
         num_pairs: Different pairs.
         num_verbs: Different verbs.
         distinct_pair_ratio: ``num_pairs`` over all pairs; falls as a data set grows.
-        pair_entropy: Entropy of a pair, in bits.
-        pairs_path: JSON Lines, ``{"verb": "write", "noun": "story", "count": 17}``, the most frequent first.
+        pair_entropy: Entropy of the distribution of pairs, in bits.
+        pairs_path: JSON Lines, ``{"verb": "write", "noun": "story", "count": 17}``, the most
+            frequent first.
+    """
+
+    num_samples: int
+    pair_fraction: float
+    num_pairs: int
+    num_verbs: int
+    distinct_pair_ratio: float
+    pair_entropy: float
+    pairs_path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerbNounDiversity(BaseEvaluator):
+    """Count the pairs of verb and direct object that name the subject of a text.
+
+    Made for instructions and captions: in the first sentence of a text, take the verb nearest to
+    the root of the parse, and its direct object if that is a noun, both as lemmas ("write story").
+    The dependency parser is spaCy's.
 
     Args:
         model_path: Folder of a spaCy model with tagger, lemmatizer and dependency parser, such as
-            ``en_core_web_sm``'s, unpacked: its own folder or that of its package. Nothing is
+            that of ``en_core_web_sm``, unpacked: its own folder or that of its package. Nothing is
             downloaded.
         text_key: Key of a sample's text.
-        first_sentence: Look at the first sentence only; ``False`` takes the first one with a pair, among
-            the first 10,000 characters.
-        env: Where the program runs; ``None`` is the launcher's own interpreter.
-
-    Raises:
-        ValueError: spaCy is missing.
+        first_sentence: Parse the first sentence only; ``False`` takes the first sentence with a
+            pair, among the first 10,000 characters.
+        env: Env of the program.
 
     Source: Data-Juicer's ``analysis/diversity_analysis.py``, from self-instruct (arXiv 2212.10560).
-    Unlike it, the search goes through all branches, level by level, not down the first one only; and it
-    knows Universal Dependencies' ``obj`` beside ``dobj``.
+    Unlike it, the search goes through all branches, level by level, not down the first one only;
+    and it knows ``obj`` of Universal Dependencies besides ``dobj``.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = (
-        "num_samples",
-        "pair_fraction",
-        "num_pairs",
-        "num_verbs",
-        "distinct_pair_ratio",
-        "pair_entropy",
-        "pairs_path",
-    )
+    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("verb_noun_diversity",)
 
-    def __init__(
-        self,
-        model_path: Path,
-        text_key: str = "text",
-        first_sentence: bool = True,
-        env: Env | None = None,
-    ) -> None:
-        self.model_path = model_path
-        self.text_key = text_key
-        self.first_sentence = first_sentence
-        self.env = env or CurrentEnv()
+    model_path: Path
+    text_key: str = "text"
+    first_sentence: bool = True
+    env: Env = field(default_factory=CurrentEnv)
 
     def check(self) -> None:
-        """Raise ValueError where spaCy is missing (another env has its own) or ``model_path`` is no model."""
+        """Raise ValueError if spaCy is missing or ``model_path`` is no model."""
+        # Another env brings its own spaCy.
         if isinstance(self.env, CurrentEnv) and find_spec("spacy") is None:
             raise ValueError("spacy is not installed; pip install 'sandbox[quality]'")
         _model_dir(self.model_path)
 
-    def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
-        """Describe the pool ``eval_obj``.
+    def run(self, eval_type: str | None, eval_obj: Path, *, scope: JobScope) -> VerbNounScores:
+        """Count the pairs of a pool.
 
         Raises:
-            ValueError: ``eval_type`` or ``eval_obj`` is something else, ``model_path`` is no spaCy model, or
-                a sample cannot be read.
-            FileNotFoundError: The pool is missing.
+            SampleError: A sample cannot be read.
+            ValueError: ``model_path`` is no spaCy model.
             ProcessError: The model has no parser, or spaCy failed.
         """
-        check_type(eval_type, "verb_noun_diversity")
-        self.check()
-        with tempfile.TemporaryDirectory(dir=output_dir) as folder:
-            num_samples = write_texts(
-                pool_path(eval_obj), self.text_key, Path(folder, "texts.jsonl")
-            )
-            pairs = self._pairs(Path(folder), output_dir)
+        self.check()  # again: an earlier job may have made the model after the plan
+        with TemporaryDirectory(dir=scope.output_dir) as folder:
+            texts_path = Path(folder, "texts.jsonl")
+            num_samples = write_texts(eval_obj, self.text_key, texts_path)
+            request = {
+                "model_path": _model_dir(self.model_path),
+                "texts_path": texts_path,
+                "first_sentence": self.first_sentence,
+            }
+            result = run_worker("verb_noun_pairs", request, scope, self.env)
+        pairs = Counter({(verb, noun): count for verb, noun, count in result["pairs"]})
         total = pairs.total()
-        pairs_path = output_dir / "pairs.jsonl"
-        with pairs_path.open("w", encoding="utf-8") as out:
-            for (verb, noun), count in pairs.most_common():
-                out.write(
-                    json.dumps({"verb": verb, "noun": noun, "count": count}, ensure_ascii=False)
-                    + "\n"
-                )
-        return {
-            "num_samples": num_samples,
-            "pair_fraction": total / num_samples,
-            "num_pairs": len(pairs),
-            "num_verbs": len({verb for verb, _ in pairs}),
-            "distinct_pair_ratio": len(pairs) / total if total else 0.0,
-            "pair_entropy": _entropy(pairs),
-            "pairs_path": pairs_path,
-        }
-
-    def _pairs(self, folder: Path, output_dir: Path) -> Counter[tuple[str, str]]:
-        request = {
-            "model_path": str(_model_dir(self.model_path)),
-            "texts_path": str(folder / "texts.jsonl"),
-            "first_sentence": self.first_sentence,
-            "result_path": str(folder / "pairs.json"),
-        }
-        request_path = folder / "request.json"
-        request_path.write_text(json.dumps(request), encoding="utf-8")
-        log_path = output_dir / "spacy.log"
-        self.env.run_cmd(["python", _WORKER, request_path], log_path=log_path, echo=False)
-        rows = json.loads((folder / "pairs.json").read_text(encoding="utf-8"))
-        return Counter({(verb, noun): count for verb, noun, count in rows})
+        return VerbNounScores(
+            num_samples=num_samples,
+            pair_fraction=total / num_samples,
+            num_pairs=len(pairs),
+            num_verbs=len({verb for verb, _ in pairs}),
+            distinct_pair_ratio=len(pairs) / max(total, 1),
+            pair_entropy=_entropy(pairs.values()),
+            pairs_path=_write(pairs, scope.output_dir / "pairs.jsonl"),
+        )
 
 
 def _model_dir(model_path: Path) -> Path:
-    """The folder with ``config.cfg``: the given one, or the only one right under it that has it."""
-    found = [path.parent for path in (model_path / "config.cfg", *model_path.glob("*/config.cfg"))]
-    found = [folder for folder in found if (folder / "config.cfg").is_file()]
-    if not found:
-        raise ValueError(
-            f"model_path: {model_path} is no spaCy model; expected a folder with config.cfg and meta.json, "
-            "such as the one inside the package of en_core_web_sm"
-        )
-    return found[0]
+    """Return the folder with ``config.cfg``: the given one, or the first right below it."""
+    for config_path in (model_path / "config.cfg", *model_path.glob("*/config.cfg")):
+        if config_path.is_file():
+            return config_path.parent
+    raise ValueError(
+        f"model_path: {model_path} is no spaCy model; expected a folder with config.cfg and "
+        "meta.json, such as the one inside the package of en_core_web_sm"
+    )
 
 
-def _entropy(pairs: Counter[tuple[str, str]]) -> float:
-    if not pairs:
-        return 0.0
-    shares = np.fromiter(pairs.values(), dtype=np.float64) / pairs.total()
+def _entropy(counts: Collection[int]) -> float:
+    shares = np.fromiter(counts, dtype=np.float64) / max(sum(counts), 1)
     return max(float(-(shares * np.log2(shares)).sum()), 0.0)
+
+
+def _write(pairs: Counter[tuple[str, str]], path: Path) -> Path:
+    with path.open("w", encoding="utf-8") as out:
+        for (verb, noun), count in pairs.most_common():
+            row = {"verb": verb, "noun": noun, "count": count}
+            out.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return path

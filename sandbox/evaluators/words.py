@@ -1,4 +1,4 @@
-"""The words of texts as numbers, so that n-grams and shingles are numpy's work."""
+"""Words of texts as numbers, so that numpy counts n-grams and shingles."""
 
 from __future__ import annotations
 
@@ -15,44 +15,51 @@ from numpy.typing import NDArray
 Hashes = NDArray[np.uint64]
 Counts = NDArray[np.int64]
 
-# Words of scripts that put no spaces between them count as single characters.
+# Scripts without spaces between words: every character counts as a word.
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+"
 )
 _MARK = re.compile(r"<__dj__\w+>|<\|__dj__\w+\|>")
-_MOST_REMEMBERED = 1 << 20
+_MAX_REMEMBERED = 1 << 20
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 def clean(text: str) -> str:
-    """A text without Data-Juicer's marks (``<__dj__image>``) and the white space around it."""
+    """Remove Data-Juicer's marks (``<__dj__image>``) and surrounding white space."""
+    # The search for a plain string is cheaper than the expression, and most texts have no mark.
     return _MARK.sub("", text).strip() if "__dj__" in text else text.strip()
 
 
 def count_words(text: str) -> int:
-    """Number of words of a text."""
+    """Return the number of words of a text."""
     return len(_WORD.findall(text))
 
 
 def digest(data: bytes) -> int:
-    """A number of 64 bits, the same on every machine; two of a million differ but for 3 in 10⁸ cases."""
+    """Hash bytes to 64 bits, the same on every machine.
+
+    Among a million different inputs two collide with probability 3 in 10⁸.
+    """
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
 
 
 @dataclass(frozen=True)
 class Words:
-    """The words of several texts.
+    """Words of several texts.
 
     Args:
-        hashes: All words in a row, lower-cased, each as a number.
-        lengths: How many belong to each text.
+        hashes: All words in a row, lower-cased and hashed.
+        lengths: Number of words of each text.
     """
 
     hashes: Hashes
     lengths: Counts
 
     def ngrams(self, order: int) -> tuple[Hashes, Counts]:
-        """All n-grams that lie within a text, in a row, each as a number; and how many each text has."""
+        """Return hashes of all n-grams, text by text, and their number in each text.
+
+        An n-gram never crosses from one text into the next.
+        """
         ends = np.repeat(np.cumsum(self.lengths), self.lengths)
         starts = np.flatnonzero(np.arange(len(self.hashes)) + order <= ends)
         values = self.hashes[starts]
@@ -60,31 +67,48 @@ class Words:
             values = values * _FACTOR + self.hashes[starts + offset]
         return (mixed(values) if order > 1 else values), np.maximum(self.lengths - order + 1, 0)
 
+    def text_digests(self, fallbacks: Sequence[bytes]) -> Hashes:
+        """Return one hash per text, of its words; a text without words is hashed by its fallback.
+
+        Args:
+            fallbacks: One for each text, such as its encoded form.
+        """
+        ends = np.cumsum(self.lengths).tolist()
+        starts = [0, *ends[:-1]]
+        digests = [
+            digest(self.hashes[start:end].tobytes() or fallback)
+            for start, end, fallback in zip(starts, ends, fallbacks, strict=True)
+        ]
+        return np.array(digests, np.uint64)
+
 
 class WordReader:
-    """Splits texts into words and numbers them; remembers the numbers of the words it has met."""
+    """Splits texts into words and hashes them; remembers the hashes of words it has met."""
 
     def __init__(self) -> None:
-        self._numbers = _Numbers()
+        self._hashes = _WordHashes()
 
     def read(self, texts: Sequence[str]) -> Words:
-        """The words of texts, Chinese and Japanese characters each a word of its own."""
+        """Return the words of texts; a Chinese or Japanese character is a word."""
         found = [_WORD.findall(text) for text in texts]
         lengths = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
-        numbers = map(self._numbers.__getitem__, chain.from_iterable(found))
-        return Words(np.fromiter(numbers, dtype=np.uint64, count=int(lengths.sum())), lengths)
+        hashes = map(self._hashes.__getitem__, chain.from_iterable(found))
+        return Words(np.fromiter(hashes, dtype=np.uint64, count=int(lengths.sum())), lengths)
 
 
-class _Numbers(dict[str, int]):
+class _WordHashes(dict[str, int]):
     def __missing__(self, word: str) -> int:
-        if len(self) >= _MOST_REMEMBERED:
+        if len(self) >= _MAX_REMEMBERED:
             self.clear()
         number = self[word] = digest(word.lower().encode("utf-8", "surrogatepass"))
         return number
 
 
 def mixed(values: NDArray[Any]) -> Hashes:
-    """Numbers in which every bit depends on every bit of the given ones (the finalizer of splitmix64)."""
+    """Spread numbers over 64 bits, so that each output bit depends on each input bit.
+
+    Source: the finalizer of splitmix64.
+    """
     values = values ^ (values >> np.uint64(30))
     values = values * np.uint64(0xBF58476D1CE4E5B9)
     values = values ^ (values >> np.uint64(27))

@@ -7,15 +7,15 @@ from typing import Any
 
 from sandbox.components.allowed import locate
 from sandbox.components.build import build
-from sandbox.components.checks import nodes
+from sandbox.components.tree import nodes
 from sandbox.envs import CurrentEnv, Env
 from sandbox.job import JobSpec
 from sandbox.planning.plan import Plan
 from sandbox.planning.references import references
 from sandbox.running.context import Context
 from sandbox.running.elements import expand, gather
-from sandbox.store.fingerprint import Element, is_content
-from sandbox.store.records import JobStore
+from sandbox.store.fingerprint import Element
+from sandbox.store.records import Content, JobStore
 
 
 def show(
@@ -113,7 +113,7 @@ def _difference(name: str, parts_before: Mapping[str, Any], parts_now: Mapping[s
     before, now = parts_before.get(name), parts_now.get(name)
     if name.endswith("_version_"):
         return f"version of {name.removesuffix('._version_') or 'its hook'} changed from {before} to {now}"
-    if any(isinstance(value, str) and is_content(value) for value in (before, now)):
+    if any(isinstance(value, Content) for value in (before, now)):
         return f"input {name} changed"
     if name not in parts_before:
         return f"argument {name} is new: {now!r}"

@@ -15,12 +15,12 @@ from sandbox.job import JobFailed, JobSpec
 from sandbox.running.attempt import ElementFailed, execute
 from sandbox.running.context import Context
 from sandbox.running.elements import expand, gather
-from sandbox.running.metrics_relay import Follower
+from sandbox.running.metrics_relay import MetricsRelay
 from sandbox.store.content import canonical
 from sandbox.store.fingerprint import Element, source_hashes
 from sandbox.store.records import JobRecord, JobStore
 from sandbox.system.files import write_durably
-from sandbox.watchers import SandboxWatcher
+from sandbox.watchers.open_watcher import OpenWatcher
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Pipeline:
         self,
         specs: Sequence[JobSpec],
         store: JobStore,
-        watcher: SandboxWatcher,
+        watcher: OpenWatcher,
         run_dir: Path,
         compute: Mapping[str, Any],
         allowed: tuple[str, ...],
@@ -99,11 +99,11 @@ class Pipeline:
         forced = spec.name in self.force and bool(missing)
         log.info("%s: %s", title, _counts(len(elements), len(missing), compute, forced))
         self._report_changed_sources(spec, [*records.values()])
-        follower = Follower(elements, self.watcher)
+        relay = MetricsRelay(elements, self.watcher)
         for index, record in records.items():
-            follower.finish(index, record)
+            relay.finish(index, record)
         failures = (
-            self._run_elements(elements, missing, records, compute, follower) if compute else []
+            self._run_elements(elements, missing, records, compute, relay) if compute else []
         )
         for element in elements:
             self._link(element)
@@ -119,13 +119,13 @@ class Pipeline:
         missing: Sequence[int],
         records: dict[int, JobRecord],
         compute: BaseCompute,
-        follower: Follower,
+        relay: MetricsRelay,
     ) -> list[str]:
         """Run what is missing, add its records; returns the failures' messages."""
         failures = []
-        with follower:
+        with relay:
             for number, error in compute.map(execute, [elements[index] for index in missing]):
-                self.store.hashes.look_again()
+                self.store.hashes.refresh()
                 index = missing[number]
                 element = elements[index]
                 record = None if error else element.record(self.store)
@@ -140,7 +140,7 @@ class Pipeline:
                     ) > 1 else None
                     continue
                 records[index] = record
-                follower.finish(index, record)
+                relay.finish(index, record)
                 done = f"{len(records)} of {len(elements)}"
                 log.info("%s done in %.1f s (%s)", _named(element), record.run["seconds"], done)
         return failures

@@ -1,10 +1,9 @@
-"""Score every text with a causal language model: how probable it finds the text.
+"""Worker: score every text by its likelihood under a causal language model.
 
-    python causal_lm_likelihood.py request.json
-
-The request holds ``model_path``, ``texts_path`` (JSON Lines with the texts under ``text``), ``num_texts``,
-``window``, ``overlap``, ``batch_tokens``, ``scores_path`` and ``result_path``. The scores are one line a
-text, in order; the result holds the sums over all texts.
+Request: ``model_path``, ``texts_path`` (a pool with the texts under ``text``), ``num_texts``,
+``window``, ``overlap``, ``batch_tokens``, ``scores_path`` (written, one line a text, in order).
+Result: sums over all texts, ``num_texts``, ``num_empty``, ``num_long``, ``num_tokens``,
+``num_bytes``, ``nats`` (of all tokens) and ``mean_nats`` (of the texts' means).
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from typing import Any
 import causal_lm_model as lm
 import torch
 from torch import Tensor
+from worker_start import InputError, start
 
 _CHUNK = 2048
 _REPORT_S = 10.0
@@ -29,13 +29,12 @@ Window = tuple[int, list[int], int]
 """Number of its text, its tokens, and how many of the first predictions another window counts."""
 
 
-def main() -> None:
+def main(given: dict[str, Any]) -> dict[str, float]:
     """Write the scores, a chunk of texts at a time."""
-    given = lm.request()
     model, tokenizer = lm.load(given["model_path"])
     start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
     if start is None:
-        raise SystemExit(
+        raise InputError(
             f"{given['model_path']}: its tokenizer has no token that begins or ends a text"
         )
     scorer = _Scorer(lm.place(model).train(False), tokenizer, start, given)
@@ -45,7 +44,7 @@ def main() -> None:
             out.writelines(
                 json.dumps({"__dj__stats__": score}) + "\n" for score in scorer.score(chunk)
             )
-    Path(given["result_path"]).write_text(json.dumps(scorer.sums), encoding="utf-8")
+    return scorer.sums
 
 
 class _Scorer:
@@ -137,4 +136,4 @@ class _Scorer:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

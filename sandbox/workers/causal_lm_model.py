@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +19,7 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
+from worker_start import InputError
 
 END_OF_TEXT = "<|endoftext|>"
 _HEAD_SIZE = 32
@@ -49,7 +48,7 @@ def byte_tokenizer() -> PreTrainedTokenizerBase:
 
 
 def load(model_path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model and tokenizer in a checkpoint folder; ends the worker when it is none."""
+    """The model and tokenizer in a checkpoint folder."""
     try:
         model = AutoModelForCausalLM.from_pretrained(
             model_path, local_files_only=True, dtype=torch.float32
@@ -57,7 +56,7 @@ def load(model_path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
         return model, AutoTokenizer.from_pretrained(model_path, local_files_only=True)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise SystemExit(
+        raise InputError(
             f"{model_path} is not a checkpoint of a causal language model: {reason}"
         ) from None
 
@@ -81,7 +80,7 @@ def from_config(vocab_size: int, hidden_size: int, num_layers: int) -> PreTraine
 
 
 def texts(path: str, text_key: str) -> Iterator[str]:
-    """The texts of a JSON Lines file; ends the worker at a line that has none."""
+    """The texts of a JSON Lines file."""
     with Path(path).open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
@@ -89,11 +88,11 @@ def texts(path: str, text_key: str) -> Iterator[str]:
             try:
                 sample = json.loads(line)
             except ValueError as error:
-                raise SystemExit(f"{path}, line {number} is not JSON: {error}") from None
+                raise InputError(f"{path}, line {number} is not JSON: {error}") from None
             text = sample.get(text_key) if isinstance(sample, dict) else None
             if not isinstance(text, str):
                 keys = ", ".join(sample) if isinstance(sample, dict) else "none"
-                raise SystemExit(
+                raise InputError(
                     f"{path}, line {number} has no text under {text_key!r}; keys: {keys}"
                 )
             yield text
@@ -110,15 +109,15 @@ def blocks(
     """
     content = list(texts(path, text_key))
     if not content:
-        raise SystemExit(f"{path} has no samples")
+        raise InputError(f"{path} has no samples")
     end = tokenizer.eos_token_id
     if end is None:
-        raise SystemExit(f"the tokenizer {tokenizer.name_or_path!r} has no end-of-text token")
+        raise InputError(f"the tokenizer {tokenizer.name_or_path!r} has no end-of-text token")
     encoded = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
     tokens = torch.tensor([token for row in encoded for token in (*row, end)], dtype=torch.long)
     num_rows = (len(tokens) - 1) // sequence_length
     if num_rows == 0:
-        raise SystemExit(
+        raise InputError(
             f"{path} has {len(tokens)} tokens, fewer than one row of sequence_length {sequence_length}"
         )
     rows = tokens[: num_rows * sequence_length + 1].unfold(0, sequence_length + 1, sequence_length)
@@ -156,13 +155,3 @@ def place(model: PreTrainedModel) -> PreTrainedModel:
         torch.set_num_threads(1)  # more only wait for each other: 7 times as slow on a busy machine
     torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     return model
-
-
-def request() -> dict[str, Any]:
-    """The worker's arguments: the JSON file named on its command line."""
-    return dict(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-
-
-def report(metrics: dict[str, float], step: int) -> None:
-    """Print metrics as the line that the executor hands to the watcher."""
-    print(json.dumps({"metrics": metrics, "step": step}), flush=True)

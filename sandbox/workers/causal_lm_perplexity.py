@@ -1,28 +1,25 @@
-"""Measure the perplexity of a causal language model on the texts of a JSON Lines file.
+"""Worker: measure the perplexity of a causal language model on the texts of a pool.
 
-    python causal_lm_perplexity.py request.json
-
-The request holds ``model_path``, ``heldout_path``, ``text_key``, ``sequence_length``, ``result_path``.
+Request: ``model_path``, ``heldout_path``, ``text_key``, ``sequence_length``.
+Result: ``loss`` in nats a token, ``perplexity`` a token, ``bits_per_byte``.
 """
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from typing import Any
 
 import causal_lm_model as lm
+from worker_start import start
 
 
-def main() -> None:
-    """Write loss, perplexity and bits per byte to the result file."""
-    given = lm.request()
-    model, tokenizer = lm.load(given["model_path"])
+def main(request: dict[str, Any]) -> dict[str, float]:
+    """Score the model on the whole text."""
+    model, tokenizer = lm.load(request["model_path"])
     rows, num_bytes = lm.blocks(
-        given["heldout_path"], given["text_key"], tokenizer, given["sequence_length"]
+        request["heldout_path"], request["text_key"], tokenizer, request["sequence_length"]
     )
-    scores = lm.evaluate(lm.place(model), rows, num_bytes)
-    Path(given["result_path"]).write_text(json.dumps(scores), encoding="utf-8")
+    return lm.evaluate(lm.place(model), rows, num_bytes)
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

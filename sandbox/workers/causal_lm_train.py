@@ -1,9 +1,8 @@
-"""Train a causal language model on the texts of a JSON Lines file.
+"""Worker: train a causal language model on the texts of a pool.
 
-    python causal_lm_train.py request.json
-
-The request holds the arguments of ``CausalLMTraining`` and ``output_dir``. The state is saved every
-``save_steps``; started again, the worker goes on from there and reaches the same weights.
+Request: the arguments of ``CausalLMTraining`` and ``output_dir``, which receives ``checkpoint/``. The
+state is saved every ``save_steps``; a worker that is started again resumes from it and reaches the
+same weights.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ import causal_lm_model as lm
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel, get_cosine_schedule_with_warmup, set_seed
+from worker_start import InputError, report, start
 
 _CLIP_NORM = 1.0
 
 
-def main() -> None:
-    """Train as the request says and leave the model and its tokenizer in ``checkpoint``."""
-    given = lm.request()
+def main(given: dict[str, Any]) -> None:
+    """Train, and save the model with its tokenizer."""
     set_seed(given["seed"])
     model, tokenizer = _start(given)
     rows, _ = lm.blocks(
@@ -40,7 +39,7 @@ def main() -> None:
         last = training.step == given["max_steps"]
         if heldout and (last or training.step % given["eval_steps"] == 0):
             scores = lm.evaluate(model, *heldout)
-            lm.report({f"eval_{name}": value for name, value in scores.items()}, training.step)
+            report({f"eval_{name}": value for name, value in scores.items()}, training.step)
         if not last and training.step % given["save_steps"] == 0:
             training.save()
     checkpoint = Path(given["output_dir"], "checkpoint")
@@ -93,8 +92,8 @@ class _Training:
         ):
             value = loss.item()
             if not math.isfinite(value):
-                raise SystemExit(f"the loss is {value} at step {self.step}; lower learning_rate")
-            lm.report({"loss": value, "learning_rate": rate}, self.step)
+                raise InputError(f"the loss is {value} at step {self.step}; lower learning_rate")
+            report({"loss": value, "learning_rate": rate}, self.step)
 
     def save(self) -> None:
         """Write the state file anew; one that exists is whole."""
@@ -135,4 +134,4 @@ class _Training:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

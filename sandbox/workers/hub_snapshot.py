@@ -1,26 +1,28 @@
-"""Fetch a model from Hugging Face's hub, or find it in the cache: the folder goes to ``snapshot_path``."""
+"""Worker: fetch a model from Hugging Face's hub, or find it in the cache.
+
+Request: ``repo_id``. Result: ``folder``.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from worker_start import InputError, start
 
 
-def main(request: dict[str, Any]) -> None:
-    """Fetch ``repo_id`` whole, so that trainings which start together do not fetch it each."""
+def main(request: dict[str, Any]) -> dict[str, str]:
+    """Fetch the whole model, so that trainings which start together do not fetch it each."""
     from huggingface_hub import snapshot_download
 
     repo_id = request["repo_id"]
     try:
-        folder = snapshot_download(repo_id, etag_timeout=10)
+        return {"folder": snapshot_download(repo_id, etag_timeout=10)}
     except Exception as error:  # the hub's client has a dozen: no such model, no network, no access
         cause = str(error).strip().splitlines()[0]
         raise InputError(
-            f"{repo_id} is no local folder, is not in Hugging Face's cache, and cannot be fetched: {cause}"
+            f"{repo_id} is no local folder, is not in Hugging Face's cache, and cannot be fetched: "
+            f"{cause}"
         ) from error
-    Path(request["snapshot_path"]).write_text(folder, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,12 +19,13 @@ _LAYER_SCALE = 1.0
 
 def main(request: dict[str, Any]) -> None:
     """Build, train, and write one checkpoint that transformers' own classes load."""
-    from internvl_data import read_pairs
-    from internvl_model import save_processor
-    from internvl_trainer import train
-    from transformers import InternVLForConditionalGeneration, set_seed
+    worker_start.prepare_for_trainer()
+    with worker_start.importing():
+        from internvl_data import read_pairs
+        from internvl_model import save_processor
+        from internvl_trainer import train
+        from transformers import InternVLForConditionalGeneration, set_seed
 
-    worker_start.imports_done()
     set_seed(request["seed"])
     pairs = read_pairs(request["train_meta"])
     processor = build_processor([pair.answer for pair in pairs], pairs[0].prompt, request)

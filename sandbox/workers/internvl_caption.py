@@ -17,11 +17,11 @@ import worker_start
 
 def main(request: dict[str, Any]) -> None:
     """Caption all pictures, and write the file at the end in one piece."""
-    import torch
-    from internvl_data import PictureReader, collate
-    from internvl_model import chat, load_model, load_processor, use_bf16
+    with worker_start.importing():
+        import torch
+        from internvl_data import PictureReader, collate
+        from internvl_model import chat, load_model, load_processor, use_bf16
 
-    worker_start.imports_done()
     annotation_path = Path(request["annotation_path"])
     pictures = json.loads(annotation_path.read_text(encoding="utf-8"))["images"]
     processor = load_processor(request["model_path"])

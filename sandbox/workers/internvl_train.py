@@ -21,12 +21,13 @@ _LANGUAGE_MODEL_LINEARS = (
 
 def main(request: dict[str, Any]) -> None:
     """Train, and write the result as one full checkpoint."""
-    import torch
-    from internvl_model import load_model, load_processor, save_processor, use_bf16
-    from internvl_trainer import train
-    from transformers import set_seed
+    worker_start.prepare_for_trainer()
+    with worker_start.importing():
+        import torch
+        from internvl_model import load_model, load_processor, save_processor, use_bf16
+        from internvl_trainer import train
+        from transformers import set_seed
 
-    worker_start.imports_done()
     set_seed(request["seed"])
     # Frozen weights may rest in bfloat16; trained ones stay in float32 and are cast while computing.
     in_half = bool(request["lora_rank"]) and use_bf16(request["precision"])

@@ -1,7 +1,4 @@
-"""Run Data-Juicer's Analyzer: statistics of every sample, and their summary.
-
-Usage: juicer_analyze.py request.json
-"""
+"""Run Data-Juicer's Analyzer: statistics of every sample, and their summary."""
 
 from __future__ import annotations
 
@@ -12,13 +9,14 @@ from typing import Any
 import juicer_lines
 import juicer_session
 import juicer_stats
+from worker_start import InputError
 
 
-def analyze(request: dict[str, Any]) -> dict[str, Any]:
+def main(request: dict[str, Any]) -> dict[str, Any]:
     """Analyze the data set and write its lines with the statistics of each."""
     request["recipe"].pop("executor_type", None)
     with juicer_session.data_set(request) as (dataset_path, num_samples):
-        export_path = Path(request["cache_dir"]) / "analyzed.jsonl"
+        export_path = Path(request["work_dir"]) / "analyzed.jsonl"
         config = juicer_session.configure(request, dataset_path, export_path=str(export_path))
         from data_juicer.core import analyzer as module
 
@@ -28,13 +26,9 @@ def analyze(request: dict[str, Any]) -> dict[str, Any]:
         analyzer = module.Analyzer(config)
         analyzed = analyzer.run(skip_export=not request["plots"])
         if analyzer.overall_result is None:
-            raise juicer_session.RecipeError(
-                "recipe: no operator of it computes statistics; it needs a filter"
-            )
+            raise InputError("recipe: no operator of it computes statistics; it needs a filter")
         if len(analyzed) != num_samples:
-            raise juicer_session.RecipeError(
-                f"{num_samples} samples went in, {len(analyzed)} came out"
-            )
+            raise InputError(f"{num_samples} samples went in, {len(analyzed)} came out")
         analysis_dir = Path(analyzer.analysis_path)
         analyzer.overall_result.to_csv(analysis_dir / "overall.csv")
         _write(dataset_path, _statistics(analyzed), request)
@@ -76,4 +70,4 @@ def _write(
 
 
 if __name__ == "__main__":
-    juicer_session.main(analyze)
+    juicer_session.start(main)

@@ -37,7 +37,7 @@ def shared(request: dict[str, Any], prepared: Path, content: str) -> Iterator[Pa
     the folders that were not used for longest are removed, down to the limit.
 
     Args:
-        request: The worker's request; without ``shared_dir`` everything stays in ``cache_dir``.
+        request: The worker's request; without ``shared_dir`` everything stays in ``work_dir``.
         prepared: The data set as Data-Juicer is to read it; moves into the folder.
         content: Hash of the data set with its media.
     """

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from worker_start import InputError
+
 STATS = "__dj__stats__"
 
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -16,15 +18,11 @@ _REMOTE = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]+://")
 _DECODER = json.JSONDecoder()
 
 
-class LineError(ValueError):
-    """A line of a data set cannot be used."""
-
-
 def samples(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
     """Number, text and parsed sample of every line that is not blank.
 
     Raises:
-        LineError: A line is not a JSON object in UTF-8.
+        InputError: A line is not a JSON object in UTF-8.
     """
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
@@ -34,9 +32,9 @@ def samples(path: Path) -> Iterator[tuple[int, str, dict[str, Any]]]:
                 text = raw.decode().strip()
                 sample = json.loads(text, parse_constant=_refuse)
             except ValueError as error:
-                raise LineError(f"{path}:{number}: not valid JSON: {error}") from error
+                raise InputError(f"{path}:{number}: not valid JSON: {error}") from error
             if not isinstance(sample, dict):
-                raise LineError(f"{path}:{number}: expected a JSON object, got {text[:60]}")
+                raise InputError(f"{path}:{number}: expected a JSON object, got {text[:60]}")
             yield number, text, sample
 
 
@@ -51,7 +49,7 @@ def prepare(
     would trust them even where the text has changed since. Everything else stays byte for byte.
 
     Raises:
-        LineError: A line is malformed, has no text (Data-Juicer would drop it without a word), or
+        InputError: A line is malformed, has no text (Data-Juicer would drop it without a word), or
             names a file that is not there; or there is no sample at all.
     """
     num_samples, content = 0, hashlib.sha256()
@@ -59,7 +57,7 @@ def prepare(
         for number, text, sample in samples(source):
             for key in text_keys:
                 if not isinstance(sample.get(key), str):
-                    raise LineError(
+                    raise InputError(
                         f"{source}:{number}: expected a text under {key!r}, got {sample.get(key)!r}"
                     )
             edits = {
@@ -81,7 +79,7 @@ def prepare(
             content.update(text.encode() + b"\n")
             num_samples += 1
     if num_samples == 0:
-        raise LineError(f"{source}: the data set is empty")
+        raise InputError(f"{source}: the data set is empty")
     return num_samples, content.hexdigest()
 
 
@@ -127,13 +125,15 @@ def _media(paths: Any, key: str, source: Path, number: int, content: Any) -> Any
     if isinstance(paths, str):
         paths = [paths]
     if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-        raise LineError(f"{source}:{number}: expected a list of paths under {key!r}, got {paths!r}")
+        raise InputError(
+            f"{source}:{number}: expected a list of paths under {key!r}, got {paths!r}"
+        )
     absolute = []
     for path in paths:
         local = None if _REMOTE.match(path) else source.resolve().parent / path
         if local is not None:
             if not local.is_file():
-                raise LineError(f"{source}:{number}: {key}: there is no file {local}")
+                raise InputError(f"{source}:{number}: {key}: there is no file {local}")
             stat = local.stat()
             content.update(f"{local} {stat.st_size} {stat.st_mtime_ns}\n".encode())
         absolute.append(path if local is None else str(local))

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import juicer_session
+import worker_start
+from worker_start import InputError
 
 _KEYS = {
     "image_key": "images",
@@ -24,18 +26,16 @@ def load_filters(recipe: dict[str, Any]) -> list[Statistics]:
     """The recipe's filters, in order.
 
     Raises:
-        RecipeError: An operator or argument is wrong, an operator tags samples, or there is no filter.
+        InputError: An operator or argument is wrong, an operator tags samples, or there is no filter.
     """
     if recipe.get("custom_operator_paths"):
-        raise juicer_session.RecipeError(
-            "custom_operator_paths: not with probe=fast; take probe=analyzer"
-        )
+        raise InputError("custom_operator_paths: not with probe=fast; take probe=analyzer")
     for token in ("image", "audio", "video", "eoc"):
         if value := recipe.get(f"{token}_special_token"):
             os.environ[f"_DJ_SPECIAL_TOKEN_{token.upper()}"] = (
                 value  # read when Data-Juicer is imported
             )
-    with juicer_session.importing():
+    with worker_start.importing():
         base_op = _import_base()
         modules = {name: _import_operator(name) for item in recipe["process"] for name in item}
     juicer_session.check_operators(
@@ -48,18 +48,14 @@ def load_filters(recipe: dict[str, Any]) -> list[Statistics]:
     for item in recipe["process"]:
         for name, arguments in item.items():
             if name in base_op.TAGGING_OPS.modules:
-                raise juicer_session.RecipeError(
-                    f"{name} tags samples: not with probe=fast; take probe=analyzer"
-                )
+                raise InputError(f"{name} tags samples: not with probe=fast; take probe=analyzer")
             if not modules[name] or name in base_op.NON_STATS_FILTERS.modules:
                 continue
             given = {key: value for key, value in arguments.items() if value is not None}
             operator = base_op.OPERATORS.modules[name](**{**arguments, **keys, **given})
             filters.append(Statistics(name, operator))
     if not filters:
-        raise juicer_session.RecipeError(
-            "recipe: no operator of it computes statistics; it needs a filter"
-        )
+        raise InputError("recipe: no operator of it computes statistics; it needs a filter")
     return filters
 
 
@@ -103,9 +99,7 @@ def _import_operator(name: str) -> bool:
     kind = path.parent.name if path else ""
     if path is None or (kind != "filter" and "TAGGING_OPS" not in path.read_text(encoding="utf-8")):
         if path is None:
-            raise juicer_session.RecipeError(
-                f"recipe: {name}: not with probe=fast; take probe=analyzer"
-            )
+            raise InputError(f"recipe: {name}: not with probe=fast; take probe=analyzer")
         return False
     importlib.import_module(f"data_juicer.ops.{kind}.{name}")
     return kind == "filter"
@@ -114,7 +108,5 @@ def _import_operator(name: str) -> bool:
 def _root() -> Path:
     spec = importlib.util.find_spec("data_juicer")
     if spec is None or not spec.submodule_search_locations:
-        raise juicer_session.RecipeError(
-            "Data-Juicer is not installed; pip install 'sandbox[data]'"
-        )
+        raise InputError("Data-Juicer is not installed; pip install 'sandbox[data]'")
     return Path(spec.submodule_search_locations[0])

@@ -1,7 +1,4 @@
-"""Statistics of every sample by Data-Juicer's filters, called directly on batches of lines.
-
-Usage: juicer_probe.py request.json
-"""
+"""Statistics of every sample by Data-Juicer's filters, called directly on batches of lines."""
 
 from __future__ import annotations
 
@@ -19,6 +16,7 @@ import juicer_lines
 import juicer_operators
 import juicer_session
 import juicer_stats
+from worker_start import InputError
 
 _BATCH = 1000  # Data-Juicer's own
 _FILTERS: list[
@@ -26,12 +24,12 @@ _FILTERS: list[
 ] = []  # inherited by forks: filters cannot be sent to a process
 
 
-def probe(request: dict[str, Any]) -> dict[str, Any]:
+def main(request: dict[str, Any]) -> dict[str, Any]:
     """Write the lines of the data set with the statistics of each, and their overall table."""
     with juicer_session.data_set(request) as (dataset_path, num_samples):
         _FILTERS.extend(juicer_operators.load_filters(request["recipe"]))
         num_parts = min(request["num_proc"], num_samples)
-        parts = [Path(request["cache_dir"]) / f"part-{index}" for index in range(num_parts)]
+        parts = [Path(request["work_dir"]) / f"part-{index}" for index in range(num_parts)]
         sizes = [
             num_samples * (i + 1) // num_parts - num_samples * i // num_parts
             for i in range(num_parts)
@@ -105,7 +103,7 @@ def _statistics(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
             batch = operator(batch)
         except Exception as error:
             name = operator.operator_name
-            raise juicer_session.RecipeError(f"{name}: {type(error).__name__}: {error}") from error
+            raise InputError(f"{name}: {type(error).__name__}: {error}") from error
     from datasets.utils.json import ujson_dumps, ujson_loads
 
     # as Data-Juicer's data sets hold them: numbers with ten digits
@@ -194,4 +192,4 @@ def _numbers(parts: list[Path], name: str) -> Any:
 
 
 if __name__ == "__main__":
-    juicer_session.main(probe)
+    juicer_session.start(main)

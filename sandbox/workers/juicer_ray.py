@@ -16,6 +16,7 @@ from typing import Any
 
 import juicer_lines
 import juicer_session
+from worker_start import InputError
 
 _ANSWER_S = 10.0
 _BATCH = 10_000
@@ -29,7 +30,7 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
     several samples of one copy the number; where one drops it, the order is that of Ray's shards.
     """
     address = str(request["recipe"].setdefault("ray_address", "local"))
-    shards = Path(request["cache_dir"]) / "processed"
+    shards = Path(request["work_dir"]) / "processed"
     request = {**request, "shared_dir": None}  # Ray has no such cache
     with juicer_session.data_set(request) as (dataset_path, num_samples):
         numbered = _number(dataset_path, shards.parent)
@@ -44,7 +45,7 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
         with _causes():
             num_kept = executor.run().data.count()
     if num_kept == 0:
-        raise juicer_session.RecipeError(f"the recipe keeps none of the {num_samples} samples")
+        raise InputError(f"the recipe keeps none of the {num_samples} samples")
     partial = Path(request["result_path"] + ".part")
     dropped = (
         set()
@@ -53,9 +54,7 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
     )
     num_written = _join(_lines(shards, shards.parent, dropped), partial)
     if num_written != num_kept:
-        raise juicer_session.RecipeError(
-            f"{num_kept} samples were kept, {num_written} were written"
-        )
+        raise InputError(f"{num_kept} samples were kept, {num_written} were written")
     partial.replace(request["result_path"])
     return {"num_samples_in": num_samples, "num_samples_out": num_written}
 
@@ -68,9 +67,7 @@ def _ray(address: str, num_cpus: int) -> Iterator[None]:
     try:
         import ray
     except ImportError as error:
-        raise juicer_session.RecipeError(
-            "executor_type: ray: pip install 'sandbox[ray]'"
-        ) from error
+        raise InputError("executor_type: ray: pip install 'sandbox[ray]'") from error
     own = address == "local"
     # Short, and not in the job's folder: a path of a Unix socket has at most 107 bytes.
     folder = tempfile.mkdtemp(prefix="sandbox-ray-") if own else None
@@ -99,7 +96,7 @@ def _causes() -> Iterator[None]:
     except RayError as error:
         lines = str(error).strip().splitlines()
         causes = [line for line in lines if re.match(r"(?!ray\.)[\w.]*(Error|Exception)\b", line)]
-        raise juicer_session.RecipeError((causes or lines)[-1]) from error
+        raise InputError((causes or lines)[-1]) from error
 
 
 def _init(ray: Any, address: str, settings: dict[str, Any]) -> None:
@@ -113,7 +110,7 @@ def _init(ray: Any, address: str, settings: dict[str, Any]) -> None:
             **settings,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise juicer_session.RecipeError(
+        raise InputError(
             f"recipe.ray_address: {address!r} does not answer as Ray: {' '.join(str(error).split())[:300]}"
         ) from error
 
@@ -122,22 +119,20 @@ def _knock(address: str) -> None:
     """Ray itself tries an address where nobody listens for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
-        raise juicer_session.RecipeError(
+        raise InputError(
             f"recipe.ray_address: expected local, auto, HOST:PORT or ray://HOST:PORT, got {address!r}"
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
     except OSError as error:
-        raise juicer_session.RecipeError(
-            f"recipe.ray_address: {address!r} does not answer: {error}"
-        ) from None
+        raise InputError(f"recipe.ray_address: {address!r} does not answer: {error}") from None
 
 
 def _number(path: Path, folder: Path) -> Path:
     """The data set with the number of each sample, as Parquet: Ray's reader of JSON takes dates for times.
 
     Raises:
-        RecipeError: A key has values of different kinds, for which Parquet has no column.
+        InputError: A key has values of different kinds, for which Parquet has no column.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -150,7 +145,7 @@ def _number(path: Path, folder: Path) -> Path:
             for batch in _batches(path):
                 writer.write_table(pa.Table.from_pylist(batch, schema))
     except pa.ArrowException as error:
-        raise juicer_session.RecipeError(
+        raise InputError(
             f"executor_type: ray needs values of one kind for each key: {error}"
         ) from error
     return numbered
@@ -179,7 +174,7 @@ def _count_rows(executor: Any, expected: int) -> None:
         dataset = load(*args, **kwargs)
         loaded = dataset.data.count()
         if loaded != expected:
-            raise juicer_session.RecipeError(f"{expected} samples went in, {loaded} were loaded")
+            raise InputError(f"{expected} samples went in, {loaded} were loaded")
         return dataset
 
     executor.datasetbuilder.load_dataset = counted

@@ -1,11 +1,9 @@
-"""What every run of Data-Juicer needs: no self-installing, a fixed job id, one clear line for a mistake."""
+"""What every run of Data-Juicer needs: no self-installing, a fixed job id, one clear line for a failure."""
 
 from __future__ import annotations
 
 import contextlib
-import gc
 import io
-import json
 import logging
 import os
 import sys
@@ -17,37 +15,35 @@ from typing import Any
 
 import juicer_cache
 import juicer_lines
+import worker_start
+from worker_start import InputError
 
 JOB_ID = "data_juicer"
 _INSTALLERS = {"pip", "pip3", "uv", "mim", "conda", "mamba"}
 
 
-def main(work: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Read the request named on the command line, do the work, write ``result.json`` beside it.
+def start(main: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Start a worker that reports every failure in one line.
 
-    A mistake of the user ends the program with one line; anything else with one line and the
-    traceback in ``traceback.txt``, where Data-Juicer's own hundred lines do not bury it.
+    Data-Juicer logs a hundred lines around an error, and some of its errors exit, so the traceback
+    goes to ``traceback.txt`` in the job's folder.
     """
-    request_path = Path(sys.argv[1])
-    request = json.loads(request_path.read_text(encoding="utf-8"))
-    try:
-        result = work(request)
-    except (juicer_lines.LineError, RecipeError) as error:
-        raise SystemExit(f"error: {error}") from None
-    except (Exception, SystemExit) as error:
-        trace_path = Path(request["output_dir"]) / "traceback.txt"
-        trace_path.write_text(traceback.format_exc(), encoding="utf-8")
-        cause = " ".join(str(error).split()) or "no message"
-        raise SystemExit(
-            f"error: Data-Juicer failed: {type(error).__name__}: {cause[:1000]} (traceback: {trace_path})"
-        ) from None
-    partial = request_path.with_name("result.json.part")
-    partial.write_text(json.dumps(result), encoding="utf-8")
-    partial.replace(request_path.with_name("result.json"))
 
+    def guarded(request: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return main(request)
+        except InputError:
+            raise
+        except (Exception, SystemExit) as error:
+            trace_path = Path(request["output_dir"]) / "traceback.txt"
+            trace_path.write_text(traceback.format_exc(), encoding="utf-8")
+            cause = " ".join(str(error).split())[:1000] or "no message"
+            name = type(error).__name__
+            raise InputError(
+                f"Data-Juicer failed: {name}: {cause} (traceback: {trace_path})"
+            ) from None
 
-class RecipeError(ValueError):
-    """Data-Juicer does not accept the recipe."""
+    worker_start.start(guarded)
 
 
 @contextlib.contextmanager
@@ -66,7 +62,7 @@ def data_set(request: dict[str, Any]) -> Iterator[tuple[Path, int]]:
             ("video_key", "videos"),
         )
     ]
-    target = Path(request["cache_dir"]) / "input.jsonl"
+    target = Path(request["work_dir"]) / "input.jsonl"
     num_samples, content = juicer_lines.prepare(
         Path(request["dataset_path"]),
         target,
@@ -82,7 +78,7 @@ def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> A
     """Data-Juicer's configuration for a recipe, its operators checked before anything is loaded.
 
     Raises:
-        RecipeError: An operator, an argument or a key is unknown or has the wrong type.
+        InputError: An operator, an argument or a key is unknown or has the wrong type.
     """
     import_data_juicer(with_ray=request["recipe"].get("executor_type") == "ray")
     from data_juicer.config import get_init_configs
@@ -107,31 +103,20 @@ def check_operators(process: list[dict[str, Any]]) -> None:
     """Let Data-Juicer look at names and arguments of operators.
 
     Raises:
-        RecipeError: An operator or an argument is unknown or has the wrong type.
+        InputError: An operator or an argument is unknown or has the wrong type.
     """
     from data_juicer.core.preflight import PipelineConfigError, pre_instantiation_check
 
     try:
         pre_instantiation_check(process)
     except PipelineConfigError as error:
-        raise RecipeError("recipe: " + "; ".join(str(item) for item in error.errors)) from None
+        raise InputError("recipe: " + "; ".join(str(item) for item in error.errors)) from None
 
 
 def guard() -> None:
     """Before Data-Juicer is imported: let it install nothing, and let it log without tracebacks."""
     _forbid_installing()
     _quiet()
-
-
-@contextlib.contextmanager
-def importing() -> Iterator[None]:
-    """Collect no garbage meanwhile, nor ever look at what the imports made: a tenth of their time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()
 
 
 def import_data_juicer(with_ray: bool = False) -> None:
@@ -149,7 +134,7 @@ def import_data_juicer(with_ray: bool = False) -> None:
         module = types.ModuleType(f"data_juicer.core.executor.{name}")
         setattr(module, executor, None)
         sys.modules[module.__name__] = module
-    with importing():
+    with worker_start.importing():
         import data_juicer.core  # noqa: F401
 
     _spare_imports_and_forks()
@@ -211,7 +196,7 @@ def _refusals() -> Iterator[None]:
     except SystemExit:
         lines = [line.strip() for line in said.getvalue().splitlines() if line.strip()]
         reasons = [line for line in lines if line.startswith(("error:", "- "))] or lines[-3:]
-        raise RecipeError("recipe: " + " ".join(reasons).removeprefix("error: ")) from None
+        raise InputError("recipe: " + " ".join(reasons).removeprefix("error: ")) from None
 
 
 def _forbid_installing() -> None:
@@ -221,7 +206,7 @@ def _forbid_installing() -> None:
     """
 
     def refuse(package_spec: str, pip_args: object = None) -> None:
-        raise RecipeError(
+        raise InputError(
             f"an operator of the recipe needs the package {package_spec!r}, which is not installed; "
             f"install it yourself: pip install '{package_spec}' (the usual ones come with sandbox[data])"
         )

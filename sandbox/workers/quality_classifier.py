@@ -1,25 +1,22 @@
-"""Score texts with a quality classifier, a saved pyspark pipeline.
+"""Worker: score texts with a quality classifier, a saved pyspark pipeline.
 
-    python quality_classifier.py request.json
-
-The request holds ``texts_path`` (JSON Lines, ``{"row": 0, "text": …}``), ``model_path``,
-``tokenizer_path`` or null, ``num_threads``, ``memory_gb``, ``work_dir`` for temporary files, and
-``result_path``: one score a line, in the order of the rows.
+Request: ``texts_path`` (JSON Lines, ``{"row": 0, "text": …}``), ``model_path``, ``tokenizer_path`` or
+null, ``num_threads``, ``memory_gb``, ``scores_path`` (written, one score a line, in order of rows).
 """
 
 from __future__ import annotations
 
 import csv
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from worker_start import InputError, start
 
-def main() -> None:
+
+def main(given: dict[str, Any]) -> None:
     """Write the scores."""
-    given: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     scores_dir = Path(given["work_dir"], "scores")
     try:
         texts_path, columns = Path(given["texts_path"]), "row long, text string"
@@ -32,11 +29,11 @@ def main() -> None:
     except Exception as error:  # Spark's are Java's, with hundreds of lines behind the first
         cause = str(error).strip().splitlines() or [type(error).__name__]
         print(error, flush=True)
-        raise SystemExit(f"{given['model_path']}: Spark cannot score with it: {cause[0]}") from None
-    with Path(given["result_path"]).open("w", encoding="utf-8") as out:
+        raise InputError(f"{given['model_path']}: Spark cannot score with it: {cause[0]}") from None
+    with Path(given["scores_path"]).open("w", encoding="utf-8") as out:
         for expected, (row, score) in enumerate(_rows(scores_dir)):
             if int(row) != expected:
-                raise SystemExit(f"Spark gave row {row} in place of row {expected}")
+                raise InputError(f"Spark gave row {row} in place of row {expected}")
             out.write(score + "\n")
 
 
@@ -94,4 +91,4 @@ def _rows(scores_dir: Path) -> Iterator[list[str]]:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -1,8 +1,6 @@
-"""Turn the GGUF file of SmolLM2 into a checkpoint folder of transformers.
+"""Worker: turn the GGUF file of SmolLM2 into a checkpoint folder of transformers.
 
-    python smollm2_checkpoint.py request.json
-
-The request holds ``package_dir``, where the GGUF file is, and ``checkpoint_path``.
+Request: ``package_dir`` (holds the GGUF file), ``checkpoint_path`` (written).
 """
 
 from __future__ import annotations
@@ -10,17 +8,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import causal_lm_model as lm
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaForCausalLM
+from worker_start import InputError, start
 
 
-def main() -> None:
+def main(given: dict[str, Any]) -> None:
     """Write the checkpoint."""
-    given = lm.request()
     found = sorted(Path(given["package_dir"]).glob("SmolLM2-*.gguf"))
     if len(found) != 1:
-        raise SystemExit(
+        raise InputError(
             f"{given['package_dir']} has {len(found)} files SmolLM2-*.gguf; expected one"
         )
     source = {"gguf_file": found[0].name, "local_files_only": True}
@@ -42,4 +39,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

@@ -1,29 +1,27 @@
-"""Count pairs of verb and direct object in texts, with a parser of spaCy.
+"""Worker: count pairs of verb and direct object in texts, with a parser of spaCy.
 
-    python verb_noun_pairs.py request.json
-
-The request holds ``model_path``, ``texts_path`` (JSON Lines with the texts under ``text``),
-``first_sentence`` and ``result_path``: ``[[verb, noun, count], …]``.
+Request: ``model_path``, ``texts_path`` (JSON Lines with the texts under ``text``), ``first_sentence``.
+Result: ``pairs``, ``[[verb, noun, count], …]``.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from worker_start import InputError, start
+
 _MOST_CHARS = 10_000
 _REPORT_S = 10.0
 _OBJECTS = ("dobj", "obj")
 
 
-def main() -> None:
-    """Write the counts."""
-    given: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+def main(given: dict[str, Any]) -> dict[str, Any]:
+    """Count the pairs of all texts."""
     model = _load(given["model_path"])
     counts: Counter[tuple[str, str]] = Counter()
     reported = time.monotonic()
@@ -34,8 +32,7 @@ def main() -> None:
         if time.monotonic() - reported > _REPORT_S:
             reported = time.monotonic()
             print(f"{number} texts parsed", flush=True)
-    rows = [[*pair, count] for pair, count in counts.items()]
-    Path(given["result_path"]).write_text(json.dumps(rows), encoding="utf-8")
+    return {"pairs": [[*pair, count] for pair, count in counts.items()]}
 
 
 def _load(model_path: str) -> Any:
@@ -45,10 +42,10 @@ def _load(model_path: str) -> Any:
         model = spacy.load(model_path, exclude=["ner"])
     except Exception as error:  # whatever spaCy makes of a broken folder
         reason = str(error).strip().splitlines()[0]
-        raise SystemExit(f"{model_path}: spaCy cannot load it: {reason}") from None
+        raise InputError(f"{model_path}: spaCy cannot load it: {reason}") from None
     if "parser" not in model.pipe_names:
         there = ", ".join(model.pipe_names) or "nothing"
-        raise SystemExit(f"{model_path} has no dependency parser; its pipeline has: {there}")
+        raise InputError(f"{model_path} has no dependency parser; its pipeline has: {there}")
     return model
 
 
@@ -86,4 +83,4 @@ def _lemma(token: Any) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    start(main)

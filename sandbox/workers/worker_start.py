@@ -1,50 +1,58 @@
-"""What every worker program does around its own work: read the request, import cheaply, report numbers.
+"""The frame of every worker program: read the request, write the result, name the user's mistake.
 
-Workers are run as scripts, ``python <worker>.py request.json``, and import each other as siblings.
+Workers are scripts, ``python <worker>.py request.json result.json``, and import each other as siblings.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 
 class InputError(Exception):
-    """A mistake of the user's that the worker found: one clear line, no traceback."""
+    """A mistake of the user's that the worker found: reported in one clear line, without traceback."""
 
 
-def start(main: Callable[[dict[str, Any]], None]) -> None:
-    """Call ``main`` with the request that the command line names; an :class:`InputError` exits with 1."""
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    _keep_one_gpu()
-    # Collecting garbage while torch and transformers are imported costs a fifth of their import time.
-    gc.disable()
-    request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+def start(main: Callable[[dict[str, Any]], Mapping[str, Any] | None]) -> None:
+    """Call ``main`` with the request and write what it returns as the result.
+
+    Both files are named on the command line. An :class:`InputError` ends the program with status 1 and
+    its message as the last line. Under torchrun the first process writes the result.
+    """
+    request_path, result_path = map(Path, sys.argv[1:3])
     try:
-        main(request)
+        result = main(json.loads(request_path.read_text(encoding="utf-8")))
     except InputError as error:
         # A data loader's own process wraps the message into a traceback: the last line is ours.
         message = str(error).rsplit("InputError: ", 1)[-1].strip()
-        _tell_launcher(message)
+        _report_to_torchrun(message)
         raise SystemExit(message) from None
     except Exception as error:
-        _tell_launcher(f"{type(error).__name__}: {error}")
+        _report_to_torchrun(f"{type(error).__name__}: {error}")
         raise
+    if os.environ.get("RANK", "0") == "0":
+        result_path.write_text(json.dumps(result or {}), encoding="utf-8")
 
 
-def imports_done() -> None:
-    """Collect garbage again, but never look at what the imports made."""
-    gc.freeze()
-    gc.enable()
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """Collect no garbage during heavy imports, nor ever look at the objects that they make.
+
+    That saves a fifth of the import time of torch and transformers.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def report(metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -55,15 +63,18 @@ def report(metrics: Mapping[str, float], step: int | None = None) -> None:
     print(json.dumps(event), flush=True)
 
 
-def _tell_launcher(message: str) -> None:
+def prepare_for_trainer() -> None:
+    """Set the environment that transformers' Trainer needs; call it before torch is imported."""
+    # Threads of the tokenizer could hang the processes that a data loader forks.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    # In a single process, more than one visible GPU would make Trainer choose DataParallel.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if "WORLD_SIZE" not in os.environ and visible != "":
+        os.environ["CUDA_VISIBLE_DEVICES"] = (visible or "0").split(",")[0]
+
+
+def _report_to_torchrun(message: str) -> None:
     """Name the cause in torchrun's report, which otherwise ends the log without it."""
     path = os.environ.get("TORCHELASTIC_ERROR_FILE")
     if path:
         Path(path).write_text(json.dumps({"message": message, "timestamp": int(time.time())}))
-
-
-def _keep_one_gpu() -> None:
-    """Without torchrun a worker is one process: more than one visible GPU would start DataParallel."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if "WORLD_SIZE" not in os.environ and visible != "":
-        os.environ["CUDA_VISIBLE_DEVICES"] = (visible or "0").split(",")[0]
