@@ -6,6 +6,7 @@ their own use the same code as their sibling ``workers/sample_files.py``.
 
 from __future__ import annotations
 
+from sandbox.workers.coco_annotations import CocoAnnotations, CocoCaption, read_coco, write_coco
 from sandbox.workers.sample_files import (
     FORMATS,
     MEDIA_KEYS,
@@ -36,6 +37,8 @@ __all__ = [
     "MEDIA_KEYS",
     "POOL_SUFFIXES",
     "STATS",
+    "CocoAnnotations",
+    "CocoCaption",
     "SampleError",
     "base_name",
     "format_of",
@@ -47,6 +50,7 @@ __all__ = [
     "numbered_lines",
     "parquet_batches",
     "parse_sample",
+    "read_coco",
     "read_lines",
     "read_samples",
     "shards",
@@ -54,4 +58,5 @@ __all__ = [
     "stats_beside",
     "text_of",
     "texts",
+    "write_coco",
 ]
