@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker_async
+
+from sandbox.envs import CurrentEnv, Env
 from sandbox.executors import BaseModelExecutor
 from sandbox.job import JobScope
 
