@@ -71,7 +71,7 @@ class DataPoolCartesianJoin(BaseDataPoolManipulator):
         return Pools(paths=write_pools(new))
 
 
-def _as_parquet(new: list[NewPool], output_dir: Path) -> tuple[Path, ...]:
+def _as_parquet(new: list[NewPool], output_dir: Path) -> list[Path]:
     """Join as text, then find the types of the samples."""
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".join_") as name:
         folder = Path(name)
