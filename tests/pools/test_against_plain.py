@@ -222,13 +222,13 @@ def test_compressed_pools_give_the_same_lines(tmp_path: Path, seed: int, ending:
     draw = random.Random(seed)
     lines = data_set(draw, draw.randint(1, 40))
     path = write(tmp_path / "p.jsonl", lines, draw)
-    packed = run(DataPoolMerging, tmp_path, dataset_paths=[path, path], output_format=ending)[
-        "dataset_path"
-    ]
+    packed = run(
+        DataPoolMerging, tmp_path, dataset_paths=[path, path], output_format=ending
+    ).dataset_path
     assert packed.name == f"p_merged.{ending}"
-    back = run(DataPoolMerging, tmp_path / "back", dataset_paths=[packed], output_format="jsonl")[
-        "dataset_path"
-    ]
+    back = run(
+        DataPoolMerging, tmp_path / "back", dataset_paths=[packed], output_format="jsonl"
+    ).dataset_path
     assert read(back) == lines * 2
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pool_samples import MakePool, ids, sample, run
+from contract import problems_of
+from pool_samples import MakePool, ids, run, sample
 
 from sandbox.pools.cartesian_join import DataPoolCartesianJoin
 from sandbox.pools.duplication import DataPoolDuplication
@@ -53,10 +54,24 @@ def test_duplication_shuffles_by_the_seed_alone(make_pool: MakePool, out: Path) 
     assert sorted(orders[2]) == sorted([*range(5)] * 2)
 
 
-@pytest.mark.parametrize("times", [[], [0], [2, 2], [1.5], 2, "23", [True]])
-def test_duplication_refuses_times_that_are_no_counts(times: Any) -> None:
-    with pytest.raises(ValueError, match="duplicating_times"):
-        DataPoolDuplication(dataset_paths=[Path("a.jsonl")], duplicating_times=times)
+@pytest.mark.parametrize(
+    ("times", "where", "kind"),
+    [
+        ([], "duplicating_times", "constraint"),
+        ([0], "duplicating_times.0", "constraint"),
+        ([2, 2], "duplicating_times", "rule"),
+        ([1.5], "duplicating_times.0", "wrong_type"),
+        (2, "duplicating_times", "wrong_type"),
+        ("23", "duplicating_times", "wrong_type"),
+        ([True], "duplicating_times.0", "wrong_type"),
+    ],
+)
+def test_duplication_refuses_times_that_are_no_counts(
+    make_pool: MakePool, times: Any, where: str, kind: str
+) -> None:
+    pool = make_pool("a.jsonl", [sample(1)])
+    (problem,) = problems_of(DataPoolDuplication, dataset_paths=[pool], duplicating_times=times)
+    assert (problem.where, problem.kind) == (where, kind)
 
 
 # merging
@@ -92,12 +107,11 @@ def test_merging_refuses_different_schemas(
     make_pool: MakePool, out: Path, other: str, message: str | None
 ) -> None:
     pools = [make_pool("a.jsonl", ['{"id": 1, "text": "x"}']), make_pool("b.jsonl", [other])]
-    merging = DataPoolMerging(dataset_paths=pools)
     if message is None:
-        assert merging.run(output_dir=out).num_samples == 2
+        assert run(DataPoolMerging, out, dataset_paths=pools).num_samples == 2
         return
     with pytest.raises(ValueError, match=message):
-        merging.run(output_dir=out)
+        run(DataPoolMerging, out, dataset_paths=pools)
     assert not list(out.iterdir())
 
 
@@ -154,8 +168,8 @@ def test_cartesian_join_keeps_the_spelling_of_both_sides(
     ("first", "second", "message"),
     [
         ('{"a": 1}', '{"b": 1, "a": 2}', r"v\.jsonl and .*t\.jsonl both have a"),
-        ("{}", '{"b": 1}', r"v\.jsonl: sample 2: expected a JSON object with keys"),
-        ('{"a": 1}', '{"b": 1,}', r"t\.jsonl: sample 2: not valid JSON"),
+        ("{}", '{"b": 1}', r"v\.jsonl:2: expected a JSON object with keys"),
+        ('{"a": 1}', '{"b": 1,}', r"t\.jsonl:2: not valid JSON"),
     ],
 )
 def test_cartesian_join_refuses_what_cannot_be_joined(
@@ -168,22 +182,29 @@ def test_cartesian_join_refuses_what_cannot_be_joined(
     assert not list(out.iterdir())
 
 
-@pytest.mark.parametrize("paths", ["a.jsonl", []])
-def test_paths_must_be_lists(paths: Any) -> None:
-    with pytest.raises(ValueError, match="dataset_paths"):
-        DataPoolMerging(dataset_paths=paths)
-    with pytest.raises(ValueError, match="dataset_paths"):
-        DataPoolDuplication(dataset_paths=paths, duplicating_times=[2])
-    with pytest.raises(ValueError, match="second_paths"):
-        DataPoolCartesianJoin(first_paths=[Path("a.jsonl")], second_paths=paths)
+@pytest.mark.parametrize(("paths", "kind"), [("a.jsonl", "wrong_type"), ([], "constraint")])
+def test_paths_must_be_lists(make_pool: MakePool, paths: Any, kind: str) -> None:
+    pool = make_pool("b.jsonl", [sample(1)])
+    for found, where in (
+        (problems_of(DataPoolMerging, dataset_paths=paths), "dataset_paths"),
+        (
+            problems_of(DataPoolDuplication, dataset_paths=paths, duplicating_times=[2]),
+            "dataset_paths",
+        ),
+        (
+            problems_of(DataPoolCartesianJoin, first_paths=[pool], second_paths=paths),
+            "second_paths",
+        ),
+    ):
+        assert [(problem.where, problem.kind) for problem in found] == [(where, kind)]
 
 
 def test_a_missing_pool_is_an_error(make_pool: MakePool, tmp_path: Path, out: Path) -> None:
     pools = [make_pool("a.jsonl", [sample(1)]), tmp_path / "b.jsonl"]
-    for manipulator in (
-        DataPoolMerging(dataset_paths=pools),
-        DataPoolDuplication(dataset_paths=pools, duplicating_times=[2]),
-        DataPoolCartesianJoin(first_paths=pools[:1], second_paths=pools[1:]),
+    for manipulator, arguments in (
+        (DataPoolMerging, {"dataset_paths": pools}),
+        (DataPoolDuplication, {"dataset_paths": pools, "duplicating_times": [2]}),
+        (DataPoolCartesianJoin, {"first_paths": pools[:1], "second_paths": pools[1:]}),
     ):
         with pytest.raises(FileNotFoundError, match=r"b\.jsonl"):
-            manipulator.run(output_dir=out)
+            run(manipulator, out, **arguments)

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from pool_samples import STATS, MakePool, ids, sample, run
+from contract import problems_of
+from pool_samples import STATS, MakePool, ids, run, sample
 
 from sandbox.pools.cartesian_join import DataPoolCartesianJoin
 from sandbox.pools.combination import DataPoolCombination
@@ -93,11 +94,11 @@ def test_a_join_goes_in_and_out_of_parquet(make_pool: MakePool, out: Path) -> No
     [
         (
             ['{"a": 1}', '{"a": 12345678901234567890}'],
-            r"d\.jsonl: sample 2: 12345678901234567890 does not",
+            r"d\.jsonl:2: 12345678901234567890 does not",
         ),
         (
             ['{"a": {"b": [9007199254740993]}}', '{"a": {"b": [0.5]}}'],
-            r"d\.jsonl: sample 1: 900719",
+            r"d\.jsonl:1: 900719",
         ),
         (['{"a": {}}'], r"cannot be written as Parquet"),
         (['{"a": ' + "[" * 200 + "]" * 200 + "}"], r"d\.jsonl: cannot be read as Parquet"),
@@ -152,9 +153,11 @@ def test_zstandard_files_may_have_several_frames(tmp_path: Path, out: Path) -> N
         run(DataPoolMerging, out, dataset_paths=[path])
 
 
-def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"output_format: expected one of jsonl, .* got 'csv'"):
-        DataPoolMerging(dataset_paths=[Path("a.jsonl")], output_format="csv")
+def test_an_unknown_format_is_refused(make_pool: MakePool) -> None:
+    pool = make_pool("a.jsonl", [sample(1)])
+    (problem,) = problems_of(DataPoolMerging, dataset_paths=[pool], output_format="csv")
+    assert (problem.where, problem.kind) == ("output_format", "wrong_type")
+    assert "jsonl.zst" in str(problem)
 
 
 # statistics of their own
@@ -170,13 +173,57 @@ def test_statistics_may_come_from_a_file_of_their_own(make_pool: MakePool, out: 
         run(DataPoolConstruction, out, dataset_path=data, stats_path=short)
 
 
+@pytest.mark.parametrize("ending", FORMATS)
+def test_statistics_in_data_juicers_file_beside_the_pool_are_found(
+    make_pool: MakePool, out: Path, ending: str
+) -> None:
+    data = written_as(make_pool("d.jsonl", [f'{{"id": {i}}}' for i in range(6)]), ending)
+    make_pool("d_stats.jsonl", [json.dumps({STATS: {"a": -i}}) for i in range(6)])
+    made = run(DataPoolConstruction, out, dataset_path=data, output_format="jsonl")
+    assert [ids(path) for path in made.paths] == [[5, 4], [3, 2], [1, 0]]
+
+
+# shards
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_folder_of_shards_is_one_pool(make_pool: MakePool, out: Path, ending: str) -> None:
+    lines = [sample(i, a=-i) for i in range(6)]
+    (folder := out.parent / "pool").mkdir()
+    for name, part in (("b", lines[2:]), ("a", lines[:2])):
+        written_as(make_pool(f"{name}.jsonl", part), ending).rename(folder / f"{name}.{ending}")
+    merged = run(DataPoolMerging, out, dataset_paths=[folder, folder], output_format="jsonl")
+    assert merged.dataset_path.name == "pool_merged.jsonl"
+    assert ids(merged.dataset_path) == [0, 1, 2, 3, 4, 5] * 2
+    made = run(DataPoolConstruction, out, dataset_path=folder)
+    assert [path.name for path in made.paths] == [
+        f"pool_a_{part}.{ending}" for part in ("low", "middle", "high")
+    ]
+    assert [each["id"] for each in samples(made.paths[0])] == [5, 4]
+
+
+def test_statistics_beside_every_shard_are_found(make_pool: MakePool, out: Path) -> None:
+    for name, numbers in (("a", [1, 2]), ("b", [3])):
+        make_pool(f"pool/{name}.jsonl", [f'{{"id": {i}}}' for i in numbers])
+        make_pool(f"pool/{name}_stats.jsonl", [json.dumps({STATS: {"x": -i}}) for i in numbers])
+    made = run(DataPoolConstruction, out, dataset_path=out.parent / "pool", split_num=3)
+    assert ids(made.paths[0]) == [3, 2, 1]
+
+
+def test_the_number_of_a_line_counts_blank_lines(make_pool: MakePool, out: Path) -> None:
+    pool = make_pool("d.jsonl", ["", sample(1, a=1), "", "", sample(2), sample(3, a=2)])
+    with pytest.raises(ValueError, match=r"d\.jsonl:5: no statistic 'a'"):
+        run(DataPoolConstruction, out, dataset_path=pool)
+
+
 # media
 
 
 def test_relative_media_paths_stay_valid(make_pool: MakePool, tmp_path: Path, out: Path) -> None:
     lines = [
         '{"id": 1, "images": ["/x/y.png"], "text": "\\"images\\": [\\"no.png\\"]"}',
-        '{"id": 2,  "images" : [ "/x.png", "b/\\u00e9 \\"q\\".png" ], "videos": ["s3://v.mp4", "c.mp4"]}',
+        '{"id": 2,  "images" : [ "/x.png", "b/\\u00e9 \\"q\\".png" ], '
+        '"videos": ["s3://v.mp4", "c.mp4"]}',
         '{"id": 3, "meta": {"images": ["not.png", "ours.png"]}, "images": ["\\/abs.png"]}',
     ]
     pool = make_pool("in/a.jsonl", lines)

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pool_samples import MakePool, ids, sample, run
+from contract import problems_of
+from pool_samples import MakePool, ids, run, sample
 
 from sandbox.pools.combination import DataPoolCombination
 from sandbox.pools.construction import DataPoolConstruction
@@ -130,43 +131,43 @@ def test_construction_takes_the_statistics_asked_for(make_pool: MakePool, out: P
 @pytest.mark.parametrize(
     ("arguments", "lines", "message"),
     [
-        ({}, [sample(0, a=1), sample(1), sample(2, a=3)], "sample 2 lacks the statistic 'a'"),
-        ({}, [sample(0), sample(1, a=1), sample(2, a=3)], "sample 1 has no statistics"),
+        ({}, [sample(0, a=1), sample(1), sample(2, a=3)], ":2: no statistic 'a'"),
+        ({}, [sample(0), sample(1, a=1), sample(2, a=3)], ":1: no statistics under"),
         (
             {},
             [sample(i, a=1) for i in range(9)] + [sample(9, a=1, late=2)],
-            "sample 1 lacks .* 'late'",
+            ":1: no statistic 'late'",
         ),
         (
             {},
             [sample(0, a=1), sample(1, a=None), sample(2, a=3)],
-            "sample 2 lacks the statistic 'a'",
+            ":2: no statistic 'a'",
         ),
-        ({}, [sample(0, a=1), '{"id": 1}', sample(2, a=3)], "sample 2 has no statistics"),
+        ({}, [sample(0, a=1), '{"id": 1}', sample(2, a=3)], ":2: no statistics under"),
         (
             {},
             [sample(0, a=[1]), sample(1, a=[]), sample(2, a=[3])],
-            "sample 2 lacks the statistic 'a'",
+            ":2: no statistic 'a'",
         ),
         (
             {},
             [sample(0, a=1), sample(1, a="x"), sample(2, a=3)],
-            "sample 2 lacks the statistic 'a'",
+            ":2: no statistic 'a'",
         ),
         (
             {"split_num": 1},
             [sample(0, a=1, b="x"), sample(1, a=1, b=7)],
-            "'b' is \"x\" in sample 1, .* in sample 2: 7",
+            ":2: the statistic 'b' is a number, 7, but \"x\" in sample 1",
         ),
         (
             {"split_num": 1},
             [sample(0, a=1, b=["x"]), sample(1, a=1, b=[7.5])],
-            r"'b' .* in sample 2: \[7.5\]",
+            r":2: the statistic 'b' is a number, \[7\.5\], but",
         ),
         (
             {"split_num": 1},
             [sample(0, a=1, b=None), sample(1, a=[1], b=7)],
-            "'b' is null in sample 1.* in sample 2",
+            ":2: the statistic 'b' is a number, 7, but null in sample 1",
         ),
         (
             {"split_num": 1},
@@ -184,9 +185,9 @@ def test_construction_takes_the_statistics_asked_for(make_pool: MakePool, out: P
             [sample(0, random=1), sample(1, random=1)],
             "'random' is named like",
         ),
-        ({}, [sample(0, a=1), '{"id": 1, }', sample(2, a=3)], "sample 2: not valid JSON"),
+        ({}, [sample(0, a=1), '{"id": 1, }', sample(2, a=3)], ":2: not valid JSON"),
         ({}, [sample(0, a=1), "nonsense"], ":2: expected a JSON object"),
-        ({}, ['{"id": 1}'] * 3, "sample 1 has no statistics"),
+        ({}, ['{"id": 1}'] * 3, ":1: no statistics under"),
         ({}, [sample(0, a=1), sample(1, a=2)], "2 samples are too few for 3 pools"),
         ({}, [sample(i, lang="en") for i in range(3)], "no numeric statistic"),
         ({}, [], "the data pool is empty"),
@@ -203,22 +204,50 @@ def test_construction_refuses_data_it_cannot_split(
 
 
 @pytest.mark.parametrize(
-    "ratios", [[0], [1], [0.5, 0.2], [0.2, 0.2], [], ["x"], [-0.1, 0.5], ["1/0"], [math.inf]]
+    ("ratios", "kind"),
+    [
+        ([0], "rule"),
+        ([1], "rule"),
+        ([0.5, 0.2], "rule"),
+        ([0.2, 0.2], "rule"),
+        ([], "constraint"),
+        (["x"], "rule"),
+        ([-0.1, 0.5], "rule"),
+        (["1/0"], "rule"),
+        ([math.inf], "rule"),
+    ],
 )
-def test_construction_refuses_ratios_that_do_not_cut(tmp_path: Path, ratios: list[Any]) -> None:
-    with pytest.raises(ValueError, match="split_ratios"):
-        DataPoolConstruction(dataset_path=tmp_path / "d.jsonl", split_ratios=ratios)
+def test_construction_refuses_ratios_that_do_not_cut(
+    make_pool: MakePool, ratios: list[Any], kind: str
+) -> None:
+    data = make_pool("d.jsonl", [sample(1, a=1)])
+    (problem,) = problems_of(DataPoolConstruction, dataset_path=data, split_ratios=ratios)
+    assert (problem.where.partition(".")[0], problem.kind) == ("split_ratios", kind)
 
 
-@pytest.mark.parametrize("value", [0, 2.5, "3", True, math.inf])
-def test_numbers_must_be_whole(tmp_path: Path, value: Any) -> None:
-    with pytest.raises(ValueError, match="split_num: expected"):
-        DataPoolConstruction(dataset_path=tmp_path / "d.jsonl", split_num=value)
-    with pytest.raises(ValueError, match="num_samples: expected"):
-        DataPoolDownsampling(dataset_paths=[tmp_path / "d.jsonl"], num_samples=value)
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (0, "constraint"),
+        (2.5, "wrong_type"),
+        ("3", "wrong_type"),
+        (True, "wrong_type"),
+        (math.inf, "wrong_type"),
+    ],
+)
+def test_numbers_must_be_whole(make_pool: MakePool, value: Any, kind: str) -> None:
+    data = make_pool("d.jsonl", [sample(1, a=1)])
+    found = [
+        *problems_of(DataPoolConstruction, dataset_path=data, split_num=value),
+        *problems_of(DataPoolDownsampling, dataset_paths=[data], num_samples=value),
+    ]
+    assert [(problem.where, problem.kind) for problem in found] == [
+        ("split_num", kind),
+        ("num_samples", kind),
+    ]
     if value != 0:
-        with pytest.raises(ValueError, match="seed: expected a whole number"):
-            DataPoolDownsampling(dataset_paths=[tmp_path / "d.jsonl"], seed=value)
+        (problem,) = problems_of(DataPoolDownsampling, dataset_paths=[data], seed=value)
+        assert (problem.where, problem.kind) == ("seed", kind)
 
 
 # combination
@@ -269,7 +298,7 @@ def test_combination_by_a_key_takes_the_best_pools_lines(make_pool: MakePool, ou
     ]
     made = run(DataPoolCombination, out, dataset_paths=pools, key="meta.n")
     assert [json.loads(line)["from"] for line in made.paths[2].read_text().splitlines()] == ["a"]
-    with pytest.raises(ValueError, match=r"b\.jsonl: sample 2 has no 'from'"):
+    with pytest.raises(ValueError, match=r"b\.jsonl:2: no 'from'; keys: id, meta"):
         run(DataPoolCombination, out, dataset_paths=pools, key="from")
 
 
@@ -314,21 +343,28 @@ def test_pools_of_one_name_do_not_overwrite_each_other(make_pool: MakePool, out:
 
 def test_a_missing_pool_is_an_error(make_pool: MakePool, tmp_path: Path, out: Path) -> None:
     pools = [make_pool("a.jsonl", [sample(1)]), tmp_path / "b.jsonl"]
-    for manipulator in (
-        DataPoolDownsampling(dataset_paths=pools),
-        DataPoolCombination(dataset_paths=pools),
-        DataPoolRanking(dataset_paths=pools, metrics=[1, 2]),
-        DataPoolConstruction(dataset_path=pools[1]),
+    for manipulator, arguments in (
+        (DataPoolDownsampling, {"dataset_paths": pools}),
+        (DataPoolCombination, {"dataset_paths": pools}),
+        (DataPoolRanking, {"dataset_paths": pools, "metrics": [1, 2]}),
+        (DataPoolConstruction, {"dataset_path": pools[1]}),
     ):
         with pytest.raises(FileNotFoundError, match=r"b\.jsonl"):
-            manipulator.run(output_dir=out)
+            run(manipulator, out, **arguments)
 
 
-@pytest.mark.parametrize("paths", ["a.jsonl", [], Path("a.jsonl")])
-def test_dataset_paths_must_be_a_list(paths: Any) -> None:
+@pytest.mark.parametrize(("paths", "kind"), [("a.jsonl", "wrong_type"), ([], "constraint")])
+def test_dataset_paths_must_be_a_list(paths: Any, kind: str) -> None:
     for manipulator in (DataPoolDownsampling, DataPoolCombination):
-        with pytest.raises(ValueError, match="dataset_paths"):
-            manipulator(paths)
+        (problem,) = problems_of(manipulator, dataset_paths=paths)
+        assert (problem.where, problem.kind) == ("dataset_paths", kind)
+
+
+def test_combination_takes_at_most_16_pools(make_pool: MakePool) -> None:
+    pool = make_pool("a.jsonl", [sample(1)])
+    assert not problems_of(DataPoolCombination, dataset_paths=[pool] * 16)
+    (problem,) = problems_of(DataPoolCombination, dataset_paths=[pool] * 17)
+    assert (problem.where, problem.kind) == ("dataset_paths", "constraint")
 
 
 # ranking
@@ -385,17 +421,33 @@ def test_ranking_orders_pools(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "where", "kind"),
+    [
+        ({"metrics": [1, 2]}, "", "rule"),
+        ({"groups": ["a"]}, "", "rule"),
+        ({"top_n": 4}, "", "rule"),
+        ({"top_n": 0}, "top_n", "constraint"),
+        ({"metrics": {"a": 1}}, "metrics", "wrong_type"),
+    ],
+)
+def test_ranking_refuses_arguments_that_do_not_fit_the_pools(
+    three: list[Path], arguments: dict[str, Any], where: str, kind: str
+) -> None:
+    given = {"dataset_paths": three, "metrics": [1, 2, 3], **arguments}
+    (problem,) = problems_of(DataPoolRanking, **given)
+    assert (problem.where, problem.kind) == (where, kind)
+
+
+@pytest.mark.parametrize(
     ("metrics", "arguments", "message"),
     [
-        ([1, 2], {}, "one entry per pool, 3, got 2"),
-        ([1, 2, 3], {"top_n": 4}, "top_n.*3, got 4"),
-        ([1, 2, 3], {"top_n": 0}, "top_n"),
         ([1, math.nan, 3], {}, r"b\.jsonl: expected a finite number, got nan"),
         ([1, None, 3], {}, r"b\.jsonl: expected a finite number, got None"),
         ([1, [], 3], {}, r"b\.jsonl: an empty list"),
         ([{"c": 1}] * 3, {}, "name the score with keys"),
         ([{"c": 1}] * 3, {"keys": "CIDEr"}, "there is no 'CIDEr'; available: c"),
-        ({"a": 1}, {}, "metrics: expected a list"),
+        ([1, 2, 3], {"groups": ["a", "a", "a"], "top_n": 2}, "only 1 groups"),
+        ([1, 2, 3], {"groups": ["a"] * 3, "ignore_groups": ["a"]}, "leaves no pool to rank"),
     ],
 )
 def test_ranking_refuses_metrics_that_do_not_fit(
@@ -403,3 +455,9 @@ def test_ranking_refuses_metrics_that_do_not_fit(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         run(DataPoolRanking, out, dataset_paths=three, metrics=metrics, **arguments)
+
+
+def test_ranking_keeps_the_best_pool_of_each_group(three: list[Path], out: Path) -> None:
+    groups = {"groups": ["a", "a", "b"], "ignore_groups": []}
+    ranked = run(DataPoolRanking, out, dataset_paths=three, metrics=[1, 3, 2], **groups)
+    assert ranked.order == [1, 2]
