@@ -15,7 +15,7 @@ from sandbox.samples import SampleError, media_of, read_coco, read_samples
 from sandbox.workers.coco_annotations import first_of
 from sandbox.workers.internvl_conversations import CaptionedPicture, write_conversations
 
-IMAGE_TOKEN = "<__dj__image>"
+IMAGE_TOKEN = "<__dj__image>"  # noqa: S105  not a password
 """Stands for a picture in the text of a Data-Juicer sample."""
 
 
