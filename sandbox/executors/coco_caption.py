@@ -16,7 +16,7 @@ from sandbox.workers.coco_annotations import first_of
 from sandbox.workers.internvl_conversations import CaptionedPicture, write_conversations
 
 IMAGE_TOKEN = "<__dj__image>"  # noqa: S105  not a password
-"""Stands for a picture in the text of a Data-Juicer sample."""
+"""Place of a picture in the text of a Data-Juicer sample."""
 
 
 @dataclass(frozen=True, kw_only=True)

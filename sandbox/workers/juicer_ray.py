@@ -46,13 +46,12 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
         with _causes():
             num_kept = executor.run().data.count()
     juicer_session.check_kept(num_kept, data.num_samples)
-    partial = Path(request["result_path"] + ".part")
+    joined = shards.with_name("joined.jsonl")
     keeps_stats = request["recipe"].get("keep_stats_in_res_ds")
-    dropped = set() if keeps_stats else {STATS, "__dj__meta__"}
-    num_written = _join(_lines(shards, shards.parent, dropped), partial)
+    num_written = _join(shards, joined, set() if keeps_stats else {STATS, "__dj__meta__"})
     if num_written != num_kept:
         raise InputError(f"{num_kept} samples were kept, {num_written} were written")
-    partial.replace(request["result_path"])
+    joined.replace(request["result_path"])
     return {"num_samples_in": data.num_samples, "num_samples_out": num_written}
 
 
@@ -96,7 +95,7 @@ def _causes() -> Iterator[None]:
 
 def _init(ray: Any, address: str, settings: dict[str, Any]) -> None:
     if address not in ("local", "auto"):
-        _knock(address)
+        _check_answer(address)
     try:
         ray.init(
             address,
@@ -111,8 +110,8 @@ def _init(ray: Any, address: str, settings: dict[str, Any]) -> None:
         ) from error
 
 
-def _knock(address: str) -> None:
-    """Ray itself tries an address where nobody listens for minutes."""
+def _check_answer(address: str) -> None:
+    """Connect once, because Ray itself tries an address without a listener for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise InputError(
@@ -154,7 +153,7 @@ def _schema(batch: list[dict[str, Any]]) -> Any:
     """Return the columns of a batch; ``Table.from_pylist`` uses the first sample's keys only."""
     import pyarrow as pa
 
-    keys = dict.fromkeys(key for sample in batch for key in sample)
+    keys = dict.fromkeys(itertools.chain.from_iterable(batch))
     return pa.Table.from_pydict({key: [sample.get(key) for sample in batch] for key in keys}).schema
 
 
@@ -179,36 +178,28 @@ def _count_rows(executor: Any, expected: int) -> None:
     executor.datasetbuilder.load_dataset = counted
 
 
-def _lines(shards: Path, folder: Path, dropped: set[str]) -> list[Path]:
-    """Write the shards as JSON Lines."""
+def _join(shards: Path, target: Path, dropped: set[str]) -> int:
+    """Write the samples of all shards in the order of their numbers; return how many there are.
+
+    Only the numbers are held in memory: the lines go through a file without order.
+
+    Args:
+        shards: Folder of Parquet files.
+        target: Receives JSON Lines.
+        dropped: Keys that are left out.
+    """
     import pyarrow.parquet as pq
 
-    paths = []
-    for shard in sorted(shards.glob("*.parquet")):
-        paths.append(folder / f"{shard.stem}.jsonl")
-        with paths[-1].open("w", encoding="utf-8") as out:
+    places: list[tuple[int, int]] = []
+    position = 0
+    with target.with_suffix(".unordered").open("w+b") as spool, target.open("wb") as out:
+        for shard in sorted(shards.glob("*.parquet")):
             for batch in pq.ParquetFile(shard).iter_batches(_BATCH):
                 for sample in batch.to_pylist():
+                    places.append((sample.pop(_ROW, 0), position))
                     kept = {key: value for key, value in sample.items() if key not in dropped}
-                    out.write(json.dumps(kept, ensure_ascii=False) + "\n")
-    return paths
-
-
-def _join(shards: list[Path], target: Path) -> int:
-    """Join all shards in the order of the samples' numbers; return the number of samples."""
-    places = []
-    for index, path in enumerate(shards):
-        position = 0
-        with path.open("rb") as file:
-            for line in file:
-                places.append((json.loads(line).get(_ROW, 0), index, position))
-                position += len(line)
-    with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(path.open("rb")) for path in shards]
-        out = stack.enter_context(target.open("w", encoding="utf-8"))
-        for _, index, position in sorted(places):
-            files[index].seek(position)
-            sample = json.loads(files[index].readline())
-            sample.pop(_ROW, None)
-            out.write(json.dumps(sample, ensure_ascii=False) + "\n")
+                    position += spool.write(f"{json.dumps(kept, ensure_ascii=False)}\n".encode())
+        for _, start in sorted(places):
+            spool.seek(start)
+            out.write(spool.readline())
     return len(places)
