@@ -12,9 +12,10 @@ import sys
 import pytest
 import yaml
 from dry_run import shown_jobs
-from sweeper.conftest import Sweeps
+from sweeps import Sweeps
 from toy_project import ROOT, alive, experiment, finish, until
-from watchers.test_watcher import wandb_records
+
+from tests.watchers.test_watcher import wandb_records
 
 RATES = "jobs.train.executor.learning_rate=interval(0.1,1)"
 THRESHOLD = [

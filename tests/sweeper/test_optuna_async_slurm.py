@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sweeper.conftest import Sweeps
+from sweeps import Sweeps
 from toy_project import finish, until
 
 from sandbox.compute.slurm.watch import SETTLE_S

@@ -33,7 +33,9 @@ def test_zipped_parameters_move_together() -> None:
         (["a=tag(log, interval(0, 1))"], [], "search space: a=tag"),
     ],
 )
-def test_a_space_that_cannot_be_searched_is_refused(arguments: list[str], zipped: list[list[str]], said: str) -> None:
+def test_a_space_that_cannot_be_searched_is_refused(
+    arguments: list[str], zipped: list[list[str]], said: str
+) -> None:
     with pytest.raises(PlanError, match=said):
         read_space({}, arguments, zipped)
 
