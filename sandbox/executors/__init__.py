@@ -25,7 +25,7 @@ class BaseDataExecutor(ABC):
     VERSION: ClassVar[int] = 1
 
     @abstractmethod
-    def run(self, *, scope: JobScope) -> object:
+    def run(self, *, scope: JobScope) -> Any:
         """Write files under ``scope.output_dir`` only; return the results, a frozen dataclass."""
 
 
@@ -35,7 +35,7 @@ class BaseRecipeExecutor(ABC):
     VERSION: ClassVar[int] = 1
 
     @abstractmethod
-    def run(self, dataset_path: Path, recipe: Mapping[str, Any], *, scope: JobScope) -> object:
+    def run(self, dataset_path: Path, recipe: Mapping[str, Any], *, scope: JobScope) -> Any:
         """Write files under ``scope.output_dir`` only; return the results, a frozen dataclass.
 
         Args:
@@ -59,7 +59,7 @@ class BaseModelExecutor(ABC):
     VERSION: ClassVar[int] = 1
     RESUMABLE: ClassVar[bool] = False
 
-    def run(self, *, scope: JobScope) -> object:
+    def run(self, *, scope: JobScope) -> Any:
         """Convert the data set, run the program, follow its log, and return :meth:`outputs`.
 
         Raises:
@@ -83,7 +83,7 @@ class BaseModelExecutor(ABC):
         """
 
     @abstractmethod
-    def outputs(self, *, scope: JobScope) -> object:
+    def outputs(self, *, scope: JobScope) -> Any:
         """Return the paths that the finished program left, a frozen dataclass.
 
         The annotation of its return type declares the results of the component.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -57,7 +57,8 @@ def run(
     store = JobStore(Path(cfg.store_dir))
     _check_store(store.root, to_write=not cfg.dry_run)
     if cfg.dry_run:
-        _explain(checked, store, allowed, texts(cfg.force))
+        compute = resolved(cfg, "compute", allowed)
+        _explain(checked, store, allowed, texts(cfg.force), compute)
         return None
     for line in env_lines(checked, allowed):
         log.info("%s", line)
@@ -100,12 +101,16 @@ def _run(
 
 
 def _explain(
-    checked: Plan, store: JobStore, allowed: tuple[str, ...], force: Sequence[str]
+    checked: Plan,
+    store: JobStore,
+    allowed: tuple[str, ...],
+    force: Sequence[str],
+    compute: Mapping[str, Any],
 ) -> None:
     from sandbox.running.explain import show
 
     try:
-        show(checked, store, allowed, force)
+        show(checked, store, allowed, force, compute)
     except BrokenPipeError:  # the reader of the output has left
         raise
     except (ValueError, LookupError, OSError) as error:  # a recorded output does not fit its reader

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+__all__ = ["CocoAnnotations", "CocoCaption", "first_of", "read_coco", "write_coco"]
+
 _NAMED_AT_MOST = 5
 _EXPECTED = '{"images": [{"id", "file_name"}], "annotations": [{"id", "image_id", "caption"}]}'
 

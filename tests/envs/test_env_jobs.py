@@ -15,7 +15,8 @@ from sandbox.envs import Env, managers, worker
 from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.executors.internvl_training import InternVLTraining
-from tests.support.contract import scope
+from contract import scope
+from dry_run import shown_jobs
 
 from .conftest import Sources
 
@@ -75,8 +76,9 @@ def test_a_job_creates_its_env_and_runs_in_it(
     log = (library.records("train")[0].parent / "logs" / "1.log").read_text()
     assert "installing tiny-demo==1.0" in log
     library.run("library", *chosen(sources), "dry_run=true")
-    shown = capsys.readouterr().out.splitlines()
-    assert shown[-2].endswith(" recorded") and "(exists, packages: 1)" in shown[-1]
+    shown = capsys.readouterr().out
+    assert shown_jobs(shown)["train"].reason == "recorded"
+    assert "(exists, packages: 1)" in shown.splitlines()[-1]
 
 
 def test_an_env_counts_in_the_fingerprint(
@@ -91,8 +93,7 @@ def test_an_env_counts_in_the_fingerprint(
     ):
         capsys.readouterr()
         library.run("library", *chosen(sources, more), "dry_run=true")
-        first, *_ = capsys.readouterr().out.splitlines()
-        assert "executor.env" in first.partition("train ")[2], more
+        assert "executor.env" in shown_jobs(capsys.readouterr().out)["train"].reason, more
 
 
 def test_a_code_base_counts_by_its_content_without_the_files_of_its_installation(

@@ -26,7 +26,7 @@ from sandbox.envs import CurrentEnv, Env, managers
 from sandbox.envs.router import ENV_ROUTER
 from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.system.process import ProcessError
-from tests.support.contract import problems_of
+from contract import problems_of
 
 from .conftest import Sources
 

@@ -19,7 +19,7 @@ import pytest
 from sandbox.job import Secret
 from sandbox.watchers import SandboxWatcher
 from sandbox.watchers.open_watcher import OpenWatcher
-from tests.support.contract import problems_of
+from contract import problems_of
 
 SECRET = "5ecret5ecret5ecret5ecret5ecret5ecret5ecret"
 
