@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sandbox.envs.worker import run_worker_async
-
 from sandbox.envs import CurrentEnv, Env
+from sandbox.envs.worker import run_worker_async
 from sandbox.executors import BaseModelExecutor
 from sandbox.job import JobScope
 

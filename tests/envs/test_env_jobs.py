@@ -9,16 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import scope
+from dry_run import shown_jobs
 from toy_project import Project, compose, experiment
 
 from sandbox.envs import Env, managers, worker
 from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.executors.internvl_training import InternVLTraining
-from contract import scope
-from dry_run import shown_jobs
-
-from .conftest import Sources
+from tests.envs.conftest import Sources
 
 MODEL_FILES = {
     "config.json": "{}",
