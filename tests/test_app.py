@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from toy_project import CHAIN, ROOT, Project, data_job, experiment, merge
-
 from dry_run import shown_jobs
+from toy_project import CHAIN, ROOT, Project, data_job, experiment, merge
 
 HEAVY = (
     "torch",

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 from PIL import Image
 
 from sandbox.datasets.coco_karpathy import COCOKarpathy
-from tests.support.contract import problems_of, scope
 
 SPLITS = {
     "train": ["train2014/COCO_train2014_000000000001.jpg", "val2014/COCO_val2014_000000000002.jpg"],

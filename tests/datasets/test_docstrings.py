@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 
 from sandbox.datasets.docstrings import DocstringsDataset
-from tests.support.contract import problems_of, scope
 
 
 def collect(output_dir: Path, **arguments: Any) -> tuple[dict[str, Any], list[Any], list[Any]]:

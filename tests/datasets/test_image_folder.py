@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 from PIL import Image
 
 from sandbox.datasets.image_folder import ImageFolder
-from tests.support.contract import problems_of, scope
 
 NAMES = [
     f"{'sub/' if number % 2 else ''}{number:02d}.{'png' if number % 3 else 'jpg'}"

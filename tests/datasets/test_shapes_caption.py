@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 from PIL import Image
 
 from sandbox.datasets.shapes_caption import ShapesCaption
-from tests.support.contract import problems_of, scope
 
 SMALL: dict[str, Any] = {
     "num_train": 40,
@@ -88,7 +88,7 @@ def test_same_seed_same_bytes_in_another_process_and_another_seed_differs(tmp_pa
     make(tmp_path / "here")
     program = (
         "import pathlib, sys; from sandbox.datasets.shapes_caption import ShapesCaption;"
-        "from tests.support.contract import scope;"
+        "from contract import scope;"
         "folder = pathlib.Path(sys.argv[1]); folder.mkdir();"
         f"ShapesCaption(**{SMALL!r}).run(scope=scope(folder))"
     )

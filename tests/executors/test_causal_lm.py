@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of
+from contract import scope as scope_in
 
 import sandbox.executors.causal_lm as causal_lm
 from sandbox.evaluators.perplexity import PerplexityEvaluator
 from sandbox.executors.causal_lm import CausalLMTraining
 from sandbox.job import JobScope
 from sandbox.system.process import ProcessError
-from contract import problems_of
-from contract import scope as scope_in
 
 WORKER = Path(causal_lm.__file__).parents[1] / "workers" / "causal_lm_train.py"
 SMALL: dict[str, Any] = {

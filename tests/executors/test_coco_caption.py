@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 from PIL import Image
+from pools import repacked
 
 from sandbox.executors.coco_caption import COCOCaptionMetaGeneration, COCOCaptionToDJConversion
-from contract import problems_of, scope
-from pools import repacked
 
 Change = Callable[[dict[str, Any]], Any]
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 import yaml
+from contract import problems_of
 
 from sandbox.executors.data_juicer import (
     DataJuicerAnalyzer,
@@ -27,7 +28,6 @@ from sandbox.executors.data_juicer import (
 )
 from sandbox.job import JobScope
 from sandbox.system.process import ProcessError
-from contract import problems_of
 
 Write = Callable[[Sequence[str]], Path]
 Run = Callable[..., dict[str, Any]]

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 from PIL import Image
+from pools import repacked
 
 from sandbox.executors import Checkpoint
 from sandbox.executors.internvl_captioning import InternVLCaptioning
@@ -17,8 +19,6 @@ from sandbox.executors.internvl_data import read_annotations, read_pool, write_t
 from sandbox.executors.internvl_model import InternVLPretrained, InternVLTiny
 from sandbox.executors.internvl_training import InternVLTraining
 from sandbox.system.process import ProcessError
-from contract import problems_of, scope
-from pools import repacked
 
 WritePool = Callable[[list[dict[str, Any]]], Path]
 
