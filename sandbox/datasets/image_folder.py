@@ -50,8 +50,8 @@ class ImageFolder(BaseDataExecutor):
 
     Raises:
         ValueError: There are too few pictures; a picture has no caption, is broken or occurs twice
-            (the same bytes); a caption is empty or occurs twice for a picture; or the table lacks a
-            column or names an unknown picture.
+            (the same bytes); a caption is empty or occurs twice for a picture; or the table has no
+            such column or names an unknown picture.
     """
 
     root: Path

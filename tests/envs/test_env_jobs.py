@@ -251,7 +251,7 @@ def test_a_language_model_is_trained_and_measured_in_an_env(
 def test_packages_of_another_env_are_not_expected_in_the_launcher(
     name: str, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The plan ignores packages that the launcher lacks; the program runs in the empty env."""
+    """The plan ignores packages missing in the launcher; the program runs in the empty env."""
     from sandbox.evaluators import text_quality, verb_noun_diversity
     from sandbox.evaluators.text_likelihood import TextLikelihood
     from sandbox.executors.smollm2 import SmolLM2Checkpoint
@@ -294,7 +294,7 @@ def test_data_juicer_runs_in_an_env(whole: VirtualEnv, pool: Path, tmp_path: Pat
 def test_the_workers_of_internvl_run_in_the_given_env(
     cls: Any, sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The env lacks torch, so the worker fails at its first import, in the env's interpreter."""
+    """Without torch in the env the worker fails at its first import, in the env's interpreter."""
     import asyncio
 
     from sandbox.system.process import ProcessError
