@@ -306,7 +306,7 @@ def test_the_workers_of_internvl_run_in_the_given_env(
     }  # fmt: skip
     executor = cls(model_path="a/b", env=env, **paths)
     with pytest.raises(ProcessError, match="No module named 'torch'") as caught:
-        data = {} if cls is InternVLTraining else None
+        data: Any = {} if cls is InternVLTraining else None
         asyncio.run(executor._run(data, scope=scope(tmp_path)))
     assert "internvl_" in str(caught.value) and sys.executable not in str(caught.value)
     assert env.exists()
