@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,26 @@ NonEmptyText = Annotated[str, MinLen(1)]
 
 Secret = NewType("Secret", str)
 """Annotation of an argument that may only be given as ``${oc.env:NAME}``."""
+
+
+_URL_LOGIN = re.compile(r"https?://[^/\s@]*@|://[^/\s@:]*:[^/\s@]+@")
+
+
+@dataclass(frozen=True)
+class NoUrlPassword:
+    """Constraint on a text: a URL in it holds no login, neither ``name:password@`` nor ``token@``.
+
+    A text that breaks it is a secret given as a literal, so the plan reports it as such. Annotate
+    arguments whose text is recorded or logged: ``Sequence[PublicText]``.
+    """
+
+    def is_met_by(self, text: str) -> bool:
+        """Return True if no URL in ``text`` holds a login."""
+        return _URL_LOGIN.search(text) is None
+
+
+PublicText = Annotated[str, NoUrlPassword()]
+"""Text that may hold a URL and is recorded, so that no password may stand in it."""
 
 
 def rule(function: Callable[P, R]) -> staticmethod[P, R]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dry_run import shown_jobs
 from toy_project import CHAIN, ROOT, Project, data_job, experiment, merge
 
 HEAVY = (
@@ -139,9 +140,14 @@ def test_cfg_job_shows_references_as_they_stand(chain: Project) -> None:
 def test_dry_run_is_exit_code_0_and_runs_nothing(chain: Project) -> None:
     shown = chain.main("chain", "dry_run=true")
     assert shown.code == 0 and chain.ran() == [] and not chain.runs("chain")
-    assert [line.split()[1:] for line in shown.out.splitlines()[:3]] == [
-        ["data", "new"], ["train", "depends", "on", "data"], ["score", "depends", "on", "train"],
-    ]  # fmt: skip
+    jobs = shown_jobs(shown.out)
+    assert {label: job.reason for label, job in jobs.items()} == {
+        "data": "new", "train": "depends on data", "score": "depends on train",
+    }  # fmt: skip
+    assert jobs["train"].component == "Training" and jobs["train"].compute == "inline"
+    assert jobs["train"].place == "main.execution_jobs"
+    assert jobs["train"].inputs == {"executor.dataset_path": "data.path"}
+    assert jobs["score"].inputs == {"eval_obj": "train.checkpoint_path"}
 
 
 @pytest.mark.parametrize("name", ["mine", "2020-01-01_00-00-00-000000"])

@@ -2,29 +2,53 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
 import pytest
 import yaml
+from dry_run import shown_jobs
 from omegaconf import OmegaConf
 from toy_project import ROOT, Project
 
-from sandbox.components import checks
 from sandbox.components.allowed import FAMILIES, allowed_targets, locate
-from sandbox.components.checks import nodes
+from sandbox.components.checks import node_problems
+from sandbox.components.problem import PlanError, Problem
+from sandbox.components.signature import arguments_of
+from sandbox.components.tree import nodes
+from sandbox.planning.job_config import RESERVED
+from sandbox.planning.plan import plan
 
 CONF = ROOT / "conf"
 FILES = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF)
 GLOBAL = ("experiment", "debug", "sweep")
 OPTIONS = [path for path in FILES if path.relative_to(CONF).parts[0] not in GLOBAL]
-EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+EXPERIMENTS = sorted(
+    str(path.relative_to(CONF / "experiment").with_suffix(""))
+    for path in (CONF / "experiment").rglob("*.yaml")
+)
+PRESETS = sorted(path.stem for path in (CONF / "job").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (CONF / "model").glob("*.yaml"))
 DEBUGS = sorted(path.stem for path in (CONF / "debug").glob("*.yaml"))
 ALLOWED = allowed_targets()
+EXTERNAL = {
+    "examples/prompt_pairs": ("pictures=[prompts.jsonl]", "prompts=[prompts.jsonl]"),
+    "examples/instruction_quality": (
+        "dataset_path=prompts.jsonl",
+        "quality_model=classifier",
+        "parser=parser",
+    ),
+}
+"""Files of a user that an experiment needs; ``write_external_files`` makes stand-ins."""
+NEEDS_JAVA = ("examples/instruction_quality",)
+LONGEST_EXPERIMENT = 100
+"""Lines without comments."""
 
 
 def name(path: Path) -> str:
@@ -57,11 +81,13 @@ def test_an_option_composes_and_fits_its_class(path: Path) -> None:
     cfg = compose(f"{group}={option}" if own else f"+{group}@slot={option}")
     node: Any = OmegaConf.to_container(cfg[group] if own else cfg.slot, resolve=False)
     assert node, "it is not empty"
+    for reserved in RESERVED if group == "job" else ():
+        node.pop(reserved, None)
     for place, inner in nodes(node, name(path)):
-        problems = checks.problems(inner, place, ALLOWED, later(inner))
-        assert not [problem for problem in problems if "does not exist" not in problem]
-        missing = re.findall(r"must be given", " ".join(problems))
-        assert not missing, f"what must be given is written as ???: {problems}"
+        problems = node_problems(inner, place, ALLOWED, later(inner))
+        # An argument that must be given is written as ???, which `later` leaves to the experiment.
+        known = ("missing_path", "rule")  # files of a user, rules about what an experiment gives
+        assert not [problem for problem in problems if problem.kind not in known]
 
 
 @pytest.mark.parametrize("path", OPTIONS, ids=name)
@@ -83,6 +109,17 @@ def test_a_file_says_first_what_it_is(path: Path) -> None:
     assert lines[0].startswith("# ") and len(lines[0]) > 20
 
 
+def component_classes(family: str) -> Iterator[str]:
+    """Class paths of the components of a family: concrete classes with a ``run``, or a compute."""
+    for path in sorted((ROOT / "sandbox" / family).glob("[a-z]*.py")):
+        for found in re.findall(r"^class ([A-Z]\w+)", path.read_text(), re.M):
+            class_path = f"sandbox.{family}.{path.stem}.{found}"
+            cls = locate(class_path, ALLOWED)
+            is_component = hasattr(cls, "run") or (family == "compute" and hasattr(cls, "map"))
+            if is_component and not getattr(cls, "__abstractmethods__", None):
+                yield class_path
+
+
 @pytest.mark.parametrize(
     "family", [family for family in FAMILIES if family not in ("envs", "recipes")]
 )
@@ -93,18 +130,36 @@ def test_every_component_has_an_option(family: str) -> None:
         for path in OPTIONS
         for _, node in nodes(yaml.safe_load(path.read_text()), "")
     }
-    classes = set()
-    for path in sorted((ROOT / "sandbox" / family).glob("[a-z]*.py")):
-        for found in re.findall(r"^class ([A-Z]\w+)", path.read_text(), re.M):
-            cls = locate(f"sandbox.{family}.{path.stem}.{found}", ALLOWED)
-            is_component = hasattr(cls, "run") or (family == "compute" and hasattr(cls, "map"))
-            if is_component and not getattr(cls, "__abstractmethods__", None):
-                classes.add(f"sandbox.{family}.{path.stem}.{found}")
-    assert not classes - targets
+    assert not {*component_classes(family)} - targets
+
+
+def commands(experiment: str) -> list[list[str]]:
+    """Commands in the head comment of an experiment, as the words after ``python -m sandbox``."""
+    text = (CONF / f"experiment/{experiment}.yaml").read_text()
+    head = text.partition("\ndefaults:")[0].replace("\\\n#", "")
+    return [shlex.split(line) for line in re.findall(r"^#   python -m sandbox (.*)$", head, re.M)]
+
+
+def used_classes() -> set[str]:
+    """Class paths in the composed jobs of every command that an experiment names."""
+    return {
+        node["_target_"]
+        for experiment in EXPERIMENTS
+        for words in commands(experiment)
+        for _, node in nodes(OmegaConf.to_container(compose(*words), resolve=False), "")
+    }
+
+
+def test_every_component_is_used_by_a_command_of_an_experiment() -> None:
+    used = used_classes()
+    families = ("hooks", "datasets", "executors", "evaluators", "pools")
+    classes = {found for family in families for found in component_classes(family)}
+    envs = {f"sandbox.envs.{found}" for found in ("virtual_env.VirtualEnv", "conda_env.CondaEnv")}
+    assert not (classes | envs) - used
 
 
 def experiment_choices() -> list[tuple[str, ...]]:
-    """Every experiment: as it is, with every debug preset, and with every model where it has one."""
+    """Every experiment: as it is, with every debug preset, with every model where it has one."""
     found: list[tuple[str, ...]] = []
     for experiment in EXPERIMENTS:
         found.append((f"+experiment={experiment}",))
@@ -116,6 +171,23 @@ def experiment_choices() -> list[tuple[str, ...]]:
         ):
             found += [(f"+experiment={experiment}", f"model={model}") for model in MODELS]
     return found
+
+
+def write_external_files(folder: Path) -> None:
+    """Write the files of ``EXTERNAL``: as much of each as a plan looks at."""
+    (folder / "prompts.jsonl").write_text('{"prompt": "Describe.", "text": "Describe."}\n')
+    saved = {
+        "classifier": "PipelineModel",
+        "classifier/stages/0": "Tokenizer",
+        "classifier/stages/1": "LogisticRegressionModel",
+    }
+    for place, class_name in saved.items():
+        metadata = folder / place / "metadata"
+        metadata.mkdir(parents=True)
+        (metadata / "part-00000").write_text(json.dumps({"class": class_name}))
+    (folder / "parser").mkdir()
+    for file in ("config.cfg", "meta.json"):
+        (folder / "parser" / file).touch()
 
 
 @pytest.mark.parametrize("overrides", experiment_choices(), ids=" ".join)
@@ -130,11 +202,20 @@ def test_an_experiment_plans_without_problems(
 
     from sandbox.running import run as app
 
-    assert app.run(compose_here(*overrides, "dry_run=true"), project.root / "run") is None
-    lines = capsys.readouterr().out.splitlines()
-    assert lines and all(re.search(r" (new|depends on [\w, ]+)$", line) for line in lines), lines
+    experiment = overrides[0].partition("=")[2]
+    if experiment in NEEDS_JAVA and shutil.which("java") is None:
+        pytest.skip("its evaluator is a Java program")
+    write_external_files(project.root)
+    files = EXTERNAL.get(experiment, ())
+    cfg = compose_here(*overrides, *files, "dry_run=true")
+    assert app.run(cfg, project.root / "run") is None
+    jobs = shown_jobs(capsys.readouterr().out)
+    assert jobs
+    for job in jobs.values():
+        assert re.fullmatch(r"new|depends on [\w, ]+", job.reason)
+        assert job.compute == str(cfg.compute["_target_"]).rpartition(".")[2].lower()
     assert not [record for record in caplog.records if record.levelname == "WARNING"], caplog.text
-    assert not (project.root / "outputs").exists() and not (project.root / "run").exists()
+    assert not [*project.root.rglob("record.json")] and not (project.root / "run").exists()
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -145,6 +226,23 @@ def test_an_experiment_says_its_command_and_calls_itself_by_its_name(experiment:
     assert text.startswith("# @package _global_\n# ")
 
 
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_fits_on_a_page_and_has_no_anchors(experiment: str) -> None:
+    text = (CONF / f"experiment/{experiment}.yaml").read_text()
+    lines = [line.strip() for line in text.splitlines()]
+    assert len([line for line in lines if line and line[0] != "#"]) <= LONGEST_EXPERIMENT
+    assert not re.search(r"[:-] [&*]\w|<<:", text)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_names_its_jobs_by_presets(experiment: str) -> None:
+    """Its defaults hold no hooks, so every job's hook and component are one line."""
+    defaults = yaml.safe_load((CONF / f"experiment/{experiment}.yaml").read_text())["defaults"]
+    chosen = [key for entry in defaults if isinstance(entry, dict) for key in entry]
+    assert not [key for key in chosen if key.startswith("/hook")]
+    assert not [key for key in chosen if key.startswith("/data@")], "data is chosen at the root"
+
+
 def test_the_frame_holds_no_experiments_values() -> None:
     cfg = compose()
     assert cfg.pipelines == {} and cfg.jobs == {} and cfg.objective is None
@@ -153,3 +251,93 @@ def test_the_frame_holds_no_experiments_values() -> None:
         - {key for key in OmegaConf.missing_keys(cfg) if key.startswith("hydra")}
         == set()
     )
+
+
+def options_for(hook_argument: Any, group: str) -> list[str]:
+    """Options of a group whose class is of the type that an argument of a hook takes."""
+    found = []
+    for path in sorted((CONF / group).glob("*.yaml")):
+        cls = locate(yaml.safe_load(path.read_text())["_target_"], ALLOWED)
+        if issubclass(cls, hook_argument):
+            found.append(path.stem)
+    return found
+
+
+def preset_swaps(preset: str) -> list[tuple[str, str, str]]:
+    """Group, argument and option of every component that may replace the preset's own."""
+    cfg = compose(f"+job@jobs.x={preset}")
+    hook = locate(cfg.jobs.x["_target_"], ALLOWED)
+    swaps = []
+    for key in cfg.hydra.runtime.choices:
+        group, _, package = str(key).partition("@")
+        argument = package.removeprefix("jobs.x.")
+        if argument in arguments_of(hook):
+            options = options_for(arguments_of(hook)[argument].annotation, group)
+            swaps += [(group, argument, option) for option in options]
+    return swaps
+
+
+def problems_of_plan(cfg: Any) -> list[Problem]:
+    """Return everything that the plan finds wrong."""
+    try:
+        plan(cfg, ALLOWED)
+    except PlanError as error:
+        return error.problems
+    return []
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_begins_with_its_hook_and_has_one_component(preset: str) -> None:
+    text = (CONF / f"job/{preset}.yaml").read_text()
+    first, *others = yaml.safe_load(text)["defaults"]
+    assert [*first] == ["/hook@_here_"]
+    assert others[-1] == "_self_" and len(others) <= 2
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_component_of_a_preset_can_be_swapped(preset: str, project: Project) -> None:
+    """A preset's own values are arguments of every component that its hook takes."""
+    swaps = preset_swaps(preset)
+    overrides = [
+        text
+        for index, (group, argument, option) in enumerate(swaps)
+        for text in (
+            f"+job@jobs.x{index}={preset}",
+            f"{group}@jobs.x{index}.{argument}={option}",
+        )
+    ]
+    names = [f"x{index}" for index in range(len(swaps))]
+    cfg = compose(*overrides, f"+pipelines.main.execution_jobs=[{','.join(names)}]")
+    for index, (group, argument, option) in enumerate(swaps):
+        class_path = yaml.safe_load((CONF / f"{group}/{option}.yaml").read_text())["_target_"]
+        assert cfg.jobs[f"x{index}"][argument]["_target_"] == class_path
+    assert not [found for found in problems_of_plan(cfg) if found.kind == "unknown_argument"]
+
+
+@pytest.mark.parametrize(
+    ("override", "place", "class_name"),
+    [
+        ("job@jobs.diversity=near_duplicates", "diversity.evaluator", "NearDuplicates"),
+        ("hook@jobs.refine=refine_recipe_via_percentiles", "refine", "ViaPercentilesHook"),
+        ("executor@jobs.train.executor=internvl_training", "train.executor", "InternVLTraining"),
+        ("evaluator@jobs.diversity.evaluator=pool_distance", "diversity.evaluator", "PoolDistance"),
+        ("env@jobs.train.executor.env=uv", "train.executor.env", "VirtualEnv"),
+        ("data=shapes_caption", "data.executor", "ShapesCaption"),
+        ("probe=fast", "probe_again.analyzer", "DataJuicerFastProbe"),
+    ],
+)
+def test_parts_of_a_job_are_chosen_from_the_command_line(
+    override: str, place: str, class_name: str
+) -> None:
+    cfg = compose("+experiment=demo", override)
+    assert OmegaConf.select(cfg.jobs, place)["_target_"].endswith(class_name)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_data_is_chosen_at_the_root(experiment: str) -> None:
+    cfg = compose(f"+experiment={experiment}")
+    if "data" not in cfg.jobs:
+        assert "data" not in cfg
+        return
+    changed = compose(f"+experiment={experiment}", "data=shapes_caption", "data.num_train=7")
+    assert changed.jobs.data.executor.num_train == 7

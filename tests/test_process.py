@@ -1,4 +1,4 @@
-"""Programs: what they get, what their end means, and that nothing of them is left."""
+"""Programs: their arguments and environment, their end, and that nothing of them is left."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_output_and_errors_are_appended_to_the_log(tmp_path: Path) -> None:
     assert log.read_text() == "before\nout\nerr\n"
 
 
-def test_a_variable_can_be_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_can_be_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TOY", "here")
     process.run(
         python("import os; print('TOY' in os.environ)"),
@@ -61,20 +61,20 @@ def test_output_can_be_repeated_on_the_console(
     process.run(python("print('out ü')"), log_path=log, echo=True)
     with pytest.raises(ProcessError):
         process.run(python("print('last'); 1/0"), log_path=log, echo=True)
-    said = capsys.readouterr().out
-    assert said.startswith("out ü\nlast\n") and "ZeroDivisionError" in said
-    assert log.read_text() == f"before\n{said}"
+    output = capsys.readouterr().out
+    assert output.startswith("out ü\nlast\n") and "ZeroDivisionError" in output
+    assert log.read_text() == f"before\n{output}"
 
 
-def test_a_failure_quotes_the_program_itself_and_not_what_stood_in_the_log(tmp_path: Path) -> None:
+def test_a_failure_quotes_the_program_itself_and_not_earlier_lines_of_the_log(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
-    log.write_text("another program's words\n")
+    log.write_text("lines of another program\n")
     with pytest.raises(ProcessError) as caught:
         process.run(python("raise SystemExit(4)"), log_path=log)
-    assert "said nothing" in str(caught.value) and "another" not in str(caught.value)
+    assert "wrote nothing" in str(caught.value) and "another" not in str(caught.value)
 
 
-def test_what_a_program_said_last_is_told_once(tmp_path: Path) -> None:
+def test_the_last_line_of_a_failed_program_is_quoted_once(tmp_path: Path) -> None:
     with pytest.raises(ProcessError) as caught:
         process.run(
             python("print('before'); raise SystemExit('the mistake')"), log_path=tmp_path / "log"
@@ -94,7 +94,7 @@ def test_without_input_standard_input_is_empty(tmp_path: Path) -> None:
         ("import os; os.kill(os.getpid(), 9)", -9, ["SIGKILL", "out of memory"]),
         ("import os; os.abort()", -6, ["SIGABRT"]),
         ("print('x\\n' * 100 + 'the end'); 1/0", 1, ["ZeroDivisionError", "the end"]),
-        ("raise SystemExit(4)", 4, ["exit status 4 and said nothing"]),
+        ("raise SystemExit(4)", 4, ["exit status 4 and wrote nothing"]),
     ],
     ids=["status", "killed", "aborted", "traceback", "silent"],
 )
@@ -111,7 +111,7 @@ def test_a_failure_names_the_command_the_status_the_log_and_its_end(
     assert said[0] in str(caught.value).splitlines()[0] and str(caught.value).count(str(log)) == 1
 
 
-def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProcessError, match="no-such-program") as caught:
         process.run(["no-such-program"], log_path=tmp_path / "log.txt")
     assert caught.value.returncode is None
@@ -128,10 +128,10 @@ def test_what_a_program_started_ends_with_it(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     process.run(python(code), log_path=log)
     pid = int(log.read_text())
-    until(lambda: not alive(pid), "the grandchild lives on", 10)
+    until(lambda: not alive(pid), "the grandchild goes on", 10)
 
 
-def test_a_cancelled_program_is_ended_also_if_it_does_not_listen(
+def test_a_cancelled_program_is_ended_also_if_it_ignores_sigterm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(process, "_GRACE_S", 0.5)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import toys
 import yaml
+from dry_run import shown_jobs
 from toy_project import CHAIN, Project, data_job, experiment, merge, values
 
 from sandbox.store.content import ContentHashes, canonical
@@ -252,7 +253,7 @@ def test_an_output_that_is_not_as_recorded_is_noticed(
     path = Path(chain.info("data")["path"])
     path.write_text("broken") if harm == "changed" else path.unlink()
     chain.run("chain", "dry_run=true")
-    assert "changed since it was recorded" in capsys.readouterr().out.splitlines()[0]
+    assert "changed since it was recorded" in shown_jobs(capsys.readouterr().out)["data"].reason
     chain.run("chain")
     assert "data.jsonl is missing or was changed" in caplog.text
     assert chain.ran() == ["rows row 4"], "its readers find what they had"
@@ -433,9 +434,10 @@ def test_dry_run_gives_the_reason_of_each_job(
             assert prepare
     chain.ran()
     assert chain.run("chain", "dry_run=true", *overrides) is None
-    lines = capsys.readouterr().out.splitlines()
-    for line, name, reason in zip(lines, ("data", "train", "score"), reasons, strict=True):
-        assert f" {name} " in line and reason in line
+    shown = shown_jobs(capsys.readouterr().out)
+    assert [*shown] == ["data", "train", "score"]
+    for job, reason in zip(shown.values(), reasons, strict=True):
+        assert reason in job.reason
     assert chain.ran() == []
     assert [path.name for path in chain.run_dir.iterdir()] == []
 
@@ -449,9 +451,10 @@ def test_dry_run_tells_changed_inputs_and_versions(
     write_pool("a.jsonl", "two")
     monkeypatch.setattr(toys.Add, "VERSION", 7)
     project.run("toy", "dry_run=true")
-    read, add = capsys.readouterr().out.splitlines()
-    assert "input evaluator.dataset_path changed" in read
-    assert "version of executor changed from 1 to 7" in add
+    shown = shown_jobs(capsys.readouterr().out)
+    assert [*shown] == ["read", "add"]
+    assert "input evaluator.dataset_path changed" in shown["read"].reason
+    assert "version of executor changed from 1 to 7" in shown["add"].reason
 
 
 def test_dry_run_tells_arguments_that_came_and_went(
@@ -480,10 +483,11 @@ def test_dry_run_of_iterations_and_maps(
     project.write("toy", experiment(jobs, max_iterations=2))
     project.run("toy", "jobs.many.map.executor.start=[2,3]")
     project.run("toy", "dry_run=true")
-    lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in lines] == ["many[0]", "many[1]", "grow"]
-    assert "argument executor.start changed" in lines[0] and lines[1].endswith("recorded")
-    assert lines[2].endswith("recorded")
+    shown = shown_jobs(capsys.readouterr().out)
+    assert [*shown] == ["many[0]", "many[1]", "grow"]
+    assert "argument executor.start changed" in shown["many[0]"].reason
+    assert shown["many[1]"].reason == shown["grow"].reason == "recorded"
+    assert shown["grow"].inputs == {"executor.start": "previous grow.value"}
 
 
 def test_a_hash_is_remembered_until_the_file_changes(tmp_path: Path) -> None:

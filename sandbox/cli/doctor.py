@@ -132,8 +132,8 @@ def _experiment(cfg: Any, given: Sequence[str]) -> Iterator[Finding]:
         checked = plan(cfg, allowed)
     except PlanError as error:
         for problem in error.problems:
-            where, _, what = problem.partition(": ")
-            yield Finding("needs", "lacks", where, what)
+            what = "; ".join(filter(None, [problem.text, problem.hint]))
+            yield Finding("needs", "lacks", problem.where, what)
         return
     for line in env_lines(checked, allowed):
         yield Finding("env", "ok", " ".join(line.split()))

@@ -1,8 +1,7 @@
-"""One run: compose, plan, iterate, return the objective."""
+"""The task that Hydra runs, once or once a trial."""
 
 from __future__ import annotations
 
-import logging
 import math
 import shutil
 import signal
@@ -16,15 +15,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from sandbox.components.allowed import ALLOWED
+from sandbox.components.problem import PlanError, Problem
 from sandbox.hydra_search_path import CONFIG_PATH
 from sandbox.job import JobFailed
-from sandbox.planning.plan import PlanError
 from sandbox.planning.resolvers import BEGAN, register_resolvers
 from sandbox.planning.settings import texts
 from sandbox.running.run import STARTED, forced_since, run
 from sandbox.running.trial import as_trial
-
-log = logging.getLogger(__name__)
 
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 register_resolvers()  # here, because a launcher may import this module in a process of its own
@@ -36,23 +33,18 @@ register_resolvers()  # here, because a launcher may import this module in a pro
     execution_whitelist=[*ALLOWED, "hydra.*", "hydra_plugins.*", "logging.*"],
 )
 def main(cfg: DictConfig) -> float | list[float] | None:
-    """The task that Hydra runs, once or once a trial."""
-    if (
-        threading.current_thread() is threading.main_thread()
-    ):  # a launcher may run trials in threads
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # which nohup ignores
-            signal.signal(signal.SIGHUP, signal.default_int_handler)
+    """Run the experiment, or one trial of a sweep, and return its objective."""
+    _interrupt_on_signals()
     hydra_cfg = HydraConfig.get()
     if hydra_cfg.job.chdir:
-        raise PlanError(
-            ["hydra.job.chdir: must be false; paths and the store are found from where you start"]
-        )
+        hint = "paths and the store are found from where you start"
+        raise PlanError([Problem("hydra.job.chdir", "setting", "must be false", hint)])
     run_dir = Path(hydra_cfg.runtime.output_dir)
     STARTED.append(run_dir)
+    is_multirun = hydra_cfg.mode == RunMode.MULTIRUN
     is_unused = cfg.get("dry_run") is True
     try:
-        if hydra_cfg.mode == RunMode.MULTIRUN and not is_unused:
+        if is_multirun and not is_unused:
             return as_trial(run_dir, lambda: _trial(cfg, hydra_cfg, run_dir))
         return run(cfg, run_dir, ALLOWED)
     except (PlanError, JobFailed, BrokenPipeError) as error:
@@ -60,44 +52,53 @@ def main(cfg: DictConfig) -> float | list[float] | None:
             is_unused = True
             if error.has_literal_secret:
                 _scrub(run_dir)
-        if hydra_cfg.mode == RunMode.MULTIRUN:
-            raise  # the sweep's to judge
+        if is_multirun:
+            raise  # the sweep decides what becomes of it
         # Hydra would repeat the whole command, secrets included, before it passed the error on.
         raise SystemExit(error) from error
     finally:
-        if is_unused and hydra_cfg.mode == RunMode.RUN:
+        if is_unused and not is_multirun:
             _remove_unused(run_dir)
 
 
+def _interrupt_on_signals() -> None:
+    """Let SIGTERM and SIGHUP interrupt the run as Ctrl-C does."""
+    if threading.current_thread() is not threading.main_thread():
+        return  # a launcher may run trials in threads
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # nohup ignores it
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
+
+
 def _trial(cfg: DictConfig, hydra_cfg: Any, run_dir: Path) -> float | list[float] | None:
-    """One trial of a sweep; fails where the sweep cannot use what it returns."""
+    """Run one trial of a sweep.
+
+    Raises:
+        PlanError: The sweeper needs an objective and there is none.
+        JobFailed: The objective is not a number.
+    """
     if hydra_cfg.sweeper._target_ != _GRID and not texts(cfg.get("objective")):
-        known = "objective=job.output, or several: objective=[job.output, job.other]"
-        raise PlanError(
-            [f"objective: none is given, and {hydra_cfg.sweeper._target_} needs one; {known}"]
-        )
-    value = run(
-        cfg, run_dir, ALLOWED, forced_since(Path(hydra_cfg.sweep.dir)) if cfg.get("force") else None
-    )
-    for text, number in zip(
-        texts(cfg.objective), value if isinstance(value, list) else [value], strict=False
-    ):
+        text = f"none is given, and {hydra_cfg.sweeper._target_} needs one"
+        hint = "objective=job.output, or several: objective=[job.output, job.other]"
+        raise PlanError([Problem("objective", "setting", text, hint)])
+    since = forced_since(Path(hydra_cfg.sweep.dir)) if cfg.get("force") else None
+    value = run(cfg, run_dir, ALLOWED, since)
+    numbers = value if isinstance(value, list) else [value]
+    for text, number in zip(texts(cfg.objective), numbers, strict=False):
         if number is not None and math.isnan(number):
             raise JobFailed(f"the objective {text} is nan: this trial has failed")
     return value
 
 
 def _remove_unused(run_dir: Path) -> None:
-    """Remove the folder of a run that did nothing: what Hydra wrote, if that is all and the folder ours."""
-    if run_dir.name == BEGAN and {path.name for path in run_dir.iterdir()} <= {
-        ".hydra",
-        "sandbox.log",
-    }:
+    """Remove the folder of a run that did nothing, if it is ours and holds only Hydra's files."""
+    files = {path.name for path in run_dir.iterdir()}
+    if run_dir.name == BEGAN and files <= {".hydra", "sandbox.log"}:
         shutil.rmtree(run_dir, ignore_errors=True)
 
 
 def _scrub(run_dir: Path) -> None:
-    """Remove what Hydra wrote, before it called us, of a config that gives a secret as a literal."""
+    """Remove the files that Hydra wrote, before it called us, of a config with a literal secret."""
     shutil.rmtree(run_dir / ".hydra", ignore_errors=True)
     for path in (run_dir / "multirun.yaml", run_dir.parent / "multirun.yaml"):
         path.unlink(missing_ok=True)

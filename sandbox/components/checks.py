@@ -1,292 +1,206 @@
-"""Components named by ``_target_``: which are allowed, what they take, and the one place that builds them."""
+"""Check component nodes before anything runs, and again before one is built with resolved values."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
-import os
-import re
-import types
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from sandbox.components.allowed import TargetError, locate
-from sandbox.job import Secret
+from sandbox.components.construct import construct
+from sandbox.components.problem import Problem
+from sandbox.components.signature import arguments_of, rules_of, secret_arguments
+from sandbox.components.tree import Node, is_node, joined, leaves, nodes
+from sandbox.components.values import (
+    Pending,
+    component_annotations,
+    converted,
+    describe,
+    is_open,
+    secret_problems,
+    value_problems,
+)
+from sandbox.system.wording import did_you_mean
 
-_ENV_REFERENCE = re.compile(r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*(,\s*null\s*)?\}")
-SECRET_RULE = "a secret may only be given as ${oc.env:NAME}, never as a literal"
-_ANY_REFERENCE = re.compile(r"\$\{(output|previous):")
-
-
-@cache
-def argument_types(cls: type) -> Mapping[str, Any]:
-    """Annotated type of each constructor argument."""
-    hints = get_type_hints(getattr(cls, "__init__"))  # noqa: B009  mypy: a class's own
-    return {name: hints.get(name, Any) for name in inspect.signature(cls).parameters}
-
-
-def arguments(node: Mapping[str, Any]) -> dict[str, Any]:
-    """What a component node gives to its constructor."""
-    return {key: value for key, value in node.items() if key != "_target_"}
-
-
-def with_defaults(node: Any, allowed: Sequence[str]) -> Any:
-    """A copy of ``node`` in which every component also has the arguments that it leaves to their defaults."""
-    if isinstance(node, (list, tuple)):
-        return [with_defaults(item, allowed) for item in node]
-    if not isinstance(node, Mapping):
-        return node
-    defaults = {}
-    if "_target_" in node:
-        parameters = inspect.signature(locate(node["_target_"], allowed)).parameters.values()
-        defaults = {
-            p.name: with_defaults(p.default, allowed)
-            for p in parameters
-            if p.default is not p.empty
-        }
-    return defaults | {key: with_defaults(value, allowed) for key, value in node.items()}
+UNKNOWN: Any = "???"
+"""A value that must still be given, as OmegaConf writes it."""
 
 
-def nodes(value: Any, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every component node inside ``value``, outermost first, with its dotted place."""
-    if isinstance(value, Mapping):
-        if "_target_" in value:
-            yield where, value
-        for key, child in value.items():
-            yield from nodes(child, f"{where}.{key}")
-    elif isinstance(value, list):
-        for index, child in enumerate(value):
-            yield from nodes(child, f"{where}.{index}")
-
-
-def problems(
-    node: Mapping[str, Any], where: str, allowed: Sequence[str], later: Sequence[str] = ()
-) -> list[str]:
-    """What is wrong with one component node: target, argument names, missing values, types, secrets, files.
+def config_problems(
+    config: Any, where: str, allowed: Sequence[str], later: Collection[str] = ()
+) -> Iterator[Problem]:
+    """Yield what is wrong with every component inside ``config``, and with what its machine lacks.
 
     Args:
-        node: The node, resolved but for references to outputs.
+        config: Plain data, resolved; references to outputs stand as :class:`Pending`.
+        where: Its dotted place.
+        allowed: Patterns of allowed targets.
+        later: Places below ``where`` of arguments that are given elsewhere (``map``, ``seeds``).
+    """
+    for place, node in nodes(config, where):
+        here = place.removeprefix(where).lstrip(".")
+        if any(_is_inside(here, leaf) for leaf in later):
+            continue  # replaced as a whole
+        names = {
+            leaf.removeprefix(f"{here}.").lstrip(".") for leaf in later if _is_inside(leaf, here)
+        }
+        found = list(node_problems(node, place, allowed, names))
+        yield from found
+        if not found:
+            is_complete = not names and not is_pending(node)
+            yield from machine_problems(node, place, allowed, is_complete)
+
+
+def node_problems(
+    node: Node, where: str, allowed: Sequence[str], later: Collection[str] = ()
+) -> Iterator[Problem]:
+    """Yield what is wrong with one component: class path, arguments, their values and rules.
+
+    Components inside it are checked by themselves.
+
+    Args:
+        node: The node, resolved; references to outputs stand as :class:`Pending`.
         where: Its dotted place in the config.
         allowed: Patterns of allowed targets.
-        later: Arguments that are given elsewhere (``map``, ``seeds``).
+        later: Names of arguments that are given elsewhere; with a dot those of a component inside.
     """
     try:
         cls = locate(node["_target_"], allowed)
     except TargetError as error:
-        return [f"{where}: {error}"]
-    given = arguments(node)
-    parameters = inspect.signature(cls).parameters
-    found = []
-    for name in given:
-        if name not in parameters:
-            near = difflib.get_close_matches(name, parameters, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            takes = f"it takes: {', '.join(parameters)}"
-            found.append(
-                f"{where}.{name}: {cls.__name__} takes no argument {name!r}{hint}; {takes}"
-            )
-    for name, parameter in parameters.items():
-        absent = (
-            given.get(name, "???") == "???"
-            if name in given
-            else parameter.default is parameter.empty
-        )
-        if absent and name not in later:
-            found.append(f"{where}.{name}: must be given ({_describe(argument_types(cls)[name])})")
-        elif name in given and name not in later and not absent:
-            found += value_problems(given[name], argument_types(cls)[name], f"{where}.{name}")
-            found += kind_problems(
-                given[name], argument_types(cls)[name], f"{where}.{name}", allowed
-            )
-    return found
+        yield Problem(where, "target", str(error))
+        return
+    arguments = arguments_of(cls)
+    wrong = set()
+    for name in given_arguments(node):
+        if name not in arguments:
+            text = f"{cls.__name__} takes no argument {name!r}"
+            hint = did_you_mean(name, arguments)
+            yield Problem(f"{where}.{name}", "unknown_argument", text, hint)
+    for name, argument in arguments.items():
+        place = f"{where}.{name}"
+        value = node.get(name, UNKNOWN if argument.is_required else argument.default)
+        if name in later:
+            continue
+        if isinstance(value, str) and value == UNKNOWN:
+            wrong.add(name)
+            expected = describe(argument.annotation)
+            yield Problem(place, "missing_argument", f"must be given ({expected})")
+        elif name in node:
+            found = list(argument_problems(value, argument.annotation, place, allowed))
+            wrong |= {name} if found else set()
+            yield from found
+    given = {name: value for name, value in node.items() if name not in {*wrong, *later}}
+    yield from rule_problems(cls, given, where, allowed, unknown={*wrong, *later})
 
 
-def value_problems(value: Any, annotation: Any, where: str) -> list[str]:
-    """What is wrong with one value for an argument of that annotation: type, secret, missing file."""
-    if annotation is Secret or Secret in get_args(annotation):
-        return _secret_problems(value, where)
-    if _has_reference(value) or _is_node(value):
-        return []
-    if not _fits(value, annotation):
-        return [
-            f"{where}: given {value!r}, expected {_describe(annotation)}{_quotes(value, annotation)}"
-        ]
-    return [
-        f"{where}: {path} does not exist (working directory: {Path.cwd()})"
-        for path in _paths(as_annotated(value, annotation))
-        if not path.exists()
-    ]
-
-
-def _quotes(value: Any, annotation: Any) -> str:
-    """A hint where YAML reads a text such as 3.10 as a number."""
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    takes_text = str in (annotation, *get_args(annotation))
-    return "; quote a text that looks like a number: '3.10'" if is_number and takes_text else ""
-
-
-def kind_problems(value: Any, annotation: Any, where: str, allowed: Sequence[str]) -> list[str]:
-    """What is wrong with a component given for an argument of that annotation: it is of another family."""
-    if not isinstance(value, Mapping) or "_target_" not in value:
-        return []
+def argument_problems(
+    value: Any, annotation: Any, where: str, allowed: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield what is wrong with a value, or with the family of a component, for one argument."""
+    yield from value_problems(value, annotation, where)
+    if not is_node(value):
+        return
     try:
         cls = locate(value["_target_"], allowed)
-    except TargetError:  # reported itself
-        return []
-    if any(_is_open(leaf) or issubclass(cls, leaf) for leaf in _leaf_types(annotation)):
-        return []
-    return [f"{where}: given {value['_target_']}, expected {_describe(annotation)}"]
+    except TargetError:  # reported where the component itself is checked
+        return
+    kinds = [*component_annotations(annotation)]
+    if not any(is_open(kind) or issubclass(cls, kind) for kind in kinds):
+        text = f"given {value['_target_']}, expected {describe(annotation)}"
+        yield Problem(where, "component", text)
 
 
-def _is_open(annotation: Any) -> bool:
-    """Whether it cannot be told what an annotation takes."""
-    return (
-        annotation is Any
-        or not inspect.isclass(annotation)
-        or getattr(annotation, "_is_protocol", False)
-    )
+def rule_problems(
+    cls: type,
+    given: Mapping[str, Any],
+    where: str,
+    allowed: Sequence[str],
+    unknown: Collection[str] = (),
+    only: Collection[str] | None = None,
+) -> Iterator[Problem]:
+    """Yield the rules between arguments that the known ones break.
+
+    Args:
+        cls: Class of the component.
+        given: Plain values by argument; the others have their defaults.
+        where: Place of the component.
+        allowed: Patterns of allowed targets.
+        unknown: Names of arguments whose values are not known, or wrong.
+        only: Rules that read none of these arguments are left out; ``None`` leaves none out.
+    """
+    arguments = arguments_of(cls)
+    for rule, names in rules_of(cls).items():
+        values = {name: given.get(name, arguments[name].default) for name in names}
+        is_asked = only is None or not set(only).isdisjoint(names)
+        if not is_asked or not set(unknown).isdisjoint(names) or is_pending(values):
+            continue
+        try:
+            rule(
+                **{
+                    name: _argument(values[name], arguments[name].annotation, allowed)
+                    for name in names
+                }
+            )
+        except Exception as error:  # a rule may read a file of the user's
+            place = joined(where, names[0]) if len(names) == 1 else where
+            yield Problem(place, "rule", str(error).strip() or type(error).__name__)
 
 
-def _secret_problems(value: Any, where: str) -> list[str]:
-    if value is None:
-        return []
-    match = _ENV_REFERENCE.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        return [f"{where}: {SECRET_RULE}"]
-    if match[1] not in os.environ and not match[2]:
-        return [f"{where}: the environment variable {match[1]} is not set"]
-    return []
+def machine_problems(
+    node: Node, where: str, allowed: Sequence[str], is_complete: bool
+) -> Iterator[Problem]:
+    """Yield what a component's ``check`` misses on this machine: a program, a package, a key.
+
+    A static ``check`` is asked also while arguments are still unknown.
+    """
+    cls = locate(node["_target_"], allowed)
+    is_static = isinstance(inspect.getattr_static(cls, "check", None), staticmethod)
+    if not hasattr(cls, "check") or not (is_static or is_complete):
+        return
+    try:
+        (cls if is_static else construct(node, allowed)).check()
+    except Exception as error:  # whatever a component raises is the user's to read
+        yield Problem(where, "machine", str(error).strip() or type(error).__name__)
 
 
-def literal_secrets(config: Any, where: str, allowed: Sequence[str]) -> Iterator[str]:
-    """What is wrong with the secrets of all components inside ``config``, and with nothing else."""
+def literal_secrets(config: Any, where: str, allowed: Sequence[str]) -> Iterator[Problem]:
+    """Yield the wrong secrets of all components inside ``config``, and nothing else."""
     for place, node in nodes(config, where):
         try:
             names = secret_arguments(locate(node["_target_"], allowed))
         except TargetError:
             continue
         for name in sorted(names & set(node)):
-            yield from _secret_problems(node[name], f"{place}.{name}")
-
-
-def secret_arguments(cls: type) -> set[str]:
-    """Names of the constructor arguments that are declared secret."""
-    return {
-        name
-        for name, hint in argument_types(cls).items()
-        if hint is Secret or Secret in get_args(hint)
-    }
+            yield from secret_problems(node[name], f"{place}.{name}")
 
 
 def all_found(config: Any, allowed: Sequence[str]) -> bool:
-    """Whether every component inside ``config`` has a class, so that its outputs are known."""
+    """Return True if every component inside ``config`` has a class, so that its results are known."""
     try:
-        for _, node in nodes(config, ""):
+        for _, node in nodes(config):
             locate(node["_target_"], allowed)
     except TargetError:
         return False
     return True
 
 
-def declared_outputs(config: Any, allowed: Sequence[str]) -> tuple[str, ...]:
-    """Outputs that a hook's class and its components' classes declare; a plain value declares none."""
-    classes = [locate(node["_target_"], allowed) for _, node in nodes(config, "")]
-    return tuple(dict.fromkeys(name for cls in classes for name in getattr(cls, "OUTPUTS", ())))
+def given_arguments(node: Node) -> dict[str, Any]:
+    """Return what a component's node gives to its constructor."""
+    return {key: value for key, value in node.items() if key != "_target_"}
 
 
-def _is_node(value: Any) -> bool:
-    return any(True for _ in nodes(value, ""))
+def is_pending(value: Any) -> bool:
+    """Return True if something inside ``value`` is known only later."""
+    return any(isinstance(leaf, Pending) for _, leaf in leaves(value))
 
 
-def _has_reference(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(map(_has_reference, value.values()))
-    if isinstance(value, list):
-        return any(map(_has_reference, value))
-    return isinstance(value, str) and _ANY_REFERENCE.search(value) is not None
+def _argument(value: Any, annotation: Any, allowed: Sequence[str]) -> Any:
+    """Return a plain value as a rule reads it: converted, components built."""
+    if any(True for _ in nodes(value)):
+        return construct(value, allowed)
+    return converted(value, annotation)
 
 
-def _paths(value: Any) -> Iterator[Path]:
-    if isinstance(value, Path):
-        yield value
-    elif isinstance(value, Mapping):
-        for child in value.values():
-            yield from _paths(child)
-    elif isinstance(value, list):
-        for child in value:
-            yield from _paths(child)
-
-
-def _leaf_types(annotation: Any) -> Iterator[Any]:
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if not inner or origin is Literal:
-        yield annotation
-    if inspect.isclass(origin) and issubclass(origin, Mapping):
-        inner = inner[1:]  # keys are no values
-    for child in inner:
-        yield from _leaf_types(child)
-
-
-def _fits(value: Any, annotation: Any) -> bool:
-    """Whether a plain config value can be what ``annotation`` says; ``True`` where that is unknown."""
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, option) for option in inner)
-    if origin is Literal:
-        return value in inner
-    if annotation is None or annotation is types.NoneType:
-        return value is None
-    if annotation is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
-    if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    if annotation is Path:
-        return isinstance(value, str) and bool(value)
-    if annotation in (str, bool):
-        return isinstance(value, annotation)
-    container = origin or annotation
-    if _is_open(container):
-        return True
-    if issubclass(container, Mapping):
-        return isinstance(value, Mapping) and (
-            not inner or all(_fits(v, inner[1]) for v in value.values())
-        )
-    if issubclass(container, (Sequence, tuple)):
-        options = [option for option in inner if option is not Ellipsis]
-        return isinstance(value, list) and all(
-            any(_fits(v, o) for o in options or [Any]) for v in value
-        )
-    return isinstance(value, container)
-
-
-def _describe(annotation: Any) -> str:
-    text = (
-        annotation.__name__
-        if inspect.isclass(annotation) and not get_args(annotation)
-        else str(annotation)
-    )
-    return re.sub(r"\b(typing|collections\.abc|pathlib)\.", "", text)
-
-
-def as_annotated(value: Any, annotation: Any) -> Any:
-    """``value`` with strings turned into paths where ``annotation`` says ``Path``.
-
-    Where the annotation allows plain strings too, a string becomes a path only if it exists.
-    """
-    leaves = set(_leaf_types(annotation))
-    if Path not in leaves:
-        return value
-    strings_too = str in leaves or Any in leaves
-
-    def leaf(item: Any) -> Any:
-        if isinstance(item, list):
-            return [leaf(child) for child in item]
-        if isinstance(item, Mapping):
-            return {key: leaf(child) for key, child in item.items()}
-        if isinstance(item, str) and not (strings_too and not Path(item).exists()):
-            return Path(item)
-        return item
-
-    return leaf(value)
+def _is_inside(place: str, outer: str) -> bool:
+    """Return True if ``place`` is ``outer`` or lies below it."""
+    return not outer or f"{place}.".startswith(f"{outer}.")

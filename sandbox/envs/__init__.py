@@ -1,4 +1,4 @@
-"""Environments: where programs run. This module holds the family's base, and the env that is always there."""
+"""Environments in which programs run: the family's base, and the launcher's own environment."""
 
 from __future__ import annotations
 
@@ -10,56 +10,58 @@ import shutil
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.system import process
 from sandbox.system.process import ProcessError
 
 DEFAULT_ROOT = "outputs/envs"
-"""Folder of the envs that are made, in the working directory."""
+"""Folder for new envs, relative to the working directory."""
 
 Command = str | Sequence[str | Path]
-"""A program and its arguments. A string is split as a shell would split it, and no shell sees it."""
+"""A program and its arguments. A string is split as a shell would split it; no shell is started."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class Env(ABC):
-    """Where programs run: an interpreter, its packages, and variables.
+    """An interpreter with its packages and variables, in which programs run.
 
-    A component takes an env as an argument and calls :meth:`run_cmd`, or :meth:`run_cmd_async` while it
-    follows the log. Nothing is made before: the first command makes the env and installs what its
-    arguments declare, in the job that runs the command; every other command finds it there.
+    A component takes an env as an argument and calls :meth:`run_cmd`, or :meth:`run_cmd_async` to
+    follow the log meanwhile. The first command creates the env and installs the packages that its
+    arguments declare; later commands reuse it.
 
-    Source: Data-Juicer Sandbox guide, Environment Manager; unlike it, commands are argument lists and no
-    shell is started.
+    Source: Data-Juicer Sandbox guide, Environment Manager; unlike it, commands are argument lists
+    and no shell is started.
     """
 
     @abstractmethod
     def create(self) -> None:
-        """Make the env if it is not there. Safe to call again, and from several processes at once.
+        """Create the env unless it exists. Safe to repeat, also from several processes at once.
 
         Raises:
-            ProcessError: The manager failed; its last lines are in the message.
-            ValueError: What the arguments name is not there, or is none.
+            ProcessError: The manager failed; the message holds its last lines.
+            ValueError: A file, folder or interpreter that the arguments name is missing.
         """
 
     @abstractmethod
     def check_availability(self) -> bool:
-        """Whether the env's manager is on this machine."""
+        """Return True if the env's manager is installed on this machine."""
 
     @abstractmethod
     def exists(self) -> bool:
-        """Whether the env is there, whole: one whose making was cut short is not."""
+        """Return True if the env exists and is complete."""
 
     @abstractmethod
     def install_py_deps(self, deps: Path | str | Sequence[str]) -> None:
-        """Install Python packages; what is recorded as installed is not installed again.
+        """Install Python packages, except those that are recorded as installed.
 
         Args:
             deps: A requirements file, the folder of a code base (installed editable), or a list of
                 packages as pip names them.
 
         Raises:
-            ProcessError: The installer failed; its last lines are in the message.
+            ProcessError: The installer failed; the message holds its last lines.
             ValueError: ``deps`` is none of the three.
         """
 
@@ -68,24 +70,27 @@ class Env(ABC):
     def folder(self) -> Path:
         """Folder of the env; its programs are in ``bin/``."""
 
-    @abstractmethod
-    def describe(self) -> str:
-        """What the plan shows: which env, where, whether it is to be made, and what will be in it."""
-
-    @property
-    def python(self) -> Path:
-        """The env's interpreter."""
-        return self.folder / "bin" / "python"
-
     @property
     @abstractmethod
     def log_path(self) -> Path:
-        """Where output goes for which no other log is named."""
+        """Log file of commands that name no other."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """Return one line for the plan: manager, folder, state and contents of the env."""
+
+    @abstractmethod
+    async def _ready(self, log_path: Path, echo: bool) -> Path:
+        """Create the env and install the declared packages if necessary; return its folder."""
 
     def check(self) -> None:
-        """Asked by the plan. Raises ValueError: the env cannot be made here."""
+        """Check that the env can be created on this machine.
+
+        Raises:
+            ValueError: It cannot.
+        """
         if not self.check_availability():
-            raise ValueError(f"{self}: its manager is not there")
+            raise ValueError(f"{self}: its manager was not found")
 
     def run_cmd(
         self,
@@ -96,18 +101,18 @@ class Env(ABC):
         log_path: Path | None = None,
         echo: bool = True,
     ) -> None:
-        """Run a command in the env to its end.
+        """Run a command in the env and wait for its end.
 
         Args:
             cmd: The command.
-            cwd: Working directory; ``None`` is the present one.
-            variables: Environment variables for it, besides those of this process.
-            log_path: Log that its output is appended to; ``None`` is :attr:`log_path`.
-            echo: Whether its output also goes to the console.
+            cwd: Working directory; ``None`` keeps the current one.
+            variables: Environment variables on top of those of this process.
+            log_path: Log to which its output is appended; ``None`` takes :attr:`log_path`.
+            echo: Also write the output to the console.
 
         Raises:
-            ProcessError: There is no such program, or its exit status is not 0.
-            ValueError: The command is empty, or cannot be split.
+            ProcessError: The program does not exist, or its exit status is not 0.
+            ValueError: The command is empty or cannot be split.
         """
         asyncio.run(
             self.run_cmd_async(cmd, cwd=cwd, variables=variables, log_path=log_path, echo=echo)
@@ -122,73 +127,72 @@ class Env(ABC):
         log_path: Path | None = None,
         echo: bool = False,
     ) -> None:
-        """Like :meth:`run_cmd`, for a caller that follows the log meanwhile."""
+        """Run a command like :meth:`run_cmd`, for a caller that follows the log meanwhile."""
         argv = _split(cmd)
         log_path = log_path or self.log_path
-        await self._prepare(log_path, echo)
-        environment = {**self._variables(), **(variables or {})}
-        self._check_program(argv[0], environment)
-        command = self._wrapped(argv)
+        folder = await self._ready(log_path, echo)
+        environment = {**self._variables(folder), **(variables or {})}
+        self._check_program(argv[0], environment["PATH"], folder)
+        command = self._wrapped(argv, folder)
         await process.run_async(
             command, log_path=log_path, variables=environment, cwd=cwd, echo=echo
         )
 
-    @abstractmethod
-    async def _prepare(self, log_path: Path, echo: bool) -> None:
-        """Make the env and install what its arguments declare, where that is not done."""
+    def _interpreter(self, folder: Path) -> Path:
+        return folder / "bin" / "python"
 
-    def _wrapped(self, argv: list[str]) -> list[str]:
-        """The command as it is started; ``python`` by its path, which messages then show.
+    def _wrapped(self, argv: list[str], folder: Path) -> list[str]:
+        """Return the command that is really started, with the interpreter's path for ``python``.
 
-        A system's interpreter may have no program ``python`` beside it.
+        The path also makes messages clearer, and a system's own interpreter may have no program
+        of the name ``python`` beside it.
         """
-        return [str(self.python), *argv[1:]] if argv[0] == "python" else argv
+        return [str(self._interpreter(folder)), *argv[1:]] if argv[0] == "python" else argv
 
-    def _variables(self) -> dict[str, str | None]:
-        """Variables that a program in the env gets; ``None`` takes one away."""
-        return {
-            "PATH": os.pathsep.join([str(self.python.parent), os.environ.get("PATH", os.defpath)])
-        }
+    def _variables(self, folder: Path) -> dict[str, str | None]:
+        """Return the variables of programs in the env; ``None`` removes a variable."""
+        programs = str(self._interpreter(folder).parent)
+        return {"PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])}
 
-    def _check_program(self, name: str, environment: Mapping[str, str | None]) -> None:
-        if os.sep in name or shutil.which(name, path=environment["PATH"]):
+    def _check_program(self, name: str, search_path: str | None, folder: Path) -> None:
+        if os.sep in name or shutil.which(name, path=search_path):
             return
-        programs = [path.name for path in self.python.parent.glob("*")]
-        near = ", ".join(difflib.get_close_matches(name, programs)) or "nothing of a similar name"
+        programs = self._interpreter(folder).parent
+        names = [path.name for path in programs.glob("*")]
+        near = ", ".join(difflib.get_close_matches(name, names)) or "nothing of a similar name"
         raise ProcessError(
-            f"{self}: there is no program {name!r}, neither in {self.python.parent} (it has: {near}) "
+            f"{self}: there is no program {name!r}, neither in {programs} (it has: {near}) "
             "nor elsewhere on the PATH"
         )
 
 
+@dataclass(frozen=True, kw_only=True)
 class CurrentEnv(Env):
-    """The launcher's own interpreter and packages; the default. Nothing is installed into it."""
+    """The launcher's own interpreter and packages, into which nothing is installed; the default."""
 
     def create(self) -> None:
-        """Nothing: it is there."""
+        """Do nothing: this env always exists."""
 
     def check_availability(self) -> bool:
-        """It is."""
         return True
 
     def exists(self) -> bool:
-        """It does."""
         return True
 
     def install_py_deps(self, deps: Path | str | Sequence[str]) -> None:
-        """Raises ValueError: what the launcher itself runs on is not changed by what it runs."""
+        """Refuse: an experiment must not change the packages of its own launcher.
+
+        Raises:
+            ValueError: Always.
+        """
         raise ValueError(
-            f"cannot install {deps!r} into the launcher's own env; choose another (env=uv), or install it "
-            f"yourself: {sys.executable} -m pip install …"
+            f"cannot install {deps!r} into the launcher's own env; choose another (env=uv), "
+            f"or install it yourself: {sys.executable} -m pip install …"
         )
 
     @property
     def folder(self) -> Path:
         return Path(sys.prefix)
-
-    @property
-    def python(self) -> Path:
-        return Path(sys.executable)
 
     @property
     def log_path(self) -> Path:
@@ -200,12 +204,15 @@ class CurrentEnv(Env):
     def __str__(self) -> str:
         return "env current"
 
-    async def _prepare(self, log_path: Path, echo: bool) -> None:
-        """Nothing: it is there."""
+    async def _ready(self, log_path: Path, echo: bool) -> Path:
+        return self.folder
 
-    def _check_program(self, name: str, environment: Mapping[str, str | None]) -> None:
+    def _interpreter(self, folder: Path) -> Path:
+        return Path(sys.executable)
+
+    def _check_program(self, name: str, search_path: str | None, folder: Path) -> None:
         if name != "python":
-            super()._check_program(name, environment)
+            super()._check_program(name, search_path, folder)
 
 
 def _split(cmd: Command) -> list[str]:

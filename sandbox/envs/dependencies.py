@@ -1,24 +1,22 @@
-"""What is to be installed: packages, a requirements file, the folder of a code base."""
+"""Python packages to install: a list, a requirements file, the folder of a code base."""
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# The words by which a run also removes what Hydra wrote of a config that holds a secret.
-NO_LITERAL = "a secret may only be given as ${oc.env:NAME}, never as a literal"
+from sandbox.job import NoUrlPassword
 
-_USER_INFO = re.compile(r"https?://[^/\s@]*@|://[^/\s@:]*:[^/\s@]+@")
 _INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", re.MULTILINE)
-_BUILD_FILES = ("pyproject.toml", "setup.py", "setup.cfg")
+_PROJECT_FILES = ("pyproject.toml", "setup.py")
 
 
 @dataclass(frozen=True)
 class Dependencies:
-    """Python packages that are asked for, each item known by what it names and not by where it lies.
+    """Python packages to install.
 
     Args:
         packages: Packages as pip names them.
@@ -32,50 +30,51 @@ class Dependencies:
 
     @classmethod
     def of(cls, deps: Path | str | Sequence[str]) -> Dependencies:
-        """One of the three by what it is.
+        """Recognise a list of packages, a requirements file or the folder of a code base.
 
         Raises:
-            ValueError: It is neither a list, nor a file, nor a folder with a project in it.
+            ValueError: ``deps`` is none of the three.
         """
         if not isinstance(deps, (str, Path)):
-            found = cls(packages=tuple(deps))
-        elif Path(deps).is_dir():
-            found = cls(code_dir=Path(deps))
-        elif Path(deps).is_file():
-            found = cls(requirements_path=Path(deps))
-        else:
-            raise ValueError(
-                f"deps: {str(deps)!r} is neither a requirements file nor the folder of a code base; "
-                f"packages are given as a list: [{str(deps)!r}]"
-            )
-        found.check()
-        return found
+            return cls(packages=tuple(deps))
+        path = Path(deps)
+        if path.is_dir():
+            return cls(code_dir=path)
+        if path.is_file():
+            return cls(requirements_path=path)
+        raise ValueError(
+            f"deps: {str(deps)!r} is neither a requirements file nor the folder of a code base; "
+            f"packages are given as a list: [{str(deps)!r}]"
+        )
 
     def check(self) -> None:
-        """Raises ValueError: an item is not there, is none, or holds a secret."""
+        """Check that everything can be installed.
+
+        Raises:
+            ValueError: An item is missing, of another kind, or a URL in it holds a password.
+        """
         for package in self.packages:
-            if not isinstance(package, str) or not package.strip() or package.startswith("-"):
-                raise ValueError(f"dependencies: {package!r} is no package as pip names them")
-        refuse_secrets("dependencies", self.packages)
+            if not package.strip() or package.startswith("-"):
+                raise ValueError(
+                    f"dependencies: {package!r} is not a package; expected a name, a requirement "
+                    "such as six>=1.16, or a URL"
+                )
+            # Arguments are checked by the plan; packages given to install_py_deps only here.
+            if not NoUrlPassword().is_met_by(package):
+                raise ValueError(
+                    "dependencies: the URL of a package holds a login, which would be recorded; "
+                    "use ${NAME} in a requirements file, or ~/.netrc"
+                )
         if self.requirements_path and not self.requirements_path.is_file():
-            raise ValueError(f"requirements_path: there is no file {self.requirements_path}")
-        if self.code_dir and not any(
-            (self.code_dir / name).is_file() for name in ("pyproject.toml", "setup.py")
-        ):
-            what = (
-                "has neither pyproject.toml nor setup.py"
-                if self.code_dir.is_dir()
-                else "is no folder"
-            )
-            raise ValueError(
-                f"code_dir: {self.code_dir} {what}; expected the folder of a code base that pip can install"
-            )
+            raise ValueError(f"requirements_path: {self.requirements_path} is not a file")
+        if self.code_dir:
+            _check_code_base(self.code_dir)
 
     def items(self) -> Mapping[str, list[str]]:
-        """Arguments for the installer, by what stands for each item in a record.
+        """Return the installer's arguments by the name under which each item is recorded.
 
-        A requirements file is known by its content, with that of the files that it includes; a code
-        base by its place and its build files, because its code is not copied.
+        A requirements file is recorded by its content and that of the files it includes; a code
+        base by its folder and its build files, because its code is not copied.
 
         Raises:
             ValueError: As :meth:`check`.
@@ -83,47 +82,43 @@ class Dependencies:
         self.check()
         found = {package.strip(): [package.strip()] for package in self.packages}
         if self.requirements_path:
-            found[f"-r {_digest(_requirements(self.requirements_path))}"] = [
-                "-r",
-                str(self.requirements_path),
-            ]
+            digest = _digest(_with_included(self.requirements_path))
+            found[f"-r {digest}"] = ["-r", str(self.requirements_path)]
         if self.code_dir:
             folder = self.code_dir.absolute()
-            files = [folder / name for name in _BUILD_FILES] + sorted(
-                folder.glob("requirements*.txt")
-            )
-            found[f"-e {folder} {_digest(path for path in files if path.is_file())}"] = [
-                "-e",
-                str(folder),
-            ]
+            found[f"-e {folder} {_digest(_build_files(folder))}"] = ["-e", str(folder)]
         return found
 
     def __str__(self) -> str:
-        paths = {"-r": self.requirements_path, "-e": self.code_dir}
-        return ", ".join(
-            [*self.packages, *(f"{option} {path}" for option, path in paths.items() if path)]
+        options = {"-r": self.requirements_path, "-e": self.code_dir}
+        paths = [f"{option} {path}" for option, path in options.items() if path]
+        return ", ".join([*self.packages, *paths])
+
+
+def _check_code_base(folder: Path) -> None:
+    if not folder.is_dir():
+        raise ValueError(f"code_dir: {folder} is not a folder; expected a code base")
+    if not any((folder / name).is_file() for name in _PROJECT_FILES):
+        raise ValueError(
+            f"code_dir: {folder} has neither {' nor '.join(_PROJECT_FILES)}; "
+            "expected a code base that pip can install"
         )
 
 
-def refuse_secrets(argument: str, urls: Sequence[str]) -> None:
-    """Raises ValueError: a URL holds a name or a password, which would stand in records."""
-    for url in urls:
-        if _USER_INFO.search(url):
-            raise ValueError(
-                f"{argument}: an address holds a name or password; {NO_LITERAL} (index_credentials, or "
-                "${NAME} inside a requirements file, or ~/.netrc)"
-            )
+def _build_files(folder: Path) -> list[Path]:
+    names = (*_PROJECT_FILES, "setup.cfg")
+    paths = [*(folder / name for name in names), *sorted(folder.glob("requirements*.txt"))]
+    return [path for path in paths if path.is_file()]
 
 
-def _requirements(path: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """A requirements file and those that it includes."""
+def _with_included(path: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     yield path
     for name in _INCLUDE.findall(path.read_text(encoding="utf-8")):
         included = path.parent / name
         if included.is_file() and included not in above:
-            yield from _requirements(included, (*above, path))
+            yield from _with_included(included, (*above, path))
 
 
-def _digest(paths: Iterator[Path]) -> str:
+def _digest(paths: Iterable[Path]) -> str:
     content = b"\0".join(path.read_bytes() for path in paths)
     return hashlib.sha256(content).hexdigest()[:16]

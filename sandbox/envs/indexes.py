@@ -1,53 +1,45 @@
-"""Where packages are looked for, and a login that only the installer sees."""
+"""Package indexes, and a login that only the installer sees."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
-from sandbox.envs.dependencies import refuse_secrets
 from sandbox.job import Secret
 
 
 @dataclass(frozen=True)
 class Indexes:
-    """Package indexes, as pip and uv both understand them.
+    """Package indexes, in the terms that pip and uv share.
 
     Args:
         url: Index instead of the installer's own.
-        extra_urls: Indexes besides.
-        find_links: Folders or pages of packages besides.
+        extra_urls: Further indexes.
+        find_links: Further folders or pages of packages.
         credentials: ``user:password`` for ``url``.
     """
 
     url: str | None
     extra_urls: Sequence[str]
     find_links: Sequence[str]
-    credentials: Secret | None
-
-    def check(self) -> None:
-        """Raises ValueError: an address holds a password, or there is a login and nothing that it is for."""
-        refuse_secrets("index_url", [self.url or ""])
-        refuse_secrets("extra_index_urls", self.extra_urls)
-        refuse_secrets("find_links", self.find_links)
-        if self.credentials and not (self.url or "").startswith(("https://", "http://")):
-            raise ValueError(
-                f"index_credentials: are for an index_url of https://…, given {self.url}"
-            )
+    credentials: Secret | None = field(repr=False)
 
     def identity(self) -> list[object]:
-        """What tells one from another, without the login."""
+        """Return everything but the login, for the name of an env."""
         return [self.url, [*self.extra_urls], [*self.find_links]]
 
     def options(self) -> list[str]:
-        """Options for the installer."""
+        """Return the installer's options for the indexes besides the first."""
         extra = [part for url in self.extra_urls for part in ("--extra-index-url", url)]
         return extra + [part for place in self.find_links for part in ("--find-links", place)]
 
     def variables(self) -> dict[str, str]:
-        """Variables for the installer: the index with its login, because arguments stand in logs."""
+        """Return the installer's variables for the first index and its login.
+
+        Variables, because arguments appear in logs and in the list of processes.
+        """
         if self.url is None:
             return {}
         url = self.url
@@ -57,22 +49,25 @@ class Indexes:
             url = parts._replace(netloc=f"{login}@{parts.netloc}").geturl()
         return {"PIP_INDEX_URL": url, "UV_DEFAULT_INDEX": url}
 
-    def hidden(self, text: str) -> str:
-        """The text with stars in place of the password: installers repeat an address that is malformed."""
+    def hide_in_text(self, text: str) -> str:
+        """Replace the password by stars: installers print a malformed URL in full."""
         for secret in self._secrets():
             text = text.replace(secret, "*" * len(secret))
         return text
 
-    def hide(self, log_path: Path, began: int) -> None:
-        """Hide the password in a log from byte ``began`` on; whoever follows the log keeps their place."""
+    def hide_in_log(self, log_path: Path, start: int) -> None:
+        """Replace the password by stars in a log from byte ``start`` on.
+
+        The length stays the same, so that a reader who follows the log keeps its position.
+        """
         if not self.credentials:
             return
         with log_path.open("r+b") as file:
-            file.seek(began)
+            file.seek(start)
             text = file.read()
             for secret in self._secrets():
                 text = text.replace(secret.encode(), b"*" * len(secret.encode()))
-            file.seek(began)
+            file.seek(start)
             file.write(text)
 
     def _secrets(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Envs in a folder of their own: made once, installed into under a claim, recorded."""
+"""Envs in a folder of their own: created once and recorded."""
 
 from __future__ import annotations
 
@@ -7,256 +7,248 @@ import hashlib
 import json
 import os
 import re
-import shutil
-import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
 
-from sandbox.envs import Env, managers, record
-from sandbox.envs.dependencies import Dependencies, refuse_secrets
+from sandbox.envs import DEFAULT_ROOT, Env, managers, record
+from sandbox.envs.dependencies import Dependencies
 from sandbox.envs.indexes import Indexes
-from sandbox.envs.record import EnvRecord
-from sandbox.system import process
-from sandbox.system.process import ProcessError
+from sandbox.envs.installation import Installation
+from sandbox.job import NoUrlPassword, PublicText, Secret, rule
 
 log = getLogger(__name__)
 
-# For the programs that make envs: what the launcher's own interpreter is told is not for another one.
-_APART: Mapping[str, str | None] = {
-    **dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")),
-    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
-}
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)?")
 
 
+@dataclass(frozen=True, kw_only=True)
 class IsolatedEnv(Env):
-    """What envs of all managers share: where they are, what they hold, and that it is done once.
+    """An env in a folder of its own; subclasses know the managers that create it.
 
-    The folder is ``<root>/<env_name>-<hash>``, the hash being of the manager, the interpreter, and
-    everything that is installed: other dependencies are another env. Besides it lie a claim and a log;
-    in it ``sandbox_env.json`` and ``sandbox_env.lock.txt``, written last. A folder without a record was
-    cut short, and is made again.
+    The folder is ``<root>/<env_name>-<hash>``. The hash covers the manager, the interpreter and
+    everything that is installed, so other dependencies are another env. A lock file and a log lie
+    beside the folder; ``sandbox_env.json`` and ``sandbox_env.lock.txt`` in it are written last. A
+    folder without a record is incomplete and is created again.
+
+    Args:
+        env_name: First part of the folder's name, ``None`` for the manager's name; or the folder of
+            an existing env, written with a ``/``, which is used as it is.
+        env_manager: The manager.
+        dependencies: Packages to install, as pip names them.
+        requirements_path: Requirements file to install.
+        code_dir: Folder of a code base to install, editable: its code is used in place.
+        python: Version of the interpreter, such as 3.11, or its path; ``None`` takes the
+            launcher's own.
+        index_url: Package index instead of the installer's own; without a password in it.
+        extra_index_urls: Further package indexes.
+        find_links: Further folders or pages of packages.
+        index_credentials: ``user:password`` for ``index_url``, only as ``${oc.env:NAME}``.
+        root: Folder of the envs. It counts in a job's fingerprint, because another root is another
+            installation.
+        install: Also install into an env that existed before.
     """
 
-    MANAGERS: tuple[str, ...] = ()
+    env_name: str | None = None
+    env_manager: str
+    dependencies: Sequence[PublicText] = ()
+    requirements_path: Path | None = None
+    code_dir: Path | None = None
+    python: str | None = None
+    index_url: PublicText | None = None
+    extra_index_urls: Sequence[PublicText] = ()
+    find_links: Sequence[PublicText] = ()
+    index_credentials: Secret | None = field(default=None, repr=False)
+    root: str = DEFAULT_ROOT
+    install: bool = False
 
-    def __init__(
-        self,
-        env_name: str | None,
-        env_manager: str,
-        declared: Dependencies,
-        python: str | None,
-        indexes: Indexes,
-        root: str,
-        install: bool,
-    ) -> None:
-        if env_manager not in self.MANAGERS:
-            raise ValueError(f"env_manager: {env_manager!r} is none of {', '.join(self.MANAGERS)}")
+    @rule
+    def _env_name_is_a_name_or_a_folder(env_name: str | None) -> None:
+        if env_name is not None and not env_name.strip(". /"):
+            raise ValueError(f"env_name {env_name!r} is neither a name nor a folder")
+
+    @rule
+    def _python_is_a_version_or_a_path(python: str | None) -> None:
         if python is not None and not (_VERSION.fullmatch(python) or os.sep in python):
             raise ValueError(
-                f"python: {python!r} is neither a version (3.11) nor an interpreter's path"
+                f"python {python!r} is neither a version (3.11) nor the path of an interpreter"
             )
-        if env_name is not None and not env_name.strip(". /"):
-            raise ValueError(f"env_name: {env_name!r} is neither a name nor a folder")
-        indexes.check()
-        refuse_secrets("dependencies", declared.packages)
-        self.env_name = env_name
-        self.env_manager = env_manager
-        self.python_version = python
-        self.indexes = indexes
-        self.root = root
-        self.install = install
-        self.declared = declared
-        if self._is_folder and str(declared) and not install:
+
+    @rule
+    def _credentials_have_an_index(index_credentials: str | None, index_url: str | None) -> None:
+        if index_credentials and not (index_url or "").startswith(("https://", "http://")):
             raise ValueError(
-                f"env_name: {env_name} is an env of its own, into which nothing is installed unless install "
-                f"is true; given: {declared}"
+                f"index_credentials are for an index_url of https://…, given {index_url}"
             )
 
-    @abstractmethod
-    def _creation(self) -> list[str | Path]:
-        """The command that makes the env."""
+    @rule
+    def _existing_env_stays_as_it_is(
+        env_name: str | None,
+        dependencies: Sequence[str],
+        requirements_path: Path | None,
+        code_dir: Path | None,
+        install: bool,
+    ) -> None:
+        declared = Dependencies(tuple(dependencies), requirements_path, code_dir)
+        if _is_folder(env_name) and not install and declared != Dependencies():
+            raise ValueError(
+                f"env_name {env_name} is an existing env, into which nothing is installed unless "
+                f"install is true; given: {declared}"
+            )
+
+    @rule
+    def _urls_hold_no_login(
+        index_url: str | None,
+        extra_index_urls: Sequence[str],
+        find_links: Sequence[str],
+        dependencies: Sequence[str],
+    ) -> None:
+        check_urls([index_url or "", *extra_index_urls, *find_links, *dependencies])
 
     @abstractmethod
-    def _installer(self) -> list[str | Path]:
-        """The command that installs Python packages, up to what is to be installed."""
+    def creation(self, folder: Path) -> list[str | Path]:
+        """Return the command that creates the env."""
 
     @abstractmethod
-    def _contents(self) -> Mapping[str, object]:
-        """What is in the env from the start, of the manager's own kind."""
+    def installer(self, folder: Path) -> list[str | Path]:
+        """Return the command that installs Python packages, without the packages."""
 
     @abstractmethod
-    def _is_env(self, folder: Path) -> bool:
-        """Whether a folder holds an env of this kind."""
+    def contents(self) -> Mapping[str, object]:
+        """Return what the manager itself puts into a new env, by name."""
+
+    @abstractmethod
+    def is_env(self, folder: Path) -> bool:
+        """Return True if ``folder`` holds an env of this kind."""
 
     def check_availability(self) -> bool:
         return managers.find(self.env_manager) is not None
 
     def exists(self) -> bool:
-        elsewhere = self._elsewhere()
-        return self._is_env(elsewhere) if elsewhere else record.read(self.folder) is not None
+        existing = self.existing_folder()
+        return self.is_env(existing) if existing else record.read(self.own_folder) is not None
 
     def create(self) -> None:
-        asyncio.run(self._ensure(Dependencies(), self.log_path, echo=True))
+        asyncio.run(self._installation(self.log_path, echo=True).ensure(Dependencies()))
 
     def install_py_deps(self, deps: Path | str | Sequence[str] | None = None) -> None:
-        """As the guide has it; ``None`` is what the arguments declare."""
+        """Install Python packages as the base does; ``None`` takes those that the env declares."""
         wanted = self.declared if deps is None else Dependencies.of(deps)
-        asyncio.run(self._ensure(wanted, self.log_path, echo=True))
+        asyncio.run(self._installation(self.log_path, echo=True).ensure(wanted))
 
     def check(self) -> None:
-        """Raises ValueError: no manager, no interpreter, or what is to be installed is not there."""
+        """Check that manager, interpreter, files and folders exist on this machine."""
         if not self.check_availability():
             raise ValueError(managers.absence(self.env_manager))
-        if (
-            self.python_version
-            and os.sep in self.python_version
-            and not Path(self.python_version).is_file()
-        ):
-            raise ValueError(f"python: there is no interpreter {self.python_version}")
+        if self.python and os.sep in self.python and not Path(self.python).is_file():
+            raise ValueError(f"python: there is no interpreter {self.python}")
         self.declared.check()
-        if self._is_folder:
-            self._check_env(Path(self.env_name or "").expanduser().absolute())
+        if _is_folder(self.env_name):
+            self.check_env(_absolute(self.env_name))
+
+    def check_env(self, folder: Path) -> None:
+        """Check that ``folder`` holds an env of this kind."""
+        if not self.is_env(folder):
+            raise ValueError(f"env_name: {folder} is not an env made by {self.env_manager}")
+
+    @property
+    def declared(self) -> Dependencies:
+        """Python packages that the arguments ask for."""
+        return Dependencies(tuple(self.dependencies), self.requirements_path, self.code_dir)
+
+    @property
+    def indexes(self) -> Indexes:
+        """Where the installer looks for packages."""
+        return Indexes(
+            self.index_url, self.extra_index_urls, self.find_links, self.index_credentials
+        )
 
     @property
     def folder(self) -> Path:
-        return self._elsewhere() or self._own_folder
+        return self.existing_folder() or self.own_folder
+
+    @property
+    def own_folder(self) -> Path:
+        """Folder in which this project creates the env."""
+        identity = {
+            "manager": self.env_manager,
+            "installed": sorted(self.declared.items()),
+            "indexes": self.indexes.identity(),
+            "contents": self.contents(),
+        }
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
+        name = self.env_manager
+        if self.env_name and not _is_folder(self.env_name):
+            name = self.env_name
+        return _absolute(self.root) / f"{name}-{digest}"
+
+    def existing_folder(self) -> Path | None:
+        """Return the folder of an env that this project did not create; ``None`` if it does."""
+        return _absolute(self.env_name) if _is_folder(self.env_name) else None
 
     @property
     def log_path(self) -> Path:
-        return self._own_folder.with_name(f"{self._own_folder.name}.log")
+        own = self.own_folder
+        return own.with_name(f"{own.name}.log")
 
     def describe(self) -> str:
-        if self._elsewhere():
-            state = "there, installed into" if self.install else "there, used as it is"
-            contents = str(self.declared) if self.install else ""
+        if self.existing_folder():
+            state = "exists, packages are added" if self.install else "exists, used as it is"
+            contents = [str(self.declared)] if self.install else []
         else:
-            found = record.read(self._own_folder)
-            state = f"there, packages: {found.num_packages}" if found else "to be made"
-            parts = [f"{key} {value}" for key, value in self._contents().items() if value]
-            contents = "; ".join([*parts, *filter(None, [str(self.declared)])])
-        return f"{self.env_manager}: {self._place} ({state}): {contents}".rstrip(": ")
+            found = record.read(self.own_folder)
+            state = f"exists, packages: {found.num_packages}" if found else "to be created"
+            parts = [f"{name} {value}" for name, value in self.contents().items() if value]
+            contents = [*parts, str(self.declared)]
+        shown = "; ".join(filter(None, contents))
+        return f"{self.env_manager}: {self._place} ({state}): {shown}".rstrip(": ")
 
     def __str__(self) -> str:
         return f"env {self._place}"
 
     @property
     def _place(self) -> str:
-        return str(self._elsewhere() or Path(self.root) / self._own_folder.name)
+        return str(self.existing_folder() or Path(self.root) / self.own_folder.name)
 
-    @property
-    def _is_folder(self) -> bool:
-        """Whether ``env_name`` is a folder elsewhere, not a name."""
-        return self.env_name is not None and os.sep in self.env_name
+    def _installation(self, log_path: Path, echo: bool) -> Installation:
+        own = self.own_folder
+        return Installation(self, self.existing_folder() or own, own, log_path, echo)
 
-    def _elsewhere(self) -> Path | None:
-        """The env's folder, if it is not one that is made here."""
-        return Path(self.env_name or "").expanduser().absolute() if self._is_folder else None
-
-    @cached_property
-    def _own_folder(self) -> Path:
-        identity = {
-            "manager": self.env_manager,
-            "installed": sorted(self.declared.items()),
-            "indexes": self.indexes.identity(),
-            "contents": self._contents(),
-        }
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
-        name = self.env_name if self.env_name and not self._is_folder else self.env_manager
-        return Path(self.root).expanduser().absolute() / f"{Path(name).name}-{digest}"
-
-    def _check_env(self, folder: Path) -> None:
-        if not self._is_env(folder):
-            raise ValueError(f"env_name: {folder} is no env that {self.env_manager} made")
-
-    async def _prepare(self, log_path: Path, echo: bool) -> None:
-        elsewhere = self._elsewhere()
-        if elsewhere is None or self.install:
-            await self._ensure(self.declared, log_path, echo)
+    async def _ready(self, log_path: Path, echo: bool) -> Path:
+        installation = self._installation(log_path, echo)
+        folder = installation.folder
+        if installation.is_ours or self.install:
+            await installation.ensure(self.declared)
         else:
-            self._check_env(elsewhere)
+            self.check_env(folder)
             if str(self.declared):
                 log.warning(
-                    "%s is there and used as it is; install=true installs: %s", self, self.declared
+                    "%s exists and is used as it is; install=true installs: %s", self, self.declared
                 )
         if log_path != self.log_path:
             log_path.parent.mkdir(parents=True, exist_ok=True)
-            record.note(self.folder, log_path)
+            record.copy_locks(folder, log_path)
+        return folder
 
-    async def _ensure(self, wanted: Dependencies, log_path: Path, echo: bool) -> None:
-        """Make the env if it is not there, and install what is not recorded as installed."""
-        items = wanted.items()
-        if self._has(items):
-            return
-        self.check()
-        async with record.claimed(self._own_folder):
-            if self._has(items):  # another process was quicker
-                return
-            found = record.read(self.folder) or await self._begin(log_path, echo)
-            missing = {key: argv for key, argv in items.items() if key not in found.asked}
-            if missing:
-                await self._add(found, missing, log_path, echo)
 
-    def _has(self, items: Mapping[str, list[str]]) -> bool:
-        elsewhere = self._elsewhere()
-        if elsewhere:
-            self._check_env(elsewhere)
-        found = record.read(self.folder)
-        asked = set(found.asked) if found else set()
-        return (found is not None or elsewhere is not None) and set(items) <= asked
+def check_urls(texts: Sequence[str]) -> None:
+    """Check that no URL in ``texts`` holds a login.
 
-    async def _begin(self, log_path: Path, echo: bool) -> EnvRecord:
-        """Make the env; one that was made elsewhere is taken up as it is."""
-        elsewhere = self._elsewhere()
-        if elsewhere:
-            return EnvRecord(str(elsewhere), self.env_manager, [], 0)
-        if self.folder.exists():
-            log.info("%s: was cut short, and is made again", self)
-            shutil.rmtree(self.folder)
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        await self._start(f"{self}: making it", self._creation(), log_path, echo)
-        return record.write(self.folder, self.env_manager, [])
+    Raises:
+        ValueError: One does; the message does not repeat it.
+    """
+    if not all(map(NoUrlPassword().is_met_by, texts)):
+        raise ValueError(
+            "a URL holds a name or password; give it as index_credentials=${oc.env:NAME}, as "
+            "${NAME} inside a requirements file, or in ~/.netrc"
+        )
 
-    async def _add(
-        self, found: EnvRecord, missing: Mapping[str, list[str]], log_path: Path, echo: bool
-    ) -> None:
-        """Install what is missing. Packages installed before are named again, so that they stay fitting."""
-        before = [key for key in found.asked if not key.startswith("-")]
-        folder, untouched = self.folder, record.snapshot(self.folder)
-        record.forget(folder)
-        arguments = [part for argv in missing.values() for part in argv]
-        what = f"{self}: installing {', '.join(' '.join(argv) for argv in missing.values())}"
-        try:
-            await self._start(what, [*self._installer(), *before, *arguments], log_path, echo)
-        except ProcessError:
-            if record.snapshot(folder) == untouched:
-                record.write(folder, self.env_manager, found.asked)
-            raise
-        record.write(folder, self.env_manager, [*found.asked, *missing])
 
-    async def _start(
-        self, what: str, argv: Sequence[str | Path], log_path: Path, echo: bool
-    ) -> None:
-        log.info("%s", what)
-        started = time.monotonic()
-        log_path.parent.mkdir(parents=True, exist_ok=True)
-        with log_path.open("a", encoding="utf-8") as file:
-            file.write(f"{what}\n$ {' '.join(map(str, argv))}\n")
-        began = log_path.stat().st_size
-        plainly = echo and not self.indexes.credentials
-        variables = {**_APART, **self.indexes.variables()}
-        try:
-            await process.run_async(argv, log_path=log_path, variables=variables, echo=plainly)
-        except ProcessError as error:
-            said = [line for line in str(error).splitlines() if line.lower().startswith("error")]
-            cause = f"{said[-1]}\n" if said else ""  # uv's hints come after it
-            message = self.indexes.hidden(f"{what} failed: {cause}{error}")
-            raise ProcessError(
-                message, error.returncode
-            ) from None  # whose own words may hold a password
-        finally:
-            self.indexes.hide(log_path, began)
-        log.info("%s: done in %.1f s", self, time.monotonic() - started)
+def _is_folder(env_name: str | None) -> bool:
+    return env_name is not None and os.sep in env_name
+
+
+def _absolute(path: str | None) -> Path:
+    return Path(path or "").expanduser().absolute()

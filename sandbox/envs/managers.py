@@ -1,4 +1,4 @@
-"""The programs that make envs: which there are, where they are, and how one gets them."""
+"""Programs that create envs, and interpreters: where they are and how to get them."""
 
 from __future__ import annotations
 
@@ -17,43 +17,50 @@ REMEDIES: Mapping[str, str] = {
     "mamba": "install Miniforge (https://conda-forge.org/download)",
     "micromamba": "install micromamba (https://mamba.readthedocs.io)",
 }
-"""Managers by name, quickest first, and how one gets each."""
+"""Installation advice by manager, fastest manager first."""
 
 _EXE_VARIABLES = {"conda": "CONDA_EXE", "mamba": "MAMBA_EXE", "micromamba": "MAMBA_EXE"}
 
 
 def find(manager: str) -> list[str] | None:
-    """The command that starts a manager, or ``None`` where it is not there."""
+    """Return the command that starts a manager; ``None`` if it is not installed."""
     if manager == "venv":
-        return (
-            [sys.executable, "-m", "venv"] if find_spec("venv") and find_spec("ensurepip") else None
-        )
+        is_complete = find_spec("venv") and find_spec("ensurepip")
+        return [sys.executable, "-m", "venv"] if is_complete else None
     if manager == "virtualenv" and find_spec("virtualenv"):
         return [sys.executable, "-m", "virtualenv"]
-    found = shutil.which(manager) or _own(manager) or _named(manager)
+    found = shutil.which(manager) or _beside_interpreter(manager) or _from_variable(manager)
     return [found] if found else None
 
 
-def available() -> list[str]:
-    """Names of the managers that are there."""
-    return [manager for manager in REMEDIES if find(manager)]
+def command(manager: str) -> list[str]:
+    """Return the command that starts a manager; its bare name if it is not installed."""
+    return find(manager) or [manager]
 
 
 def absence(manager: str) -> str:
-    """What is to be told where a manager is not there."""
+    """Return the message for a manager that is not installed."""
+    available = [name for name in REMEDIES if find(name)]
     return (
-        f"{manager} is not there: {REMEDIES[manager]}, or choose another manager; "
-        f"there are: {', '.join(available()) or 'none'}"
+        f"{manager} was not found: {REMEDIES[manager]}, or choose another manager; "
+        f"available: {', '.join(available) or 'none'}"
     )
 
 
-def _own(manager: str) -> str | None:
-    """A program that was installed beside our interpreter, whose folder need not be on the PATH."""
+def interpreters() -> list[str]:
+    """Return the names of the Python interpreters on the PATH, oldest version first."""
+    names = {path.name for folder in os.get_exec_path() for path in Path(folder).glob("python3.*")}
+    minors = (name.removeprefix("python3.") for name in names)
+    return [f"python3.{minor}" for minor in sorted(int(text) for text in minors if text.isdigit())]
+
+
+def _beside_interpreter(manager: str) -> str | None:
+    """Find a program beside our interpreter, whose folder need not be on the PATH."""
     path = Path(sys.executable).parent / manager
     return str(path) if os.access(path, os.X_OK) else None
 
 
-def _named(manager: str) -> str | None:
-    """Where the managers' own shell functions find them: ``conda`` is often no program on the PATH."""
+def _from_variable(manager: str) -> str | None:
+    """Find a manager through its own variable: ``conda`` is often a shell function only."""
     path = os.environ.get(_EXE_VARIABLES.get(manager, ""), "")
     return path if Path(path).name == manager and os.access(path, os.X_OK) else None

@@ -1,36 +1,34 @@
-"""What an env is known by: the record of what was asked for, the lock of what was installed, and a claim."""
+"""Files that an env keeps about itself: the record, and the locks that list what is installed."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import fcntl
 import json
 import os
 import re
 import shutil
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from logging import getLogger
 from pathlib import Path
 
-log = getLogger(__name__)
+from sandbox.system.files import write_durably
 
 RECORD = "sandbox_env.json"
 LOCK = "sandbox_env.lock.txt"
 CONDA_LOCK = "sandbox_env.conda.txt"
+
+# A login in a URL, and the token that conda's servers expect in its path.
 _TOKEN = re.compile(r"(://)[^/@\s]*@|/t/[^/]+(?=/)")
 
 
 @dataclass(frozen=True)
 class EnvRecord:
-    """What an env vouches for; its file is written last, and taken away while the env is changed.
+    """Proof that an env is complete. Written last, and deleted before the env is changed.
 
     Args:
-        path: Folder that the env was made in: one that was moved or copied does not work.
+        path: Folder in which the env was created: a moved or copied env does not work.
         manager: The manager's name.
-        asked: What was asked for and is installed.
-        num_packages: Number of packages in the lock beside it.
+        asked: Names of the requested and installed items, see :meth:`Dependencies.items`.
+        num_packages: Number of packages in the lock.
     """
 
     path: str
@@ -40,61 +38,53 @@ class EnvRecord:
 
 
 def read(folder: Path) -> EnvRecord | None:
-    """The record of the env in a folder; ``None`` where there is none that is this folder's own."""
+    """Return the record of the env in ``folder``; ``None`` if the env is incomplete or moved."""
     try:
         record = EnvRecord(**json.loads((folder / RECORD).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
     python = folder / "bin" / "python"
-    works = (
-        python.exists() or not python.is_symlink()
-    )  # its interpreter may have been removed since
-    return record if record.path == str(folder) and works else None
+    # The interpreter behind the link may have been uninstalled since.
+    is_dangling = python.is_symlink() and not python.exists()
+    return None if is_dangling or record.path != str(folder) else record
 
 
 def write(folder: Path, manager: str, asked: Sequence[str]) -> EnvRecord:
-    """Write the lock, then the record.
+    """Write the locks, then the record.
 
-    The lock is a requirements file: ``requirements_path`` of an env that is to be the same. Of packages
-    that conda installed there is a second one, for ``conda create --file``.
+    The lock is a requirements file, so it can be the ``requirements_path`` of an equal env.
+    Packages that conda installed have a second one, for ``conda create --file``.
     """
     packages = python_packages(folder)
-    _write_lines(folder / LOCK, [f"# What is installed in {folder.name}", *packages])
+    _write_lines(folder / LOCK, [f"# Packages of {folder.name}", *packages])
     conda = conda_packages(folder)
     if conda:
         _write_lines(folder / CONDA_LOCK, ["@EXPLICIT", *conda])
     record = EnvRecord(str(folder), manager, list(asked), len(packages))
-    temporary = folder / f".{RECORD}.{os.getpid()}"
-    temporary.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
-    temporary.replace(folder / RECORD)
+    write_durably(folder / RECORD, json.dumps(asdict(record), indent=1))
     return record
 
 
-def note(folder: Path, log_path: Path) -> None:
-    """Leave the lock beside a log, so that whoever reads it can make the env again; it may be gone then."""
-    if not (folder / LOCK).exists():  # an env made elsewhere
-        _write_lines(
-            log_path.with_suffix(".env.txt"), [f"# What {folder} held", *python_packages(folder)]
-        )
-        return
-    for name, suffix in ((LOCK, ".env.txt"), (CONDA_LOCK, ".conda.txt")):
-        if (folder / name).exists():
-            shutil.copyfile(folder / name, log_path.with_suffix(suffix))
-
-
-def forget(folder: Path) -> None:
-    """Take the record away: from now on the env is not whole."""
+def delete(folder: Path) -> None:
+    """Delete the record: the env counts as incomplete from now on."""
     (folder / RECORD).unlink(missing_ok=True)
 
 
-def _write_lines(path: Path, lines: Sequence[str]) -> None:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+def copy_locks(folder: Path, log_path: Path) -> None:
+    """Copy the locks beside a log, so that the env can be rebuilt even after it was deleted."""
+    path = log_path.with_suffix(".env.txt")
+    if not (folder / LOCK).exists():  # an env that somebody else made
+        _write_lines(path, [f"# Packages of {folder}", *python_packages(folder)])
+        return
+    shutil.copyfile(folder / LOCK, path)
+    if (folder / CONDA_LOCK).exists():
+        shutil.copyfile(folder / CONDA_LOCK, log_path.with_suffix(".conda.txt"))
 
 
 def python_packages(folder: Path) -> list[str]:
-    """The installed Python packages as lines of a requirements file, sorted; no program is started.
+    """Return the installed Python packages as sorted lines of a requirements file.
 
-    Installers are left out: who makes the env anew has them.
+    No program is started. Installers are left out, because every new env has its own.
     """
     from importlib.metadata import distributions
 
@@ -102,14 +92,13 @@ def python_packages(folder: Path) -> list[str]:
     for distribution in distributions(path=[str(path) for path in _site_packages(folder)]):
         name = distribution.metadata["Name"]
         if name not in ("pip", "setuptools", "wheel"):
-            lines.append(
-                _line(name, distribution.version, distribution.read_text("direct_url.json"))
-            )
+            origin = distribution.read_text("direct_url.json")
+            lines.append(_requirement(name, distribution.version, origin))
     return sorted(lines, key=str.lower)
 
 
 def conda_packages(folder: Path) -> list[str]:
-    """The packages that conda installed, as ``conda list --explicit --md5`` prints them."""
+    """Return the packages that conda installed, as ``conda list --explicit --md5`` prints them."""
     found = []
     for path in sorted((folder / "conda-meta").glob("*.json")):
         package = json.loads(path.read_text(encoding="utf-8"))
@@ -119,19 +108,18 @@ def conda_packages(folder: Path) -> list[str]:
 
 
 def snapshot(folder: Path) -> tuple[tuple[str, int], ...]:
-    """Names and times of what is installed: whether an installer that failed had begun to change it."""
+    """Return names and times of the installed files, to detect changes by a failed installer."""
     entries = [entry for path in _site_packages(folder) for entry in os.scandir(path)]
-    return tuple(
-        sorted((entry.path, entry.stat().st_mtime_ns) for entry in entries if entry.name[0] != "_")
-    )
+    kept = (entry for entry in entries if not entry.name.startswith("_"))
+    return tuple(sorted((entry.path, entry.stat().st_mtime_ns) for entry in kept))
 
 
 def _site_packages(folder: Path) -> list[Path]:
     return sorted(folder.glob("lib/python*/site-packages"))
 
 
-def _line(name: str, version: str, direct_url: str | None) -> str:
-    """PEP 610: a package that was not taken from an index knows where it came from, without passwords."""
+def _requirement(name: str, version: str, direct_url: str | None) -> str:
+    """Return a package's line of a requirements file; its origin, if any, is in PEP 610's form."""
     if not direct_url:
         return f"{name}=={version}"
     origin = json.loads(direct_url)
@@ -142,37 +130,5 @@ def _line(name: str, version: str, direct_url: str | None) -> str:
     return f"{name} @ {vcs['vcs']}+{url}@{vcs['commit_id']}" if vcs else f"{name} @ {url}"
 
 
-@contextlib.asynccontextmanager
-async def claimed(folder: Path) -> AsyncIterator[None]:
-    """Hold an env, so that nobody else makes or changes it at the same time; waits for who holds it.
-
-    A lock of the kernel on a file beside the folder: it goes with its owner, however that ends.
-    Programs that the owner starts inherit it, so that an installer which outlives a killed owner still
-    holds the env. Holds between processes of one host, and of several where their file system locks.
-    """
-    path = folder.with_name(f"{folder.name}.claim")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        told = False
-        while not _lock(handle):
-            if not told:
-                owner = os.pread(handle, 32, 0).decode().strip() or "?"
-                log.info("env %s: process %s is making it; waiting to use it", folder.name, owner)
-                told = True
-            await asyncio.sleep(0.1)
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
-        os.set_inheritable(handle, True)
-        yield
-    finally:
-        fcntl.flock(handle, fcntl.LOCK_UN)  # also for what inherited it
-        os.close(handle)
-
-
-def _lock(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+def _write_lines(path: Path, lines: Sequence[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

@@ -6,120 +6,79 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from sandbox.envs import DEFAULT_ROOT, managers
-from sandbox.envs.dependencies import Dependencies
-from sandbox.envs.indexes import Indexes
+from sandbox.envs import managers
 from sandbox.envs.isolated import IsolatedEnv
-from sandbox.job import Secret
+
+VirtualManager = Literal["venv", "virtualenv", "uv"]
+MANAGERS: tuple[str, ...] = get_args(VirtualManager)
 
 
+@dataclass(frozen=True, kw_only=True)
 class VirtualEnv(IsolatedEnv):
-    """A virtual environment, made by venv, virtualenv or uv.
+    """Create a virtual environment with venv, virtualenv or uv.
+
+    Arguments besides this are those of :class:`IsolatedEnv`.
 
     Args:
-        env_name: Name of an env that is made here, the first part of its folder's; or the folder of one
-            that is there, written with a ``/``, which is used as it is. ``None`` is the manager's name.
-        env_manager: ``uv`` (fastest), ``virtualenv`` or ``venv`` (part of Python, slowest).
-        dependencies: Packages to install, as pip names them.
-        requirements_path: Requirements file to install.
-        code_dir: Folder of a code base to install, editable: its code is used where it lies.
-        python: Version of the interpreter, as 3.11, or its path; ``None`` is the launcher's own. uv may
-            fetch one that is not there.
-        index_url: Package index instead of the installer's own; without a password in it.
-        extra_index_urls: Package indexes besides.
-        find_links: Folders or pages of packages besides.
-        index_credentials: ``user:password`` for ``index_url``, only as ``${oc.env:NAME}``.
-        root: Folder of the envs that are made; another one is another installation, so it counts.
-        install: Whether to install into an env that was there already.
-
-    Raises:
-        ValueError: An argument is none of what is expected, or an address holds a password.
+        env_manager: ``uv`` (fastest; downloads a Python version that is missing), ``virtualenv`` or
+            ``venv`` (part of Python, slowest).
     """
 
-    MANAGERS = ("venv", "virtualenv", "uv")
-
-    def __init__(
-        self,
-        env_name: str | None = None,
-        env_manager: Literal["venv", "virtualenv", "uv"] = "uv",
-        dependencies: Sequence[str] = (),
-        requirements_path: Path | None = None,
-        code_dir: Path | None = None,
-        python: str | None = None,
-        index_url: str | None = None,
-        extra_index_urls: Sequence[str] = (),
-        find_links: Sequence[str] = (),
-        index_credentials: Secret | None = None,
-        root: str = DEFAULT_ROOT,
-        install: bool = False,
-    ) -> None:
-        super().__init__(
-            env_name,
-            env_manager,
-            Dependencies(tuple(dependencies), requirements_path, code_dir),
-            python,
-            Indexes(index_url, tuple(extra_index_urls), tuple(find_links), index_credentials),
-            root,
-            install,
-        )
+    env_manager: VirtualManager = "uv"
 
     def check(self) -> None:
         super().check()
-        self._interpreter()
+        self._base_interpreter()
 
-    def _creation(self) -> list[str | Path]:
-        program = managers.find(self.env_manager) or [self.env_manager]
-        python = self._interpreter()
-        if (
-            self.env_manager == "uv"
-        ):  # a pyproject.toml where a run is started says nothing about this env
-            return [*program, "venv", "--no-project", "--python", python, self.folder]
+    def creation(self, folder: Path) -> list[str | Path]:
+        command = managers.command(self.env_manager)
+        python = self._base_interpreter()
+        if self.env_manager == "uv":
+            # A pyproject.toml in the working directory has nothing to do with this env.
+            return [*command, "venv", "--no-project", "--python", python, folder]
         if self.env_manager == "virtualenv":
-            return [*program, "--no-periodic-update", "--python", python, self.folder]
-        return [*((python, "-m", "venv") if self.python_version else program), self.folder]
+            return [*command, "--no-periodic-update", "--python", python, folder]
+        return [python, "-m", "venv", folder]
 
-    def _installer(self) -> list[str | Path]:
-        if self.env_manager == "uv":  # an env that uv made has no pip
-            program = managers.find("uv") or ["uv"]
-            return [*program, "pip", "install", "--python", self.python, *self.indexes.options()]
-        return [self.python, "-m", "pip", "install", "--no-input", *self.indexes.options()]
+    def installer(self, folder: Path) -> list[str | Path]:
+        python = self._interpreter(folder)
+        options = self.indexes.options()
+        if self.env_manager == "uv":  # its envs have no pip
+            return [*managers.command("uv"), "pip", "install", "--python", python, *options]
+        return [python, "-m", "pip", "install", "--no-input", *options]
 
-    def _contents(self) -> Mapping[str, object]:
-        return {"python": self.python_version or platform.python_version()}
+    def contents(self) -> Mapping[str, object]:
+        return {"python": self.python or platform.python_version()}
 
-    def _is_env(self, folder: Path) -> bool:
-        return (folder / "pyvenv.cfg").is_file() and (folder / "bin" / "python").exists()
+    def is_env(self, folder: Path) -> bool:
+        return (folder / "pyvenv.cfg").is_file() and self._interpreter(folder).exists()
 
-    def _interpreter(self) -> str:
-        """The interpreter to make the env with; uv finds a version by itself.
+    def _base_interpreter(self) -> str:
+        """Return the interpreter that creates the env, or for uv its version.
 
         Raises:
-            ValueError: There is none of that version.
+            ValueError: There is none of this version.
         """
-        wanted = self.python_version
-        if wanted is None:
+        if self.python is None:
             return sys.executable
-        if os.sep in wanted or self.env_manager == "uv":
-            return wanted
-        found = shutil.which(f"python{'.'.join(wanted.split('.')[:2])}")
+        if os.sep in self.python or self.env_manager == "uv":
+            return self.python
+        found = shutil.which(f"python{'.'.join(self.python.split('.')[:2])}")
         if found is None:
+            available = ", ".join(managers.interpreters()) or "none"
             raise ValueError(
-                f"python: there is no python{wanted} on the PATH; there are: {', '.join(_versions())}. "
-                "uv can fetch one: env_manager uv"
+                f"python: there is no python{self.python} on the PATH; available: {available}. "
+                "uv can download one: env_manager uv"
             )
         return found
 
-    def _variables(self) -> dict[str, str | None]:
-        mine: dict[str, str | None] = {"VIRTUAL_ENV": str(self.folder)}
-        # What the launcher's own interpreter is told must not reach another one.
-        others = ("PYTHONHOME", "PYTHONPATH", "CONDA_PREFIX", "CONDA_DEFAULT_ENV")
-        return {**super()._variables(), **mine, **dict.fromkeys(others)}
-
-
-def _versions() -> list[str]:
-    names = {path.name for folder in os.get_exec_path() for path in Path(folder).glob("python3.*")}
-    return sorted(name for name in names if name.removeprefix("python3.").isdigit()) or ["none"]
+    def _variables(self, folder: Path) -> dict[str, str | None]:
+        own: dict[str, str | None] = {"VIRTUAL_ENV": str(folder)}
+        # Settings of the launcher's own interpreter must not reach another one.
+        removed = ("PYTHONHOME", "PYTHONPATH", "CONDA_PREFIX", "CONDA_DEFAULT_ENV")
+        return {**super()._variables(folder), **own, **dict.fromkeys(removed)}

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from sandbox.job import JobScope, Outputs
+from sandbox.hooks import BaseHook
+from sandbox.job import JobScope
 from sandbox.pools import BaseDataPoolManipulator
 
 
-@dataclass(frozen=True)
-class DataPoolManipulationHook:
+@dataclass(frozen=True, kw_only=True)
+class DataPoolManipulationHook(BaseHook):
     """Construct, combine, sample or otherwise manipulate data pools with ``manipulator``."""
 
-    manipulator: BaseDataPoolManipulator
+    RESULTS_FROM: ClassVar[str] = "manipulator"
     USUAL_LISTS: ClassVar[tuple[str, ...]] = ("execution_jobs",)
 
-    def run(self, scope: JobScope) -> Outputs:
-        return self.manipulator.run(output_dir=scope.output_dir)
+    manipulator: BaseDataPoolManipulator
+
+    def run(self, *, scope: JobScope) -> Any:
+        return self.manipulator.run(scope=scope)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sandbox.executors import BaseDataExecutor
-from sandbox.job import JobScope, Outputs
+from sandbox.hooks import BaseHook
+from sandbox.job import JobScope
 
 
-@dataclass(frozen=True)
-class GeneralDataExecutorHook:
-    """Run any data executor: make a data set, convert a format, generate meta files."""
+@dataclass(frozen=True, kw_only=True)
+class GeneralDataExecutorHook(BaseHook):
+    """Make or convert data with ``executor``."""
 
-    executor: BaseDataExecutor
+    RESULTS_FROM: ClassVar[str] = "executor"
     USUAL_LISTS: ClassVar[tuple[str, ...]] = ("execution_jobs",)
 
-    def run(self, scope: JobScope) -> Outputs:
-        return self.executor.run(output_dir=scope.output_dir, log_path=scope.log_path)
+    executor: BaseDataExecutor
+
+    def run(self, *, scope: JobScope) -> Any:
+        return self.executor.run(scope=scope)

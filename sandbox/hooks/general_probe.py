@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from sandbox.job import JobScope, Outputs
+from sandbox.hooks import BaseHook
+from sandbox.job import JobScope
 from sandbox.pools import BaseDataPoolManipulator
 
 
-@dataclass(frozen=True)
-class GeneralProbeHook:
+@dataclass(frozen=True, kw_only=True)
+class GeneralProbeHook(BaseHook):
     """Probe data pools with ``probe``, for example rank them."""
 
-    probe: BaseDataPoolManipulator
+    RESULTS_FROM: ClassVar[str] = "probe"
     USUAL_LISTS: ClassVar[tuple[str, ...]] = ("probe_jobs",)
 
-    def run(self, scope: JobScope) -> Outputs:
-        return self.probe.run(output_dir=scope.output_dir)
+    probe: BaseDataPoolManipulator
+
+    def run(self, *, scope: JobScope) -> Any:
+        return self.probe.run(scope=scope)

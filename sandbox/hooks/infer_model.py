@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sandbox.executors import BaseModelExecutor
-from sandbox.job import JobScope, Outputs
+from sandbox.hooks import BaseHook
+from sandbox.job import JobScope
 
 
-@dataclass(frozen=True)
-class InferModelHook:
-    """Let a model generate output for given input with ``executor``."""
+@dataclass(frozen=True, kw_only=True)
+class InferModelHook(BaseHook):
+    """Let a model generate, such as captions, with ``executor``."""
 
-    executor: BaseModelExecutor
+    RESULTS_FROM: ClassVar[str] = "executor"
     USUAL_LISTS: ClassVar[tuple[str, ...]] = ("execution_jobs",)
 
-    def run(self, scope: JobScope) -> Outputs:
-        return self.executor.run(
-            output_dir=scope.output_dir, log_path=scope.log_path, watch=scope.watch
-        )
+    executor: BaseModelExecutor
+
+    def run(self, *, scope: JobScope) -> Any:
+        return self.executor.run(scope=scope)

@@ -2,44 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from sandbox.executors import BaseRecipeExecutor
-from sandbox.job import JobScope, Outputs
-from sandbox.recipes import check_recipe, load_recipe
+from sandbox.hooks import RecipeExecutionHook
+from sandbox.job import JobScope
 
 
-@dataclass(frozen=True)
-class ProcessDataHook:
-    """Process and clean a data set by the present recipe with ``executor``; its counts are watched.
+@dataclass(frozen=True, kw_only=True)
+class ProcessDataHook(RecipeExecutionHook):
+    """Process and clean a data set by the present recipe with ``executor``.
 
     Args:
-        executor: What runs the recipe's operators.
-        dataset_path: Data set in Data-Juicer's format, JSON Lines.
-        recipe: Data-Juicer's own keys, ``process`` as a mapping by operator or a list.
-        recipe_path: A YAML recipe file of Data-Juicer; ``recipe`` is laid over it.
+        executor: Runs the recipe's operators.
     """
 
+    RESULTS_FROM: ClassVar[str] = "executor"
     USUAL_LISTS: ClassVar[tuple[str, ...]] = ("execution_jobs",)
 
     executor: BaseRecipeExecutor
-    dataset_path: Path
-    recipe: Mapping[str, Any] | None = None
-    recipe_path: Path | None = None
 
-    def __post_init__(self) -> None:
-        check_recipe(self.recipe, self.recipe_path)
-
-    def run(self, scope: JobScope) -> Outputs:
-        outputs = self.executor.run(
-            self.dataset_path,
-            load_recipe(self.recipe, self.recipe_path),
-            output_dir=scope.output_dir,
-            log_path=scope.log_path,
-            cache_dir=scope.cache_dir,
-        )
-        scope.watch(outputs)
-        return outputs
+    def run(self, *, scope: JobScope) -> Any:
+        return self._execute(self.executor, scope)

@@ -1,4 +1,4 @@
-"""Scalars of a run: the objective, and the targets at which iterations stop. Parsed, never evaluated."""
+"""Scalars of a run: its objective, and the targets that end its iterations. Parsed, never evaluated."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ import itertools
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
+
+from sandbox.components.problem import Problem
 from sandbox.job import JobSpec
-from sandbox.planning.references import Reference
-from sandbox.running.context import Context
+from sandbox.planning.references import Reference, available, is_made
+from sandbox.planning.settings import texts
 
 AGGREGATES: Mapping[str, Callable[[list[float]], float]] = {
     "max": max,
@@ -28,12 +31,15 @@ COMPARISONS: Mapping[str, Callable[[float, float], bool]] = {
 _SCALAR = re.compile(r"\s*(?:(\w+)\(\s*([\w.]+)\s*\)|([\w.]+))\s*")
 _TARGET = re.compile(r"(.+?)(>=|<=|>|<)\s*([-+.\w]+)\s*")
 
+Lookup = Callable[[Reference], Any]
+"""Returns the value that a reference stands for."""
+
 
 @dataclass(frozen=True)
 class Scalar:
     """``score.CIDEr``, or an aggregate of a list: ``max(…)``, ``min(…)``, ``mean(…)``, ``best(…)``.
 
-    ``best`` is the largest, or the smallest of what its evaluator calls better when lower.
+    ``best`` is the largest value, or the smallest of a score that is better when lower.
     """
 
     text: str
@@ -42,7 +48,11 @@ class Scalar:
 
     @classmethod
     def parse(cls, text: str) -> Scalar:
-        """Raises ValueError: not of this grammar."""
+        """Return the scalar that ``text`` spells.
+
+        Raises:
+            ValueError: It is not of this grammar.
+        """
         match = _SCALAR.fullmatch(str(text))
         name = (match[2] or match[3]) if match else ""
         known = (*AGGREGATES, "best")
@@ -50,35 +60,34 @@ class Scalar:
             raise ValueError(
                 f"{text!r} is not job.output or an aggregate of it; aggregates: {', '.join(known)}"
             )
-        job, *keys = name.split(".")
-        return cls(str(text).strip(), Reference(job, tuple(keys)), match[1])
+        return cls(str(text).strip(), Reference.named(name), match[1])
 
     def misfit(self, spec: JobSpec) -> str:
-        """What its job's config already tells: a list where one number is needed, or the other way round."""
+        """Return why its job's config rules it out: a list for a number, or the other way round."""
         name, *more = self.reference.keys
+        if name == "elements":
+            return ""
         over_seeds = bool(spec.seeds) and name.removesuffix("_values") in {*spec.outputs} - {name}
         indices = list(itertools.takewhile(str.isdigit, more))
         levels = bool(spec.map) + over_seeds - len(indices)
         place = ".".join((self.reference.job, name, *indices))
-        if name == "elements":
-            return ""
-        if levels > (self.aggregate is not None) or (levels > 0 and len(more) > len(indices)):
+        reads_inside = levels > 0 and len(more) > len(indices)
+        if levels > (self.aggregate is not None) or reads_inside:
             kind = "a list of lists" if levels > 1 else "a list"
-            return (
-                f"{self.text}: {place} is {kind}; say {_aggregates(place)}, or name one: {place}.0"
-            )
-        if self.aggregate and not levels and spec.seeds and not over_seeds and more == indices:
+            return f"{self.text}: {place} is {kind}; use {_aggregates(place)}, or {place}.0"
+        is_mean = spec.seeds and not over_seeds and more == indices
+        if self.aggregate and not levels and is_mean:
             values = f"{self.reference.job}.{name}_values"
             return f"{self.text}: {place} is the mean over seeds; its numbers are {values}"
         return ""
 
-    def value(self, context: Context, lower_is_better: Sequence[str] = ()) -> float:
-        """The number.
+    def value(self, lookup: Lookup, lower_is_better: Sequence[str] = ()) -> float:
+        """Return the number.
 
         Raises:
-            ValueError: What the reference stands for is not a number, or not a list of numbers.
+            ValueError: The reference does not stand for a number, or for a list of numbers.
         """
-        found = context.lookup(self.reference)
+        found = lookup(self.reference)
         if self.aggregate is None:
             return _number(found, self.text)
         if not isinstance(found, list) or not found:
@@ -91,10 +100,6 @@ class Scalar:
         return AGGREGATES[name]([_number(item, self.text) for item in found])
 
 
-def _aggregates(place: str) -> str:
-    return ", ".join(f"{name}({place})" for name in (*AGGREGATES, "best"))
-
-
 @dataclass(frozen=True)
 class Target:
     """``score.CIDEr >= 0.5``: a scalar, a comparison, a number."""
@@ -105,17 +110,18 @@ class Target:
 
     @classmethod
     def parse(cls, text: str) -> Target:
-        """Raises ValueError: not of this grammar."""
+        """Return the target that ``text`` spells.
+
+        Raises:
+            ValueError: It is not of this grammar.
+        """
+        known = f"comparisons: {' '.join(COMPARISONS)}"
         for sign in re.findall(r"[=<>!≤≥≠]+", str(text)):
             if sign not in COMPARISONS:
-                raise ValueError(
-                    f"{text!r}: {sign} is no comparison; comparisons: {' '.join(COMPARISONS)}"
-                )
+                raise ValueError(f"{text!r}: {sign} is no comparison; {known}")
         match = _TARGET.fullmatch(str(text))
         if match is None:
-            raise ValueError(
-                f"{text!r} is not of the form job.output >= number; comparisons: {' '.join(COMPARISONS)}"
-            )
+            raise ValueError(f"{text!r} is not of the form job.output >= number; {known}")
         try:
             threshold = float(match[3])
         except ValueError as error:
@@ -124,16 +130,90 @@ class Target:
             raise ValueError(f"{text!r} can never be met")
         return cls(Scalar.parse(match[1]), match[2], threshold)
 
-    def met(self, context: Context, lower_is_better: Sequence[str] = ()) -> bool:
-        """Whether the present iteration reaches it."""
-        return COMPARISONS[self.comparison](
-            self.scalar.value(context, lower_is_better), self.threshold
-        )
+    def met(self, lookup: Lookup, lower_is_better: Sequence[str] = ()) -> bool:
+        """Return True if the present iteration reaches it."""
+        value = self.scalar.value(lookup, lower_is_better)
+        return COMPARISONS[self.comparison](value, self.threshold)
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """The scalars of a config.
+
+    Args:
+        objective: What the run returns.
+        targets: What ends its iterations.
+        any_target: True if one met target is enough.
+        problems: What is wrong with them.
+    """
+
+    objective: tuple[Scalar, ...]
+    targets: tuple[Target, ...]
+    any_target: bool
+    problems: tuple[Problem, ...]
+
+
+def read_scalars(cfg: DictConfig, specs: Sequence[JobSpec], broken: Collection[str]) -> Scalars:
+    """Parse ``objective`` and ``targets`` and check them against the jobs.
+
+    Args:
+        cfg: The composed config.
+        specs: The jobs.
+        broken: Jobs whose results are not known; scalars of these are not checked.
+    """
+    given, any_target, problems = _targets(cfg)
+    objective, targets = [], []
+    for text in texts(cfg.objective):
+        try:
+            objective.append(Scalar.parse(text))
+        except ValueError as error:
+            problems.append(Problem("objective", "scalar", str(error)))
+    for text in given:
+        try:
+            targets.append(Target.parse(text))
+        except ValueError as error:
+            problems.append(Problem("targets", "scalar", str(error)))
+    for scalar in objective:
+        problems += _scalar_problems(scalar, "objective", specs, broken)
+    for target in targets:
+        problems += _scalar_problems(target.scalar, "targets", specs, broken)
+    return Scalars(tuple(objective), tuple(targets), any_target, tuple(problems))
+
+
+def _targets(cfg: DictConfig) -> tuple[list[str], bool, list[Problem]]:
+    """Return the texts of the targets, True if any one is enough, and what is wrong."""
+    given = cfg.targets
+    if OmegaConf.is_config(given):
+        given = OmegaConf.to_container(given, resolve=True)
+    if not isinstance(given, dict):
+        return texts(given), False, []
+    if len(given) != 1 or not set(given) <= {"all", "any"}:
+        text = f"expected a list, or one of `all:` and `any:` with a list, given {given!r}"
+        return [], False, [Problem("targets", "scalar", text)]
+    ((kind, items),) = given.items()
+    return texts(items), kind == "any", []
+
+
+def _scalar_problems(
+    scalar: Scalar, where: str, specs: Sequence[JobSpec], broken: Collection[str]
+) -> list[Problem]:
+    if scalar.reference.job in broken:
+        return []
+    made = {spec.name: spec.outputs for spec in specs}
+    if not is_made(scalar.reference, made):
+        text = f"{scalar.text} is produced by no job"
+        return [Problem(where, "reference", text, available(scalar.reference, made))]
+    by_name = {spec.name: spec for spec in specs}
+    misfit = scalar.misfit(by_name[scalar.reference.job])
+    return [Problem(where, "scalar", misfit)] if misfit else []
+
+
+def _aggregates(place: str) -> str:
+    return ", ".join(f"{name}({place})" for name in (*AGGREGATES, "best"))
 
 
 def _number(value: Any, text: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(
-            f"{text}: is {value!r}, expected a number; for a list say max(…), min(…), mean(…) or best(…)"
-        )
+        hint = "of a list use max(…), min(…), mean(…) or best(…)"
+        raise ValueError(f"{text}: is {value!r}, expected a number; {hint}")
     return float(value)

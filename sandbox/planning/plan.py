@@ -5,38 +5,39 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sandbox.components.checks import SECRET_RULE, all_found, literal_secrets
+from sandbox.components.checks import all_found, literal_secrets
+from sandbox.components.problem import PlanError as PlanError
+from sandbox.components.problem import Problem
+from sandbox.compute import BaseCompute
 from sandbox.job import JobSpec
-from sandbox.planning.job_config import first_element, job_spec
-from sandbox.planning.objective import Scalar, Target
-from sandbox.planning.references import Reference, available, references
-from sandbox.planning.settings import component_problems, key_problems, shape_problems, texts
-from sandbox.planning.wording import near
+from sandbox.planning.job_config import component_problems, job_spec, resolved
+from sandbox.planning.job_map import JobMap
+from sandbox.planning.objective import Scalar, Target, read_scalars
+from sandbox.planning.references import Reference, available, is_made, references
+from sandbox.planning.settings import (
+    interpolation_problem,
+    setting_problems,
+    texts,
+    unknown_keys,
+)
+from sandbox.system.wording import did_you_mean
+from sandbox.watchers import SandboxWatcher
 
 log = logging.getLogger(__name__)
 
 JOB_LISTS = ("probe_jobs", "refine_recipe_jobs", "execution_jobs", "evaluation_jobs")
 
+_FAMILIES = {"watcher": SandboxWatcher, "compute": BaseCompute}
 
-class PlanError(ValueError):
-    """The experiment cannot run as written; the message lists every problem, one a line."""
-
-    def __init__(self, problems: Sequence[str]) -> None:
-        super().__init__(
-            list(problems)
-        )  # as given: an error is built again from it in another process
-        self.problems = list(problems)
-        self.has_literal_secret = any(SECRET_RULE in problem for problem in problems)
-
-    def __str__(self) -> str:
-        return "\n".join(self.problems)
+Place = tuple[str, str, str]
+"""Pipeline, job list and job."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Plan:
         jobs: In running order.
         objective: The scalars that the run returns, one or several.
         targets: When iterations stop.
-        any_target: Whether one met target is enough; else all must be met.
+        any_target: True if one met target is enough; else all must be met.
     """
 
     jobs: tuple[JobSpec, ...]
@@ -56,8 +57,9 @@ class Plan:
     any_target: bool
 
     def lower_is_better(self, scalar: Scalar) -> tuple[str, ...]:
-        """Outputs of the job that ``scalar`` reads of which the smallest is the best."""
-        return next(spec.lower_is_better for spec in self.jobs if spec.name == scalar.reference.job)
+        """Return the outputs of the scalar's job of which the smallest is the best."""
+        jobs = {spec.name: spec for spec in self.jobs}
+        return jobs[scalar.reference.job].lower_is_better
 
 
 def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
@@ -70,169 +72,162 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     Raises:
         PlanError: With every problem found.
     """
-    unreadable = [*shape_problems(cfg)]
+    unreadable = [*setting_problems(cfg)]
     if unreadable:  # nothing else can be read without them
-        raise PlanError([*_secrets(cfg, allowed), *unreadable])
+        raise PlanError([*_literal_secrets(cfg, allowed), *unreadable])
     order, problems = _order(cfg)
-    problems += key_problems(cfg)
+    problems += unknown_keys(cfg)
     if not cfg.pipelines:
-        problems.append(
-            "no pipelines: choose an experiment with +experiment=NAME; `python -m sandbox` lists them"
-        )
-    listed = {name for _, _, name in order}
+        hint = "choose an experiment with +experiment=NAME; `python -m sandbox` lists them"
+        problems.append(Problem("pipelines", "setting", "the config has no pipelines", hint))
+    problems += _unlisted(cfg, order, allowed)
+    specs, found = _specs(cfg, order, allowed)
+    problems += found
+    problems += _frame_components(cfg, allowed)
+    broken = _jobs_without_results(specs, order, allowed)
+    problems += _dangling(specs, broken)
+    problems += _iterations(cfg, specs)
+    scalars = read_scalars(cfg, specs, broken)
+    problems += scalars.problems
+    problems += _forced(cfg, order)
+    if problems:
+        raise PlanError(problems)
+    return Plan(tuple(specs), scalars.objective, scalars.targets, scalars.any_target)
+
+
+def _literal_secrets(cfg: DictConfig, allowed: Sequence[str]) -> Iterator[Problem]:
+    """Yield secrets given as literals, anywhere: they are scrubbed however wrong the rest is."""
+    for key in cfg:
+        with contextlib.suppress(OmegaConfBaseException):
+            node = cfg[key]
+            if OmegaConf.is_config(node):
+                raw = OmegaConf.to_container(node, resolve=False)
+                yield from literal_secrets(raw, str(key), allowed)
+
+
+def _order(cfg: DictConfig) -> tuple[list[Place], list[Problem]]:
+    """Return pipeline, job list and job in running order, and what is wrong with the job lists."""
+    order: list[Place] = []
+    problems = []
+    for pipeline, lists in cfg.pipelines.items():
+        where = f"pipelines.{pipeline}"
+        if not isinstance(lists, DictConfig):
+            problems.append(Problem(where, "job_list", f"expected job lists, given {lists!r}"))
+            continue
+        for key in set(lists) - set(JOB_LISTS):
+            hint = f"available: {', '.join(JOB_LISTS)}"
+            problems.append(Problem(f"{where}.{key}", "job_list", "is no job list", hint))
+        for job_list in JOB_LISTS:
+            names = lists.get(job_list) or []
+            spot = f"{where}.{job_list}"
+            if not isinstance(names, (list, ListConfig)):
+                text = f"expected a list of job names, given {names!r}"
+                problems.append(Problem(spot, "job_list", text))
+                continue
+            for name in names:
+                earlier = {job for _, _, job in order}
+                wrong = _name_problem(name, cfg.jobs, earlier, spot)
+                if wrong is None:
+                    order.append((str(pipeline), job_list, name))
+                else:
+                    problems.append(wrong)
+    return order, problems
+
+
+def _name_problem(
+    name: Any, jobs: Collection[Any], earlier: Collection[str], where: str
+) -> Problem | None:
+    if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
+        text = f"a job's name is one word of letters, digits and _, given {name!r}"
+        return Problem(where, "job_list", text)
+    if name not in jobs:
+        return Problem(where, "job", f"there is no job {name!r}", did_you_mean(name, jobs))
+    if name in earlier:
+        text = f"job {name!r} is listed twice"
+        return Problem(where, "job_list", text, "a second job needs a name of its own")
+    return None
+
+
+def _unlisted(cfg: DictConfig, order: Sequence[Place], allowed: Sequence[str]) -> Iterator[Problem]:
+    """Warn of jobs that stand in no job list; yield their literal secrets, which are on disk."""
     jobs: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
-    unlisted = {str(name): node for name, node in jobs.items()}
-    spare = [name for name in unlisted if name not in listed]
+    listed = {name for _, _, name in order}
+    spare = [str(name) for name in jobs if name not in listed]
     if spare:
         names = ", ".join(f"jobs.{name}" for name in spare)
-        log.warning(
-            "%s %s in no job list and will not run", names, "are" if len(spare) > 1 else "is"
-        )
+        log.warning("in no job list, will not run: %s", names)
     for name in spare:
-        problems += literal_secrets(unlisted[name], f"jobs.{name}", allowed)
-    specs: list[JobSpec] = []
+        node = jobs.get(name)
+        yield from literal_secrets(node, f"jobs.{name}", allowed)
+
+
+def _specs(
+    cfg: DictConfig, order: Sequence[Place], allowed: Sequence[str]
+) -> tuple[list[JobSpec], list[Problem]]:
+    specs, problems = [], []
     for pipeline, job_list, name in order:
         spec, found = job_spec(cfg, (pipeline, job_list), name, allowed)
         problems += found
         if spec is not None:
             specs.append(spec)
-    problems += [
-        text for name in ("watcher", "compute") for text in component_problems(cfg, name, allowed)
-    ]
-    clear = {s.name for s in specs if all_found(first_element(s.config, s.map), allowed)}
-    broken = {name for _, _, name in order} - clear
-    problems += _dangling(specs, broken)
-    problems += _iterations(cfg, specs)
-    objective, targets, any_target, found = _scalars(cfg, specs, broken)
-    problems += found
-    unknown = sorted(
-        set(texts(cfg.force)) - {spec.name for spec in specs} - {name for _, _, name in order}
-    )
-    problems += [f"force: no job named {name!r}{near(name, cfg.jobs)}" for name in unknown]
-    if problems:
-        raise PlanError(list(dict.fromkeys(problems)))
-    return Plan(tuple(specs), objective, targets, any_target)
+    return specs, problems
 
 
-def _secrets(cfg: DictConfig, allowed: Sequence[str]) -> Iterator[str]:
-    """Secrets given as literals, anywhere: they are scrubbed however wrong the rest is."""
-    for key in cfg:
-        with contextlib.suppress(OmegaConfBaseException):
-            node = cfg[key]
-            raw = OmegaConf.to_container(node, resolve=False) if OmegaConf.is_config(node) else None
-            yield from literal_secrets(raw, str(key), allowed)
-
-
-def _order(cfg: DictConfig) -> tuple[list[tuple[str, str, str]], list[str]]:
-    """(pipeline, job list, job) in running order, and what is wrong with the job lists."""
-    order, problems, seen = [], [], set()
-    for pipeline, lists in cfg.pipelines.items():
-        if not isinstance(lists, DictConfig):
-            problems.append(f"pipelines.{pipeline}: expected job lists, given {lists!r}")
+def _frame_components(cfg: DictConfig, allowed: Sequence[str]) -> Iterator[Problem]:
+    """Yield what is wrong with the watcher and the compute."""
+    for name, base in _FAMILIES.items():
+        try:
+            node = resolved(cfg, name, allowed) if name in cfg else None
+        except OmegaConfBaseException as error:
+            yield interpolation_problem(error, name)
             continue
-        for key in set(lists) - set(JOB_LISTS):
-            problems.append(
-                f"pipelines.{pipeline}.{key}: not a job list; there are: {', '.join(JOB_LISTS)}"
-            )
-        for job_list in JOB_LISTS:
-            where = f"pipelines.{pipeline}.{job_list}"
-            names = lists.get(job_list) or []
-            if not isinstance(names, (list, ListConfig)):
-                problems.append(f"{where}: expected a list of job names, given {names!r}")
-                continue
-            for name in names:
-                if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
-                    problems.append(
-                        f"{where}: a job's name is one word of letters, digits and _, given {name!r}"
-                    )
-                    continue
-                if name not in cfg.jobs:
-                    problems.append(f"{where}: no job named {name!r}{near(name, cfg.jobs)}")
-                elif name in seen:
-                    problems.append(
-                        f"{where}: job {name!r} is listed twice; a second job needs a name of its own"
-                    )
-                else:
-                    order.append((pipeline, job_list, name))
-                seen.add(name)
-    return order, problems
+        yield from component_problems(node, base, name, allowed)
 
 
-def _dangling(specs: Sequence[JobSpec], broken: set[str]) -> Iterator[str]:
-    """References to outputs that no earlier job (``output``) or no job at all (``previous``) makes.
+def _jobs_without_results(
+    specs: Sequence[JobSpec], order: Sequence[Place], allowed: Sequence[str]
+) -> set[str]:
+    """Return the jobs whose results are not known, because a class is missing."""
+    clear = set()
+    for spec in specs:
+        first = JobMap(spec.map, spec.product).first_element(spec.config)
+        if all_found(first, allowed):
+            clear.add(spec.name)
+    return {name for _, _, name in order} - clear
 
-    Nothing is said of those of ``broken`` jobs, whose outputs are not known.
+
+def _dangling(specs: Sequence[JobSpec], broken: Collection[str]) -> Iterator[Problem]:
+    """Yield references to outputs that no earlier job, or for ``previous`` no job at all, makes.
+
+    References to outputs of ``broken`` jobs are passed over.
     """
     earlier: dict[str, tuple[str, ...]] = {}
     everything = {spec.name: spec.outputs for spec in specs}
     for spec in specs:
         for reference in references([spec.config, spec.map]):
             made = everything if reference.previous else earlier
-            if reference.job in broken or _is_made(reference, made):
-                continue
-            which = "no job" if reference.previous else "no earlier job"
-            later = (
-                f": {reference.job} runs later" if reference.job in {*everything} - {*made} else ""
-            )
-            yield f"jobs.{spec.name}: {reference} is produced by {which}{later}{available(reference, made)}"
+            if reference.job not in broken and not is_made(reference, made):
+                which = "no job" if reference.previous else "no earlier job"
+                later = reference.job in {*everything} - {*made}
+                order = f": {reference.job} runs later" if later else ""
+                text = f"{reference} is produced by {which}{order}"
+                yield Problem(f"jobs.{spec.name}", "reference", text, available(reference, made))
         earlier[spec.name] = spec.outputs
 
 
-def _is_made(reference: Reference, made: Mapping[str, Sequence[str]]) -> bool:
-    return bool(reference.keys) and reference.keys[0] in made.get(reference.job, ())
-
-
-def _iterations(cfg: DictConfig, specs: Sequence[JobSpec]) -> Iterator[str]:
-    if not isinstance(cfg.max_iterations, int) or cfg.max_iterations < 1:
-        yield f"max_iterations: expected a positive number, given {cfg.max_iterations!r}"
-        return
-    reads = any(
-        reference.previous for spec in specs for reference in references([spec.config, spec.map])
-    )
+def _iterations(cfg: DictConfig, specs: Sequence[JobSpec]) -> Iterator[Problem]:
+    reads = any(reference.previous for spec in specs for reference in _references(spec))
     if cfg.max_iterations > 1 and specs and not reads:
-        yield (
-            f"max_iterations is {cfg.max_iterations}, but no job reads ${{previous:…}}: "
-            "every iteration would be the first again"
-        )
+        text = f"given {cfg.max_iterations}, but no job reads ${{previous:…}}"
+        hint = "every iteration would be the first again"
+        yield Problem("max_iterations", "setting", text, hint)
 
 
-def _scalars(
-    cfg: DictConfig, specs: Sequence[JobSpec], broken: set[str]
-) -> tuple[tuple[Scalar, ...], tuple[Target, ...], bool, list[str]]:
-    """The objective and the targets, and what is wrong with them."""
-    problems: list[str] = []
-    by_name = {spec.name: spec for spec in specs}
-    made = {spec.name: spec.outputs for spec in specs}
-    objective, targets = [], []
-    for text in texts(cfg.objective):
-        try:
-            objective.append(Scalar.parse(text))
-        except ValueError as error:
-            problems.append(f"objective: {error}")
-    given = (
-        OmegaConf.to_container(cfg.targets, resolve=True)
-        if OmegaConf.is_config(cfg.targets)
-        else cfg.targets
-    )
-    any_target = isinstance(given, dict) and "any" in given
-    if isinstance(given, dict) and (len(given) != 1 or not set(given) <= {"all", "any"}):
-        problems.append(
-            f"targets: expected a list, or one of `all:` and `any:` with a list, given {given!r}"
-        )
-        given = []
-    for text in texts(next(iter(given.values())) if isinstance(given, dict) and given else given):
-        try:
-            targets.append(Target.parse(text))
-        except ValueError as error:
-            problems.append(f"targets: {error}")
-    scalars = [("objective", scalar) for scalar in objective] + [
-        ("targets", target.scalar) for target in targets
-    ]
-    for where, scalar in scalars:
-        job = scalar.reference.job
-        if job not in broken and not _is_made(scalar.reference, made):
-            hint = available(scalar.reference, made)
-            problems.append(f"{where}: {scalar.text} is produced by no job{hint}")
-        elif job not in broken and (misfit := scalar.misfit(by_name[job])):
-            problems.append(f"{where}: {misfit}")
-    return tuple(objective), tuple(targets), any_target, problems
+def _references(spec: JobSpec) -> Iterator[Reference]:
+    return references([spec.config, spec.map])
+
+
+def _forced(cfg: DictConfig, order: Sequence[Place]) -> Iterator[Problem]:
+    names = {name for _, _, name in order}
+    for name in sorted(set(texts(cfg.force)) - names):
+        yield Problem("force", "job", f"there is no job {name!r}", did_you_mean(name, names))

@@ -14,7 +14,7 @@ BEGAN = f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
 
 
 def register_resolvers() -> None:
-    """Let OmegaConf pass references on as text, and check names; call once, before anything is composed."""
+    """Let OmegaConf pass references on as text and check names; call before anything is composed."""
     OmegaConf.register_resolver("output", _output_as_text, replace=True)
     OmegaConf.register_resolver("previous", _previous_as_text, replace=True)
     # cached, as Hydra's own time is: a launcher's other processes then name the folder as we do

@@ -1,91 +1,96 @@
-"""What the frame's own keys must look like: everything of a config but its jobs."""
+"""The top-level keys of a config: everything but its jobs."""
 
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from sandbox.planning.job_config import frame_problems, resolved
-from sandbox.planning.wording import unresolved
+from sandbox.components.problem import Problem
+from sandbox.components.values import shortened, value_problems
+from sandbox.job import NonEmptyText, PositiveInt
+from sandbox.system.wording import did_you_mean
 
-ANY: tuple[type, ...] = ()
-SHAPES: Mapping[str, tuple[str, tuple[type, ...]]] = {
-    "experiment_name": ("text", (str, int)),
-    "pipelines": ("a mapping by name", (dict,)),
-    "jobs": ("a mapping by name", (dict,)),
-    "max_iterations": ("a positive number", ANY),
-    "targets": ("texts", ANY),
-    "objective": ("texts", ANY),
-    "force": ("texts", ANY),
-    "dry_run": ("true or false", (bool,)),
-    "cap": ("cap.numbers and cap.lists", (dict,)),
-    "outputs_dir": ("a path", (str,)),
-    "store_dir": ("a path", (str,)),
+Texts = str | Sequence[str] | None
+
+SETTINGS: Mapping[str, Any] = {
+    "experiment_name": str | int,
+    "pipelines": Mapping[str, Any],
+    "jobs": Mapping[str, Any],
+    "max_iterations": PositiveInt,
+    "targets": Texts | Mapping[str, Any],
+    "objective": Texts,
+    "force": Texts,
+    "dry_run": bool,
+    "cap": Mapping[str, Any],
+    "outputs_dir": NonEmptyText,
+    "store_dir": NonEmptyText,
 }
-"""What each key of the frame holds, and of which types; ``ANY`` is looked at where it is used."""
+"""Annotation of every key of the frame but ``watcher`` and ``compute``, which are components."""
 
-KEYS = (*SHAPES, "watcher", "compute")
+KEYS = (*SETTINGS, "watcher", "compute")
+
+_CAPS: Mapping[str, Any] = {"numbers": Mapping[str, float], "lists": Mapping[str, int]}
+_RESOLVERS = ("output", "previous", "oc.env", "oc.select", "now")
 
 
-def shape_problems(cfg: DictConfig) -> Iterator[str]:
-    """Values of a wrong kind, without which nothing else of the config can be read."""
-    for key, (expected, kinds) in SHAPES.items():
+def setting_problems(cfg: DictConfig) -> Iterator[Problem]:
+    """Yield values of a wrong kind, without which nothing else of the config can be read."""
+    for key, annotation in SETTINGS.items():
         try:
             value = _plain(cfg, key)
         except OmegaConfBaseException as error:
-            yield unresolved(error, key)
-        else:
-            if kinds and type(value) not in kinds:
-                yield f"{key}: expected {expected}, given {value!r}"
-            elif key == "cap":
-                yield from _caps(cfg)
+            yield interpolation_problem(error, key)
+            continue
+        found = list(value_problems(value, annotation, key))
+        yield from found
+        if key == "cap" and not found:
+            yield from _cap_problems(cfg)
 
 
-def key_problems(cfg: DictConfig) -> Iterator[str]:
-    """Keys that the frame does not know and that look like one of its own; others are an experiment's."""
+def unknown_keys(cfg: DictConfig) -> Iterator[Problem]:
+    """Yield keys that look like a misspelt key of the frame; other keys are an experiment's own."""
     for key in map(str, cfg):
         close = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.8)
         if key not in KEYS and close:
-            yield f"{key}: the frame has no such key (did you mean {close[0]}?)"
-
-
-def component_problems(cfg: DictConfig, name: str, allowed: Sequence[str]) -> list[str]:
-    """What is wrong with the watcher or the compute."""
-    try:
-        return frame_problems(resolved(cfg, name, allowed) if name in cfg else None, name, allowed)
-    except OmegaConfBaseException as error:
-        return [unresolved(error, name)]
+            text = "there is no such key at the top of a config"
+            yield Problem(key, "setting", text, f"did you mean {close[0]}?")
 
 
 def texts(value: Any) -> list[str]:
-    """Of a value that may be one text or a list of them: the list."""
+    """Return the list of a value that may be one text or several."""
     if value is None or value == {}:
         return []
-    return [str(item) for item in (value if isinstance(value, (list, ListConfig)) else [value])]
+    items = value if isinstance(value, (list, ListConfig)) else [value]
+    return [str(item) for item in items]
+
+
+def interpolation_problem(error: OmegaConfBaseException, where: str) -> Problem:
+    """Return the problem of an interpolation that cannot be resolved."""
+    text = str(error).splitlines()[0]
+    unknown = re.fullmatch(r"Unsupported interpolation type (\S+)", text)
+    hint = did_you_mean(unknown[1], _RESOLVERS) if unknown else ""
+    return Problem(error.full_key or where, "interpolation", text, hint)
 
 
 def _plain(cfg: DictConfig, key: str) -> Any:
-    """A key's value, resolved; of mappings only that they are some."""
+    """Return a resolved setting; of a mapping whose content is checked elsewhere only ``{}``."""
     value = cfg[key]
     if isinstance(value, DictConfig):
         return {}
     return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
 
 
-def _caps(cfg: DictConfig) -> Iterator[str]:
-    """What is wrong with ``cap``."""
+def _cap_problems(cfg: DictConfig) -> Iterator[Problem]:
     caps = OmegaConf.to_container(cfg.cap, resolve=True)
-    if not isinstance(caps, dict) or set(caps) != {"numbers", "lists"}:
-        given = (
-            ", ".join(f"cap.{kind!s}" for kind in caps) if isinstance(caps, dict) else repr(caps)
-        )
-        yield f"cap: expected cap.numbers and cap.lists, given {given}"
+    if not isinstance(caps, dict) or set(caps) != set(_CAPS):
+        given = ", ".join(f"cap.{kind!s}" for kind in caps) if isinstance(caps, dict) else caps
+        text = f"expected cap.numbers and cap.lists, given {shortened(given)}"
+        yield Problem("cap", "setting", text)
         return
-    for kind, expected in (("numbers", (int, float)), ("lists", (int,))):
-        for name, limit in (caps[kind] or {}).items():
-            if isinstance(limit, bool) or not isinstance(limit, expected):
-                yield f"cap.{kind}.{name}: expected a number, given {limit!r}"
+    for kind, annotation in _CAPS.items():
+        yield from value_problems(caps[kind] or {}, annotation, f"cap.{kind}")

@@ -1,4 +1,4 @@
-"""One element job: what it is, how it is fingerprinted, and doing it, in whatever process."""
+"""Do one element job, in whatever process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,8 @@ from typing import Any
 
 from sandbox.components.allowed import locate
 from sandbox.components.build import build
-from sandbox.components.checks import declared_outputs, nodes
+from sandbox.components.results import WrongResults, as_outputs, results_class
+from sandbox.components.tree import leaves, mapped, nodes
 from sandbox.job import JobScope, Outputs, numbers
 from sandbox.store.claims import Claim, ClaimLost, work_dirs
 from sandbox.store.fingerprint import Element, source_hashes
@@ -34,7 +35,7 @@ class ElementFailed(RuntimeError):
 
 
 def execute(element: Element) -> None:
-    """Do an element job, unless it is or was done elsewhere meanwhile, and write its record.
+    """Do an element job, unless another process does or did it meanwhile, and write its record.
 
     Raises:
         ElementFailed: The job failed; the attempt is recorded, and nothing counts as complete.
@@ -49,24 +50,22 @@ def execute(element: Element) -> None:
         started = time.time()
         try:
             outputs = attempt.run()
-            store.hashes.look_again()
+            store.hashes.refresh()
             store.commit(_record(element, store, outputs, attempt.metrics(), started), claim)
-        except (
-            Exception,
-            SystemExit,
-        ) as error:  # some libraries end the process, even with status 0
+        except (Exception, SystemExit) as error:  # some libraries exit, even with status 0
             attempt.fail(error, started)
-            lines = str(error).strip() or type(error).__name__
-            prefix = (
-                ""
-                if isinstance(error, (ValueError, RuntimeError, OSError))
-                else f"{type(error).__name__}: "
-            )
-            where = "" if str(attempt.log_path) in lines else f"\nlog: {attempt.log_path}"
-            raise ElementFailed(f"{element.label}: {prefix}{lines}{where}") from error
+            raise ElementFailed(_failure(element, error, attempt.log_path)) from error
         except BaseException as error:
             attempt.fail(error, started)
             raise
+
+
+def _failure(element: Element, error: BaseException, log_path: Path) -> str:
+    text = str(error).strip() or type(error).__name__
+    if not isinstance(error, (ValueError, RuntimeError, OSError)):
+        text = f"{type(error).__name__}: {text}"
+    log_line = "" if str(log_path) in text else f"\nlog: {log_path}"
+    return f"{element.label}: {text}{log_line}"
 
 
 class _Attempt:
@@ -80,37 +79,42 @@ class _Attempt:
         self.output_dir = self.work_dir / "out"
         self.metrics_path = self.work_dir / "metrics.jsonl"
         self.log_path = self.folder / "logs" / f"{claim.number}.log"
-        self.aside = claim.attempt_dir.with_name(f"{claim.number - 1}")
+        self.previous_dir = claim.attempt_dir.with_name(f"{claim.number - 1}")
 
     def run(self) -> Outputs:
-        """Build the hook and run it."""
-        hook_class = locate(self.element.config["_target_"], self.element.allowed)
+        """Build the hook, run it, and return its results by name."""
+        config, allowed = self.element.config, self.element.allowed
+        declared = results_class(config, allowed)
         self._prepare()
-        hook = build(self.element.config, self.element.allowed)
-        cache_dir = self.element.store_dir.absolute() / ".cache"  # no job's name: that is one word
-        scope = JobScope(self.element.job, self.output_dir, self.log_path, self._watch, cache_dir)
-        outputs = hook.run(scope)
-        declared = set(declared_outputs(self.element.config, self.element.allowed))
-        if set(outputs) != declared:
-            raise RuntimeError(
-                f"{hook_class.__name__} declares outputs {sorted(declared)} but returned {sorted(outputs)}"
-            )
-        return dict(outputs)
+        hook = build(config, allowed)
+        scope = JobScope(
+            name=self.element.job,
+            output_dir=self.output_dir,
+            log_path=self.log_path,
+            watch=self._watch,
+            cache_dir=self.element.store_dir.absolute()
+            / ".cache",  # no job's name: that is one word
+        )
+        try:
+            return as_outputs(hook.run(scope=scope), declared)
+        except WrongResults as error:
+            raise RuntimeError(f"{type(hook).__name__} {error}") from error
 
     def metrics(self) -> list[Mapping[str, Any]]:
-        """What was watched, in order; of a step that a resumed program repeated, the last."""
+        """Return the watched metrics, in order; of a step that a resumed program repeated, the last."""
         if not self.metrics_path.exists():
             return []
-        events = map(metrics_event, self.metrics_path.read_bytes().splitlines())
-        lines = [event for event in events if event]
-        kept = {
-            (str(i) if line["step"] is None else line["step"], *line["metrics"]): line
-            for i, line in enumerate(lines)
-        }
+        kept = {}
+        for index, line in enumerate(self.metrics_path.read_bytes().splitlines()):
+            event = metrics_event(line)
+            if event is not None:
+                # metrics without a step have no identity but their position
+                step = str(index) if event["step"] is None else event["step"]
+                kept[(step, *event["metrics"])] = event
         return [*kept.values()]
 
     def fail(self, error: BaseException, started: float) -> None:
-        """Record the failure; what stood here complete before a forced rerun is put back."""
+        """Record the failure, and put back a complete result that a forced rerun had moved away."""
         failure = {
             "error": "".join(traceback.format_exception_only(error)).strip(),
             "started": started,
@@ -119,29 +123,29 @@ class _Attempt:
         }
         path, text = self.claim.attempt_dir / "failure.json", json.dumps(failure, indent=1)
         with contextlib.suppress(OSError):  # a full disk, say, which must not hide the error itself
-            if self.claim.is_held and (self.aside / "record.json").exists():
-                self.output_dir.rename(self.aside / "failed")
-                for root, name in self._standing():
-                    if (self.aside / name).exists():
-                        (self.aside / name).replace(root / name)
+            if self.claim.is_held and (self.previous_dir / "record.json").exists():
+                self.output_dir.rename(self.previous_dir / "failed")
+                for root, name in self._products():
+                    if (self.previous_dir / name).exists():
+                        (self.previous_dir / name).replace(root / name)
             try:
                 self.claim.end_as(path, text)
             except ClaimLost:
                 write_durably(path, text)
 
     def _prepare(self) -> None:
-        """The log, and an empty folder, or for a resumable component what its last attempt left.
+        """Make the log and an empty folder, or take over what a resumable component left in the last attempt.
 
-        Whenever this is cut short, the next attempt finds all in order: it has a number of its own, and
-        the record leaves last, after what it vouches for.
+        An interruption at any point is safe: the next attempt has a number of its own, and the record
+        is moved last, after the results that it belongs to.
         """
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self.log_path.touch()
         if (self.folder / "record.json").exists() or not _resumable(self.element):
-            for root, name in self._standing():
+            for root, name in self._products():
                 if (root / name).exists():
-                    self.aside.mkdir(parents=True, exist_ok=True)
-                    (root / name).replace(self.aside / name)
+                    self.previous_dir.mkdir(parents=True, exist_ok=True)
+                    (root / name).replace(self.previous_dir / name)
         elif not self.output_dir.exists():
             self._adopt()
         self.output_dir.mkdir(parents=True, exist_ok=True)
@@ -149,11 +153,11 @@ class _Attempt:
 
         write_durably(
             self.folder / "config.yaml",
-            yaml.safe_dump(dict(self.element.config), sort_keys=False, allow_unicode=True),
+            yaml.safe_dump(_yaml_data(self.element.config), sort_keys=False, allow_unicode=True),
         )
 
-    def _standing(self) -> list[tuple[Path, str]]:
-        """What an attempt makes, by folder and name, the record last."""
+    def _products(self) -> list[tuple[Path, str]]:
+        """Return folder and name of everything that an attempt makes, the record last."""
         return [
             (self.work_dir, "metrics.jsonl"),
             (self.work_dir, "out"),
@@ -161,7 +165,7 @@ class _Attempt:
         ]
 
     def _adopt(self) -> None:
-        """Copy what the lost attempt had done; its programs may still be writing where it is."""
+        """Copy the results of a lost attempt; its programs may still be writing into the original."""
         left = next((path for path in reversed(self.earlier_dirs) if (path / "out").exists()), None)
         if left is None:
             return
@@ -176,8 +180,8 @@ class _Attempt:
             file.write(json.dumps({"metrics": numbers(metrics), "step": step}) + "\n")
 
 
-def metrics_event(line: bytes) -> Mapping[str, Any] | None:
-    """One line of an attempt's metrics; ``None`` for what a full disk or a lost machine cut short."""
+def metrics_event(line: str | bytes) -> Mapping[str, Any] | None:
+    """Return one line of an attempt's metrics; ``None`` if a crash or a full disk cut it short."""
     try:
         event: Mapping[str, Any] = json.loads(line)
     except ValueError:
@@ -186,10 +190,12 @@ def metrics_event(line: bytes) -> Mapping[str, Any] | None:
 
 
 def _resumable(element: Element) -> bool:
-    return any(
-        getattr(locate(node["_target_"], element.allowed), "RESUMABLE", False)
-        for _, node in nodes(element.config, "")
-    )
+    classes = [locate(node["_target_"], element.allowed) for _, node in nodes(element.config)]
+    return any(getattr(cls, "RESUMABLE", False) for cls in classes)
+
+
+def _yaml_data(config: Mapping[str, Any]) -> Any:
+    return mapped(config, lambda leaf: str(leaf) if isinstance(leaf, Path) else leaf)
 
 
 def _record(
@@ -199,15 +205,8 @@ def _record(
     metrics: list[Mapping[str, Any]],
     started: float,
 ) -> JobRecord:
-    hashes: dict[str, str] = {}
-    plain = {
-        key: _plain(
-            value,
-            f"{element.label}.{key}",
-            lambda path: hashes.setdefault(str(path), store.hashes.of(path)),
-        )
-        for key, value in outputs.items()
-    }
+    checked = {key: _recordable(value, f"{element.label}.{key}") for key, value in outputs.items()}
+    paths = [leaf for _, leaf in leaves(checked) if isinstance(leaf, Path)]
     run = {
         "started": started,
         "ended": time.time(),
@@ -219,26 +218,38 @@ def _record(
         "versions": {"python": platform.python_version(), "hydra": version("hydra-core")},
         "sources": source_hashes(element.config, element.allowed),
     }
-    return JobRecord(element.job, element.fingerprint, element.parts, plain, hashes, metrics, run)
+    return JobRecord(
+        job=element.job,
+        fingerprint=element.fingerprint,
+        parts=element.parts,
+        outputs=checked,
+        hashes={str(path): store.hashes.of(path) for path in paths},
+        metrics=metrics,
+        run=run,
+    )
 
 
-def _plain(value: Any, where: str, on_path: Callable[[Path], Any]) -> Any:
-    """``value`` as JSON; paths become strings and are reported to ``on_path``."""
+def _recordable(value: Any, where: str) -> Any:
+    """Return an output as plain data, paths absolute.
+
+    Raises:
+        RuntimeError: It holds something else than JSON and paths, or a path that does not exist.
+    """
     if isinstance(value, Path):
         if not value.exists():
             raise RuntimeError(f"{where}: the output {value} was not written")
-        on_path(value.absolute())
-        return str(value.absolute())
+        return value.absolute()
     if isinstance(value, Mapping):
         if "_target_" in value:
             raise RuntimeError(f"{where}: an output may not hold a _target_")
-        return {str(key): _plain(child, f"{where}.{key}", on_path) for key, child in value.items()}
+        return {str(key): _recordable(child, f"{where}.{key}") for key, child in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(child, where, on_path) for child in value]
+        return [_recordable(child, where) for child in value]
     if isinstance(value, str) and "${" in value:
         raise RuntimeError(f"{where}: an output may not hold an interpolation: {value!r}")
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if hasattr(value, "item"):  # a numpy scalar
         return value.item()
-    raise RuntimeError(f"{where}: an output must be JSON or a path, got {type(value).__name__}")
+    kind = type(value).__name__
+    raise RuntimeError(f"{where}: an output must be JSON or a path, got {kind}")

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.planning.references import _INSIDE, Reference, available, parse
+from sandbox.components.tree import mapped
+from sandbox.planning.references import Reference, Template, available
 
-_MISSING: Any = object()
+_ABSENT: Any = object()
+_MOST_INDICES = 10
 
 
 class OutputNotFound(LookupError):
@@ -21,9 +23,9 @@ class Context:
 
     Args:
         iteration: Number of the present iteration, from 1.
-        results: Outputs by (iteration, job).
-        hashes: Content hash of every output path seen in this run.
-        titles: What people call an element, by its folder in the store.
+        results: Outputs by (iteration, job); files and folders are ``Path``.
+        hashes: Content hash of every output path seen in this run, by path.
+        titles: Title of an element, by its folder in the store.
     """
 
     iteration: int = 1
@@ -32,7 +34,7 @@ class Context:
     titles: dict[str, str] = field(default_factory=dict)
 
     def lookup(self, reference: Reference) -> Any:
-        """The value that a reference stands for.
+        """Return the value that a reference stands for.
 
         Raises:
             OutputNotFound: No finished job has it.
@@ -41,48 +43,46 @@ class Context:
         if iteration == 0:
             return self.resolve(reference.initial)
         results = {job: outputs for (i, job), outputs in self.results.items() if i == iteration}
-        value, place = results.get(reference.job, _MISSING), reference.job
-        if value is _MISSING:
-            raise OutputNotFound(
-                f"{reference} is no output of a finished job{available(reference, results)}"
-            )
+        if reference.job not in results:
+            raise _not_found(reference, available(reference, results))
+        value, place = results[reference.job], reference.job
         for key in reference.keys:
             inner = _child(value, key)
-            if inner is _MISSING:
+            if inner is _ABSENT:
                 hint = available(Reference(place, (key,)), {place: _names(value)})
-                raise OutputNotFound(f"{reference} is no output of a finished job{hint}")
+                raise _not_found(reference, hint)
             value, place = inner, f"{place}.{key}"
         return value
 
     def resolve(self, value: Any) -> Any:
-        """``value`` with every reference in it replaced by what it stands for."""
-        if isinstance(value, Mapping):
-            return {key: self.resolve(child) for key, child in value.items()}
-        if isinstance(value, list):
-            return [self.resolve(child) for child in value]
-        if not isinstance(value, str):
-            return value
-        reference = parse(value)
-        if reference is not None:
-            return self.lookup(reference)
-        return _INSIDE.sub(lambda match: str(self.lookup(_named(match[1]))), value)
+        """Return a copy of parsed data with every reference replaced by what it stands for."""
+        return mapped(value, self._resolve_leaf)
+
+    def _resolve_leaf(self, leaf: Any) -> Any:
+        if isinstance(leaf, Reference):
+            return self.lookup(leaf)
+        if isinstance(leaf, Template):
+            pieces = [
+                piece if isinstance(piece, str) else self.lookup(piece) for piece in leaf.pieces
+            ]
+            return "".join(map(str, pieces))
+        return leaf
 
 
-def _named(name: str) -> Reference:
-    job, *keys = name.split(".")
-    return Reference(job, tuple(keys))
+def _not_found(reference: Reference, hint: str) -> OutputNotFound:
+    return OutputNotFound(f"{reference} is no output of a finished job; {hint}")
 
 
 def _names(value: Any) -> list[str]:
-    """What ``_child`` finds something for; of a long list only some."""
+    """Return the keys below ``value``; of a long list only the first indices."""
     if isinstance(value, list):
-        return [str(index) for index in range(min(len(value), 10))]
+        return [str(index) for index in range(min(len(value), _MOST_INDICES))]
     return [str(key) for key in value] if isinstance(value, Mapping) else []
 
 
 def _child(value: Any, key: str) -> Any:
     if isinstance(value, Mapping):
-        return value.get(key, _MISSING)
+        return value.get(key, _ABSENT)
     if isinstance(value, list) and key.isdigit() and int(key) < len(value):
         return value[int(key)]
-    return _MISSING
+    return _ABSENT

@@ -1,4 +1,4 @@
-"""What a run would do and why, without doing it: ``dry_run=true``."""
+"""Show what a run would do and why, without doing it: ``dry_run=true``."""
 
 from __future__ import annotations
 
@@ -7,61 +7,161 @@ from typing import Any
 
 from sandbox.components.allowed import locate
 from sandbox.components.build import build
-from sandbox.components.checks import nodes
+from sandbox.components.signature import arguments_of
+from sandbox.components.tree import leaves, nodes
 from sandbox.envs import CurrentEnv, Env
 from sandbox.job import JobSpec
 from sandbox.planning.plan import Plan
-from sandbox.planning.references import references
+from sandbox.planning.references import Reference, references
 from sandbox.running.context import Context
 from sandbox.running.elements import expand, gather
-from sandbox.store.fingerprint import Element, is_content
-from sandbox.store.records import JobStore
+from sandbox.store.fingerprint import Element
+from sandbox.store.records import Content, JobRecord, JobStore
+
+_WIDTH = 100
+_INDENT = "      "
 
 
 def show(
-    checked: Plan, store: JobStore, allowed: tuple[str, ...], force: Sequence[str] = ()
+    checked: Plan,
+    store: JobStore,
+    allowed: tuple[str, ...],
+    force: Sequence[str] = (),
+    compute: Mapping[str, Any] | None = None,
 ) -> None:
-    """Print every element job of one iteration, with the reason why it would run or not.
+    """Print the jobs of one iteration: component, compute, the reason to run or not, and inputs.
+
+    A job with elements has a line for each as soon as these are known.
 
     Args:
         checked: The plan.
         store: Where records are.
         allowed: Patterns of allowed targets.
         force: Names of jobs that run although they are recorded.
+        compute: Node of the compute of all jobs that have none of their own.
     """
+    table = _Table(checked.jobs, compute or {})
     context = Context()
     waiting: set[str] = set()
     for spec in checked.jobs:
-        depends = sorted(
-            {
-                r.job
-                for r in references([spec.config, spec.map])
-                if r.job in waiting and not r.previous
-            }
-        )
+        table.print_place(spec)
+        needed = {reference.job for _, reference in _inputs(spec) if not reference.previous}
+        depends = sorted(waiting & needed)
         if depends:
-            _print(spec, spec.name, f"depends on {', '.join(depends)}")
+            table.print_job(spec, spec.name, f"depends on {', '.join(depends)}")
             waiting.add(spec.name)
-            continue
-        elements = expand(spec, context, store, allowed)
-        records = []
-        for element in elements:
-            record = element.record(store)
-            reason = "recorded" if record else _reason(element, store)
-            _print(spec, element.label, "forced" if spec.name in force else reason)
-            records += [record] if record else []
-        if len(records) < len(elements) or spec.name in force:
+        elif not _show_elements(spec, table, context, store, allowed, spec.name in force):
             waiting.add(spec.name)
-            continue
-        for record in records:
-            context.hashes |= record.hashes
-        context.results[1, spec.name] = gather(spec, elements, records)
+        _print_packed([*_wiring(spec), *_resources(spec, allowed)])
     for line in env_lines(checked, allowed):
         print(line)
 
 
+def _show_elements(
+    spec: JobSpec,
+    table: _Table,
+    context: Context,
+    store: JobStore,
+    allowed: tuple[str, ...],
+    forced: bool,
+) -> bool:
+    """Print the elements of a job whose inputs are known; return True if all are recorded."""
+    elements = expand(spec, context, store, allowed)
+    records: list[JobRecord] = []
+    for element in elements:
+        record = element.record(store)
+        reason = "recorded" if record else _reason(element, store)
+        table.print_job(spec, element.label, "forced" if forced else reason)
+        records += [record] if record else []
+    if forced or len(records) < len(elements):
+        return False
+    for record in records:
+        context.hashes |= record.hashes
+    context.results[1, spec.name] = gather(spec, elements, records)
+    return True
+
+
+class _Table:
+    """Job lines with aligned columns under the job lists that they stand in."""
+
+    def __init__(self, jobs: Sequence[JobSpec], compute: Mapping[str, Any]) -> None:
+        self._compute = compute
+        self._place = ""
+        labels = [f"{spec.name}[00]" if spec.map or spec.seeds else spec.name for spec in jobs]
+        self._widths = (
+            max(map(len, labels), default=0),
+            max((len(_component(spec)) for spec in jobs), default=0),
+            max((len(self._where(spec)) for spec in jobs), default=0),
+        )
+
+    def print_place(self, spec: JobSpec) -> None:
+        """Print the pipeline and job list where they are others than the last job's."""
+        place = f"{spec.pipeline}.{spec.job_list}"
+        if place != self._place:
+            print(place)
+            self._place = place
+
+    def print_job(self, spec: JobSpec, label: str, reason: str) -> None:
+        """Print one job or element; its reason ends the line."""
+        cells = (label, _component(spec), self._where(spec))
+        columns = (f"{cell:<{width}}" for cell, width in zip(cells, self._widths, strict=True))
+        print(f"  {'  '.join(columns)}  {reason}")
+
+    def _where(self, spec: JobSpec) -> str:
+        return _class_name(spec.compute or self._compute).lower()
+
+
+def _component(spec: JobSpec) -> str:
+    """Class of a job's component, of each where ``map`` gives several, or of a hook without one."""
+    parts = [*spec.config.values()]
+    for leaf in spec.map.values():
+        parts += leaf if isinstance(leaf, list) else []
+    names = [_class_name(part) for part in parts if isinstance(part, Mapping)]
+    return "/".join(dict.fromkeys(filter(None, names))) or _class_name(spec.config)
+
+
+def _class_name(node: Mapping[str, Any]) -> str:
+    return str(node.get("_target_", "")).rpartition(".")[2]
+
+
+def _inputs(spec: JobSpec) -> Iterator[tuple[str, Reference]]:
+    """Yield references to outputs by the dotted place in the job that they stand at."""
+    for place, leaf in leaves({**spec.config, "map": spec.map}):
+        yield from ((place, reference) for reference in references(leaf))
+
+
+def _wiring(spec: JobSpec) -> Iterator[str]:
+    """Inputs of a job, as ``executor.dataset_path <- data.train_path``."""
+    for place, reference in _inputs(spec):
+        source = ".".join((reference.job, *reference.keys))
+        yield f"{place} <- {'previous ' if reference.previous else ''}{source}"
+
+
+def _resources(spec: JobSpec, allowed: tuple[str, ...]) -> Iterator[str]:
+    """Arguments of a job's own compute that differ from their defaults."""
+    if spec.compute is None:
+        return
+    for name, argument in arguments_of(locate(spec.compute["_target_"], allowed)).items():
+        value = spec.compute.get(name, argument.default)
+        if value != argument.default:
+            yield f"compute.{name} = {value}"
+
+
+def _print_packed(items: Sequence[str]) -> None:
+    """Print items separated by commas, as many a line as fit."""
+    line = ""
+    for index, item in enumerate(items):
+        text = item if index == len(items) - 1 else f"{item},"
+        if line and len(f"{_INDENT}{line} {text}") > _WIDTH:
+            print(f"{_INDENT}{line}")
+            line = ""
+        line = f"{line} {text}".lstrip()
+    if line:
+        print(f"{_INDENT}{line}")
+
+
 def env_lines(checked: Plan, allowed: tuple[str, ...]) -> Iterator[str]:
-    """What envs the jobs run in, a line each, but for the launcher's own; none is made by asking."""
+    """Describe the envs that jobs run in, a line each, except the launcher's own; makes none."""
     for spec in checked.jobs:
         where = f"jobs.{spec.name}"
         for place, node in (
@@ -69,24 +169,24 @@ def env_lines(checked: Plan, allowed: tuple[str, ...]) -> Iterator[str]:
             *nodes(dict(spec.map), f"{where}.map"),
         ):
             cls = locate(node["_target_"], allowed)
-            if not issubclass(cls, Env) or issubclass(cls, CurrentEnv):
-                continue
-            waits = sorted({reference.job for reference in references(dict(node))})
-            if any(f"{where}.{leaf}".startswith(f"{place}.") for leaf in spec.map):
-                what = "one for each element"
-            else:
-                what = (
-                    f"depends on {', '.join(waits)}" if waits else build(node, allowed).describe()
-                )
-            yield f"{place:<34} {what}"
+            if issubclass(cls, Env) and not issubclass(cls, CurrentEnv):
+                yield f"{place:<34} {_env_description(spec, place, node, allowed)}"
 
 
-def _print(spec: JobSpec, label: str, reason: str) -> None:
-    print(f"{f'{spec.pipeline}.{spec.job_list}':<34} {label:<24} {reason}")
+def _env_description(
+    spec: JobSpec, place: str, node: Mapping[str, Any], allowed: tuple[str, ...]
+) -> str:
+    if any(f"jobs.{spec.name}.{leaf}".startswith(f"{place}.") for leaf in spec.map):
+        return "one for each element"
+    waits = sorted({reference.job for reference in references(dict(node))})
+    if waits:
+        return f"depends on {', '.join(waits)}"
+    description: str = build(node, allowed).describe()
+    return description
 
 
 def _reason(element: Element, store: JobStore) -> str:
-    """Why an element that is not recorded would run."""
+    """Return the reason why an element without a record would run."""
     if (element.folder / "attempts").exists() and not (element.folder / "record.json").exists():
         return "failed or was cut short before"
     others = store.others(element.job)
@@ -94,17 +194,18 @@ def _reason(element: Element, store: JobStore) -> str:
         return "new"
     nearest = min(others, key=lambda record: len(_differences(record.parts, element.parts)))
     names = _differences(nearest.parts, element.parts)
-    # another class has other arguments: its name says it all
+    # Another class has other arguments, which would only hide its name.
     names = [name for name in names if name.endswith("_target_")] or names
-    # an empty mapping that got its first entry, or lost its last, is told by that entry
+    # A mapping that got its first entry, or lost its last, differs too; the entry is enough.
     names = [name for name in names if not any(other.startswith(f"{name}.") for other in names)]
-    told = [_difference(name, nearest.parts, element.parts) for name in names[:3]]
-    told += [f"… ({len(names)} in all)"] if len(names) > 3 else []
-    return "; ".join(told) or "an output is missing or was changed since it was recorded"
+    changes = [_difference(name, nearest.parts, element.parts) for name in names[:3]]
+    if len(names) > 3:
+        changes.append(f"… ({len(names)} in all)")
+    return "; ".join(changes) or "an output is missing or was changed since it was recorded"
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Names of the parts that differ; one that is not there differs from ``None`` too."""
+    """Names of the parts that differ; an absent one differs from ``None`` too."""
     absent = object()
     return sorted(key for key in {*before, *now} if before.get(key, absent) != now.get(key, absent))
 
@@ -112,8 +213,9 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 def _difference(name: str, parts_before: Mapping[str, Any], parts_now: Mapping[str, Any]) -> str:
     before, now = parts_before.get(name), parts_now.get(name)
     if name.endswith("_version_"):
-        return f"version of {name.removesuffix('._version_') or 'its hook'} changed from {before} to {now}"
-    if any(isinstance(value, str) and is_content(value) for value in (before, now)):
+        owner = name.removesuffix("._version_") or "its hook"
+        return f"version of {owner} changed from {before} to {now}"
+    if any(isinstance(value, Content) for value in (before, now)):
         return f"input {name} changed"
     if name not in parts_before:
         return f"argument {name} is new: {now!r}"

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from sandbox.components.allowed import allowed_targets
 from sandbox.components.build import build
+from sandbox.components.problem import Problem
 from sandbox.job import JobFailed, numbers
 from sandbox.planning.job_config import resolved
+from sandbox.planning.objective import Scalar, Target
 from sandbox.planning.plan import Plan, PlanError, plan
 from sandbox.planning.settings import texts
 from sandbox.running.context import Context
 
+if TYPE_CHECKING:
+    from sandbox.running.pipeline import Pipeline
+    from sandbox.store.records import JobStore
+
 log = logging.getLogger(__name__)
 
 STARTED: list[Path] = []
-"""Folders of the runs that this process has started: tells a mistake in the command from a failed run."""
+"""Folders of the runs that this process has started; empty while a mistake is still the command's."""
 
 
 def run(
@@ -30,7 +37,7 @@ def run(
     allowed: tuple[str, ...] | None = None,
     forced_since: float | None = None,
 ) -> float | list[float] | None:
-    """Run the experiment ``cfg`` in ``run_dir``; returns its objective, a list where it names several.
+    """Run the experiment ``cfg`` in ``run_dir``; return its objective, a list where it names several.
 
     Args:
         cfg: The composed config.
@@ -42,8 +49,7 @@ def run(
         PlanError: The config is wrong; nothing was started.
         JobFailed: A job failed; what finished is recorded.
     """
-    from sandbox.running.explain import env_lines, show
-    from sandbox.running.pipeline import Pipeline
+    from sandbox.running.explain import env_lines
     from sandbox.store.records import JobStore
 
     allowed = allowed_targets() if allowed is None else allowed
@@ -51,21 +57,31 @@ def run(
     store = JobStore(Path(cfg.store_dir))
     _check_store(store.root, to_write=not cfg.dry_run)
     if cfg.dry_run:
-        try:
-            show(checked, store, allowed, texts(cfg.force))
-        except BrokenPipeError:  # nobody reads on
-            raise
-        except (
-            ValueError,
-            LookupError,
-            OSError,
-        ) as error:  # a recorded output is not what its reader takes
-            raise JobFailed(str(error)) from error
+        compute = resolved(cfg, "compute", allowed)
+        _explain(checked, store, allowed, texts(cfg.force), compute)
         return None
     for line in env_lines(checked, allowed):
         log.info("%s", line)
-    watcher = build(resolved(cfg, "watcher", allowed), allowed)
-    with watcher.open(run_dir, run_name=f"{cfg.experiment_name}/{run_dir.name}"):
+    values = _run(cfg, run_dir, checked, store, allowed, forced_since)
+    if not values:
+        return None
+    return values if len(values) > 1 else values[0]
+
+
+def _run(
+    cfg: DictConfig,
+    run_dir: Path,
+    checked: Plan,
+    store: JobStore,
+    allowed: tuple[str, ...],
+    forced_since: float | None,
+) -> list[float]:
+    """Run a checked experiment and return its objectives."""
+    from sandbox.running.pipeline import Pipeline
+
+    settings = build(resolved(cfg, "watcher", allowed), allowed)
+    run_name = f"{cfg.experiment_name}/{run_dir.name}"
+    with settings.open(run_dir, run_name=run_name) as watcher:
         watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
         compute = resolved(cfg, "compute", allowed)
         pipeline = Pipeline(
@@ -73,65 +89,81 @@ def run(
         )
         try:
             _iterate(cfg.max_iterations, checked, pipeline)
-            values = _objective(checked, pipeline.context)
+            values = [_value(scalar, checked, pipeline.context) for scalar in checked.objective]
         except (ValueError, LookupError) as error:  # a target or the objective is not a number
             raise JobFailed(str(error)) from error
         finally:
             pipeline.close()
         if values:
-            watcher.watch(numbers({"objective": values[0] if len(values) == 1 else values}))
+            watcher.watch(numbers({"objective": values if len(values) > 1 else values[0]}))
     _summarise(run_dir, checked, pipeline.context, values)
-    return None if not values else values[0] if len(values) == 1 else values
+    return values
+
+
+def _explain(
+    checked: Plan,
+    store: JobStore,
+    allowed: tuple[str, ...],
+    force: Sequence[str],
+    compute: Mapping[str, Any],
+) -> None:
+    from sandbox.running.explain import show
+
+    try:
+        show(checked, store, allowed, force, compute)
+    except BrokenPipeError:  # the reader of the output has left
+        raise
+    except (ValueError, LookupError, OSError) as error:  # a recorded output does not fit its reader
+        raise JobFailed(str(error)) from error
 
 
 def _check_store(root: Path, to_write: bool) -> None:
-    """Raises PlanError: the store is no folder, or cannot be written."""
+    """Check that the store is a folder, and can be written where that is needed.
+
+    Raises:
+        PlanError: It is not, or cannot.
+    """
     try:
-        there = next(path for path in (root, *root.parents) if path.exists())
-        if not there.is_dir():
-            raise NotADirectoryError(f"{there} is a file, expected a folder")
+        existing = next(path for path in (root, *root.parents) if path.exists())
+        if not existing.is_dir():
+            raise NotADirectoryError(f"{existing} is a file, expected a folder")
         if to_write:
             root.mkdir(parents=True, exist_ok=True)
             with TemporaryFile(dir=root):
                 pass
     except OSError as error:
-        raise PlanError([f"store_dir: {error}"]) from error
+        raise PlanError([Problem("store_dir", "store", str(error))]) from error
 
 
-def _iterate(max_iterations: int, checked: Plan, pipeline: Any) -> None:
+def _iterate(max_iterations: int, checked: Plan, pipeline: Pipeline) -> None:
     for iteration in range(1, max_iterations + 1):
         if max_iterations > 1:
             log.info("iteration %d of at most %d", iteration, max_iterations)
         pipeline.run(iteration)
-        met = []
-        for target in checked.targets:
-            lower = checked.lower_is_better(target.scalar)
-            value, done = (
-                target.scalar.value(pipeline.context, lower),
-                target.met(pipeline.context, lower),
-            )
-            met.append(done)
-            log.info(
-                "target %s %s %g: %s (%.4g)",
-                target.scalar.text,
-                target.comparison,
-                target.threshold,
-                "met" if done else "not met",
-                value,
-            )
-        if met and (any(met) if checked.any_target else all(met)):
+        met = [_is_met(target, checked, pipeline.context) for target in checked.targets]
+        is_enough = any(met) if checked.any_target else all(met)
+        if met and is_enough:
             log.info("targets met after iteration %d", iteration)
             return
 
 
-def _objective(checked: Plan, context: Context) -> list[float]:
-    return [scalar.value(context, checked.lower_is_better(scalar)) for scalar in checked.objective]
+def _is_met(target: Target, checked: Plan, context: Context) -> bool:
+    value = _value(target.scalar, checked, context)
+    is_met = target.met(context.lookup, checked.lower_is_better(target.scalar))
+    goal = f"{target.scalar.text} {target.comparison} {target.threshold:g}"
+    log.info("target %s: %s (%.4g)", goal, "met" if is_met else "not met", value)
+    return is_met
+
+
+def _value(scalar: Scalar, checked: Plan, context: Context) -> float:
+    return scalar.value(context.lookup, checked.lower_is_better(scalar))
 
 
 def _summarise(run_dir: Path, checked: Plan, context: Context, objective: list[float]) -> None:
+    """Log what jobs summarise of themselves, the objective and the run's folder."""
     for spec in checked.jobs:
-        summary = context.results[context.iteration, spec.name].get("summary")
-        for line in summary if isinstance(summary, list) else [summary] if summary else []:
+        summary = context.results[context.iteration, spec.name].get("summary") or []
+        for line in summary if isinstance(summary, list) else [summary]:
             log.info("%s: %s", spec.name, line)
     for scalar, value in zip(checked.objective, objective, strict=True):
         log.info("objective %s = %.6g", scalar.text, value)

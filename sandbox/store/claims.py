@@ -2,16 +2,16 @@
 
 <folder>/attempts/<n>/  owner.json  claim
 
-An attempt's folder appears whole, by a rename that fails where its number is taken, and stays for ever:
-attempt n + 1 begins only when attempt n has ended. The file ``claim`` is there while the attempt goes on.
-It ends by a rename of that one file: by its owner to the job's record or to ``failure.json``, by who takes
-the job over to ``died`` or ``lost``. A rename has one winner, so a job that was taken over is not committed
-by an owner that comes back late, and of several that would take over one does.
+The folder of an attempt appears complete, by a rename that fails where its number is taken, and it
+stays for ever: attempt n + 1 begins only when attempt n has ended. The file ``claim`` is there
+while the attempt goes on. Renaming that one file ends the attempt: the owner renames it to the
+job's record or to ``failure.json``; whoever takes the job over renames it to ``died`` or ``lost``.
+A rename has one winner. So an owner that comes back late cannot commit a job that was taken over,
+and only one process takes it over.
 
-The owner's life shows in two ways. On its own host it is a lock of the kernel on ``owner.json``, which goes
-with the owner, however that ends; programs that it starts inherit it, so that one which outlives a killed
-owner still holds the job. Between hosts it is the claim's mtime, renewed by a thread: whoever waits looks
-whether it changes, over a time of its own clock; what time it shows, by whose clock, does not matter.
+The owner shows that it is alive by a lock on ``owner.json`` and by the modification time of
+``claim`` (see ``sandbox.system.liveness``). Programs that it starts inherit the lock: a program
+that outlives its killed owner still holds the job.
 """
 
 from __future__ import annotations
@@ -19,53 +19,32 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import logging
 import os
 import shutil
-import threading
 import time
-import uuid
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from sandbox.system import liveness
 from sandbox.system.files import sync_directory
+from sandbox.system.liveness import (
+    Observer,
+    Owner,
+    OwnerState,
+    Pulse,
+    beat_interval_s,
+    lost_after_s,
+    write_and_lock,
+)
 
 log = logging.getLogger(__name__)
 
-_STALE_S = 60.0
-_BEATS = 6  # in the time after which a claim counts as lost
-_LONGEST_STEP_S = 2.0
+_BETWEEN_ATTEMPTS_S = 0.05
+_LONGEST_PAUSE_S = 1.0
 
 
 class ClaimLost(RuntimeError):
-    """The job was taken over by somebody else while this process gave no sign of life."""
-
-
-def this_host() -> str:
-    """What tells this host from others: ``SANDBOX_HOST``, else its name and the boot of its kernel."""
-    return os.environ.get("SANDBOX_HOST") or liveness.this_host()
-
-
-def stale_after_s() -> float:
-    """Seconds without a sign of life after which another host takes a job over: ``SANDBOX_CLAIM_STALE_S``.
-
-    Raises:
-        ValueError: It is not a positive number.
-    """
-    given = os.environ.get("SANDBOX_CLAIM_STALE_S", str(_STALE_S))
-    try:
-        seconds = float(given)
-    except ValueError:
-        seconds = 0.0
-    if not seconds > 0:
-        raise ValueError(
-            f"SANDBOX_CLAIM_STALE_S: expected a positive number of seconds, got {given!r}"
-        )
-    return seconds
+    """Another process took the job over while this one sent no heartbeat."""
 
 
 class Claim:
@@ -74,36 +53,33 @@ class Claim:
     Args:
         folder: Folder of the job.
         number: Number of the attempt, from 1.
-        lock: Descriptor of ``owner.json``, which carries the kernel's lock.
-        stale_s: How long the owner may give no sign of life.
+        lock: Descriptor that holds the lock on ``owner.json``.
     """
 
-    def __init__(self, folder: Path, number: int, lock: int, stale_s: float) -> None:
+    def __init__(self, folder: Path, number: int, lock: int) -> None:
         self.folder = folder
         self.number = number
         self.attempt_dir = _attempts(folder) / str(number)
         self._path = self.attempt_dir / "claim"
         self._lock = lock
         self._file = self._path.open("r+", encoding="utf-8")
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._beat, args=(stale_s / _BEATS,), daemon=True)
-        self._thread.start()
+        self._pulse = Pulse(self._file.fileno(), self._check_is_held)
 
     @property
     def is_held(self) -> bool:
-        """Whether nobody has taken the job over."""
+        """Whether no other process has taken the job over."""
         return "claim" in _names(self.attempt_dir)
 
     def end_as(self, path: Path, text: str) -> None:
-        """End the attempt: the claim becomes the file ``path`` and holds ``text``, durably, all at once.
+        """End the attempt: the claim becomes the file ``path`` with this text, durably and at once.
 
         Raises:
-            ClaimLost: Somebody has taken the job over; ``path`` is as it was.
+            ClaimLost: Another process has taken the job over; ``path`` is unchanged.
         """
-        self._stop.set()
-        self._thread.join()
-        if not self.is_held:  # nor is it after it has become a file, which must stay as it is
-            raise ClaimLost(self._who_took_over())
+        self._pulse.stop()
+        # Checked before writing: once the claim has become a file, that file must not change.
+        if not self.is_held:
+            raise ClaimLost(self._takeover_text())
         self._file.seek(0)
         self._file.truncate()
         self._file.write(text)
@@ -112,146 +88,127 @@ class Claim:
         try:
             self._path.rename(path)
         except FileNotFoundError as error:
-            if not path.exists() or not os.path.samestat(
-                path.stat(), os.fstat(self._file.fileno())
-            ):
-                raise ClaimLost(self._who_took_over()) from error
+            # On NFS a repeated request may fail although the first one succeeded.
+            if not self._has_become(path):
+                raise ClaimLost(self._takeover_text()) from error
         sync_directory(path.parent)
 
     def release(self) -> None:
-        """Let the job go, whether or not the attempt has ended."""
-        self._stop.set()
-        self._thread.join()
+        """Give the job free, whether or not the attempt has ended."""
+        self._pulse.stop()
         self._path.unlink(missing_ok=True)
         self._file.close()
-        with contextlib.suppress(
-            OSError
-        ):  # also for what a program left behind and still inherits it
+        # Explicitly: closing would not unlock what a program left behind has inherited.
+        with contextlib.suppress(OSError):
             fcntl.flock(self._lock, fcntl.LOCK_UN)
         os.close(self._lock)
 
-    def _beat(self, every_s: float) -> None:
-        while not self._stop.wait(every_s):
-            with contextlib.suppress(OSError):  # a file server that is away for a while
-                os.utime(self._file.fileno())
-                if not self.is_held:
-                    log.warning("%s", self._who_took_over())
-                    return
+    def _check_is_held(self) -> bool:
+        if not self.is_held:
+            log.warning("%s", self._takeover_text())
+            return False
+        return True
 
-    def _who_took_over(self) -> str:
+    def _has_become(self, path: Path) -> bool:
+        return path.exists() and os.path.samestat(path.stat(), os.fstat(self._file.fileno()))
+
+    def _takeover_text(self) -> str:
+        winner = _owner_text(_attempts(self.folder) / str(self.number + 1))
         return (
-            f"{self.folder.parent.name}: attempt {self.number} gave no sign of life for too long"
-            f" (was it suspended?) and {_owner_text(_attempts(self.folder) / str(self.number + 1))} took the"
-            " job over; what this attempt makes is not recorded"
+            f"{self.folder.parent.name}: attempt {self.number} sent no heartbeat for too long"
+            f" (was it suspended?) and {winner} took the job over;"
+            " what this attempt makes is not recorded"
         )
 
 
 def take(folder: Path, label: str, is_done: Callable[[], bool]) -> Claim | None:
-    """Claim a job; waits while somebody else holds it.
+    """Claim a job; waits while another process holds it.
 
     Args:
         folder: Folder of the job.
-        label: What the log calls the job.
-        is_done: Whether there is nothing left to do; asked whenever nobody holds the job.
+        label: Name of the job in the log.
+        is_done: Returns whether nothing is left to do; called whenever nobody holds the job.
 
     Returns:
         The claim, or ``None`` if the job is done.
     """
-    host, stale_s = this_host(), stale_after_s()
-    watched: _Watch | None = None
+    lost_after_s()  # a wrong setting is an error now, not in the middle of a wait
+    held: _HeldAttempt | None = None
     while True:
-        number = max((int(name) for name in _names(_attempts(folder)) if name.isdigit()), default=0)
+        numbers = [int(name) for name in _names(_attempts(folder)) if name.isdigit()]
+        number = max(numbers, default=0)
         attempt_dir = _attempts(folder) / str(number)
-        if "claim" not in _names(attempt_dir):
-            _names(folder)  # a network file system then looks again whether the record is there
-            if is_done():
-                return None
-            claim = _begin(folder, number + 1, host, stale_s)
-            if claim:
-                return claim
-            time.sleep(0.05)
-        else:
-            if watched is None or watched.attempt_dir != attempt_dir:
-                watched = _Watch(attempt_dir, host, stale_s, label)
-            watched.look()
+        if "claim" in _names(attempt_dir):
+            if held is None or held.attempt_dir != attempt_dir:
+                held = _HeldAttempt(attempt_dir, label)
+            held.wait()
+            continue
+        _names(folder)  # makes a network file system look for the record again
+        if is_done():
+            return None
+        claim = _begin(folder, number + 1)
+        if claim:
+            return claim
+        time.sleep(_BETWEEN_ATTEMPTS_S)
 
 
 def work_dirs(folder: Path) -> list[Path]:
-    """Where the attempts at a job work, the present place last.
+    """Return the folders in which attempts at a job work or have worked, the current one last.
 
-    One place for all, but a new one after a lost attempt: its programs may still be writing, elsewhere.
+    All attempts share one folder, but after a lost attempt there is a new one: programs of the lost
+    attempt may still be writing, on another host.
     """
     numbers = sorted(int(path.parent.name) for path in _attempts(folder).glob("*/lost"))
     return [folder, *(folder / f"after_{number}" for number in numbers)]
 
 
-class _Watch:
-    """Watches another's attempt; takes the claim away once the attempt has no owner any more."""
+class _HeldAttempt:
+    """An attempt of another process, whose claim is taken away when its owner is gone."""
 
-    def __init__(self, attempt_dir: Path, host: str, stale_s: float, label: str) -> None:
+    def __init__(self, attempt_dir: Path, label: str) -> None:
         self.attempt_dir = attempt_dir
-        self._is_here = _owner(attempt_dir).get("host") == host
-        self._stale_s = stale_s
+        self._claim_path = attempt_dir / "claim"
         self._label = label
-        self._mtime = 0
-        self._silent_s = 0.0
-        self._since = self._looked = time.monotonic()
-        self._is_told = False
+        self._observer = Observer(attempt_dir / "owner.json", self._claim_path)
+        self._is_logged = False
 
-    def look(self) -> None:
-        """Look once, and wait a little if the attempt goes on."""
-        is_alive = _is_locked(self.attempt_dir / "owner.json") if self._is_here else None
-        if is_alive is False:
-            self._end("died", "ended without finishing this job")
-        elif is_alive is None and self._is_silent():
-            self._end("lost", f"has given no sign of life for {self._stale_s:g} s")
+    def wait(self) -> None:
+        """Look once at the owner; pause if the attempt goes on, else take its claim away."""
+        state = self._observer.state()
+        if state is OwnerState.ENDED:
+            self._end_as("died", "ended without finishing this job")
+        elif state is OwnerState.SILENT:
+            self._end_as("lost", f"sent no heartbeat for {lost_after_s():g} s")
         else:
-            if not self._is_told:
-                who = _owner_text(self.attempt_dir)
-                log.info("%s: %s is doing this job; waiting to reuse its result", self._label, who)
-                self._is_told = True
-            pause_s = 0.05 + 0.05 * (time.monotonic() - self._since)
-            time.sleep(min(pause_s, self._stale_s / _BEATS, 1.0))
+            self._log_once()
+            pause_s = 0.05 + 0.05 * self._observer.observed_s
+            time.sleep(min(pause_s, beat_interval_s(), _LONGEST_PAUSE_S))
 
-    def _is_silent(self) -> bool:
-        """Only time in which we really looked counts: we, or the file server, may have been away too."""
-        now = time.monotonic()
-        try:
-            with (self.attempt_dir / "claim").open(
-                "rb"
-            ) as file:  # opened anew: NFS then asks the server
-                mtime = os.fstat(file.fileno()).st_mtime_ns
-        except OSError:  # it has just ended
-            return False
-        step = min(now - self._looked, _LONGEST_STEP_S, self._stale_s / 2)
-        self._silent_s = self._silent_s + step if mtime == self._mtime else 0.0
-        self._mtime, self._looked = mtime, now
-        return self._silent_s > self._stale_s
+    def _end_as(self, name: str, reason: str) -> None:
+        # Another process may have been faster, or the owner after all.
+        with contextlib.suppress(FileNotFoundError):
+            self._claim_path.rename(self.attempt_dir / name)
+            owner = _owner_text(self.attempt_dir)
+            log.warning("%s: %s %s; taking over", self._label, owner, reason)
 
-    def _end(self, how: str, why: str) -> None:
-        with contextlib.suppress(FileNotFoundError):  # another was faster, or the owner after all
-            (self.attempt_dir / "claim").rename(self.attempt_dir / how)
-            log.warning("%s: %s %s; taking over", self._label, _owner_text(self.attempt_dir), why)
+    def _log_once(self) -> None:
+        if not self._is_logged:
+            owner = _owner_text(self.attempt_dir)
+            log.info("%s: %s is doing this job; waiting to reuse its result", self._label, owner)
+            self._is_logged = True
 
 
-def _begin(folder: Path, number: int, host: str, stale_s: float) -> Claim | None:
-    """Begin attempt ``number``, unless somebody else has."""
-    unique = uuid.uuid4().hex[:8]
-    prepared = _attempts(folder) / f".{unique}"
+def _begin(folder: Path, number: int) -> Claim | None:
+    """Begin attempt ``number``; ``None`` if another process has begun it."""
+    owner = Owner.this_process()
+    prepared = _attempts(folder) / f".{owner.id}"
     prepared.mkdir(parents=True)
-    began = datetime.now().astimezone().isoformat(timespec="seconds")
-    owner = {"host": host, "pid": os.getpid(), "began": began, "id": unique}
-    (prepared / "owner.json").write_text(json.dumps(owner))
-    lock = os.open(prepared / "owner.json", os.O_RDWR)
+    lock = write_and_lock(prepared / "owner.json", owner)
     try:
-        with contextlib.suppress(
-            OSError
-        ):  # where there are no locks, the other sign of life is left
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.set_inheritable(lock, True)
         (prepared / "claim").touch()
-        if _move_in(prepared, _attempts(folder) / str(number), unique):
-            return Claim(folder, number, lock, stale_s)
+        if _move(prepared, _attempts(folder) / str(number), owner):
+            return Claim(folder, number, lock)
     except BaseException:
         os.close(lock)
         raise
@@ -260,49 +217,21 @@ def _begin(folder: Path, number: int, host: str, stale_s: float) -> Claim | None
     return None
 
 
-def _move_in(prepared: Path, place: Path, unique: str) -> bool:
+def _move(prepared: Path, attempt_dir: Path, owner: Owner) -> bool:
+    """Rename a prepared folder to an attempt's; return whether the attempt is ours."""
     try:
-        prepared.rename(place)
+        prepared.rename(attempt_dir)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT):
             raise
-        return _owner(place).get("id") == unique  # a server's late answer
+        # On NFS a repeated request may fail although the first one succeeded.
+        return Owner.read(attempt_dir / "owner.json") == owner
     return True
 
 
-def _is_locked(path: Path) -> bool | None:
-    """Whether a process of this host holds the lock; ``None`` where that cannot be told."""
-    try:
-        handle = os.open(path, os.O_RDWR)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return None
-    finally:
-        os.close(handle)
-    return False
-
-
-def _owner(attempt_dir: Path) -> Mapping[str, Any]:
-    try:
-        owner: Mapping[str, Any] = json.loads((attempt_dir / "owner.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return owner
-
-
 def _owner_text(attempt_dir: Path) -> str:
-    owner = _owner(attempt_dir)
-    if not owner:
-        return "another process"
-    name, pid = str(owner["host"]).partition(" ")[0], owner["pid"]
-    is_gone = owner["host"] == this_host() and not Path(f"/proc/{pid}").exists()
-    left = ", or what it left behind," if is_gone else ""
-    return f"process {pid} on {name} (since {owner['began']}){left}"
+    owner = Owner.read(attempt_dir / "owner.json")
+    return str(owner) if owner else "another process"
 
 
 def _attempts(folder: Path) -> Path:
@@ -310,7 +239,10 @@ def _attempts(folder: Path) -> Path:
 
 
 def _names(directory: Path) -> list[str]:
-    """Names in a folder, none where there is none; NFS asks the server for this, but not for one name."""
+    """Return the names in a folder, none where it does not exist.
+
+    NFS asks the server for a whole folder, but may answer from memory for a single name.
+    """
     try:
         return [entry.name for entry in os.scandir(directory)]
     except FileNotFoundError:

@@ -75,8 +75,8 @@ class ContentHashes:
             self._folders[name] = digest("\n".join(lines))
         return self._folders[name]
 
-    def look_again(self) -> None:
-        """A job has run: folders and media that this run has looked at may be others now."""
+    def refresh(self) -> None:
+        """Forget the folders and media seen so far: a job that has run may have changed them."""
         self._folders.clear()
         self._whole.clear()
         self._media.clear()

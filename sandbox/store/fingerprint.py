@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.components.allowed import locate
-from sandbox.components.build import convert
-from sandbox.components.checks import nodes, with_defaults
+from sandbox.components.construct import convert, with_defaults
+from sandbox.components.tree import nodes
 from sandbox.store.content import ContentHashes, canonical, digest
-from sandbox.store.records import JobRecord, JobStore
+from sandbox.store.records import Content, JobRecord, JobStore, as_json
 
 
 @dataclass(frozen=True)
@@ -23,13 +22,13 @@ class Element:
 
     Args:
         job: Name of the job.
-        label: What people see: ``train``, or ``train[3]`` for an element of a mapped job.
-        title: What tells it from the job's other elements, in short; empty for a job that is not mapped.
+        label: Name in messages: ``train``, or ``train[3]`` for an element of a mapped job.
         config: The hook's node; every reference replaced, secrets as ``${oc.env:NAME}``.
-        parts: What its fingerprint is made of.
+        parts: Argument or input by dotted place, with its value or content: what is hashed.
         store_dir: Root of the job store.
         allowed: Patterns of allowed targets.
         not_before: A record made earlier than this (seconds since the epoch) does not count: ``force``.
+        title: Short label that distinguishes this element from the job's others; empty without any.
     """
 
     job: str
@@ -43,7 +42,7 @@ class Element:
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fingerprint", digest(canonical(self.parts))[:16])
+        object.__setattr__(self, "fingerprint", digest(canonical(as_json(self.parts)))[:16])
 
     @property
     def folder(self) -> Path:
@@ -51,7 +50,7 @@ class Element:
         return self.store_dir.absolute() / self.job / self.fingerprint
 
     def record(self, store: JobStore) -> JobRecord | None:
-        """Its record, if it is finished and that counts."""
+        """Return its record if it is finished and not older than ``not_before``."""
         record = store.find(self.job, self.fingerprint)
         return record if record and record.run["ended"] >= self.not_before else None
 
@@ -62,7 +61,7 @@ def parts_of(
     hashes: ContentHashes,
     outputs: Mapping[str, str],
 ) -> dict[str, Any]:
-    """What an element's fingerprint is made of: dotted argument → value, or content of what it reads.
+    """Return what a fingerprint is made of: argument by dotted place → value, or content of an input.
 
     Defaults count: spelling one out changes nothing, and where the code changes one, the job runs again.
 
@@ -75,56 +74,57 @@ def parts_of(
     parts: dict[str, Any] = {}
     whole = convert(with_defaults(config, allowed), allowed)
     for where, value in _leaves(whole, ""):
-        if isinstance(value, Path):
-            parts[where] = _content(value, hashes.of(value))
-        elif isinstance(value, str) and (output := _output_of(value, outputs)):
-            parts[where] = f"{os.path.relpath(value, Path(output).parent)}: {outputs[output]}"
+        output = _output_of(value, outputs)
+        if output is not None:
+            # relative to the output: the store may move, and a part of a folder is not the folder
+            name = os.path.relpath(value, Path(output).parent)
+            parts[where] = Content(name, outputs[output])
+        elif isinstance(value, Path):
+            # with the name: components name what they write after what they read
+            parts[where] = Content(value.name, hashes.of(value))
         else:
             canonical(value)
             parts[where] = value
-    for where, node in nodes(config, ""):
+    for where, node in nodes(config):
         declared = getattr(locate(node["_target_"], allowed), "VERSION", None)
         if declared is not None:
             parts[f"{where}._version_".lstrip(".")] = declared
     return parts
 
 
-def _output_of(text: str, outputs: Mapping[str, str]) -> str | None:
-    """The recorded output that ``text`` is the path of, or the path of a part of."""
-    paths = [text, *map(str, Path(text).parents)] if text.startswith(os.sep) else []
+def source_hashes(config: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, str]:
+    """Return the hash of the source file of every class in a node, by target."""
+    found = {}
+    for _, node in nodes(config):
+        module = sys.modules[locate(node["_target_"], allowed).__module__]
+        if module.__file__:
+            found[node["_target_"]] = digest(Path(module.__file__).read_text())[:16]
+    return found
+
+
+def _output_of(value: Any, outputs: Mapping[str, str]) -> str | None:
+    """Return the recorded output that ``value`` is the path of, or the path of a part of."""
+    if not isinstance(value, (str, Path)) or not str(value).startswith(os.sep):
+        return None
+    paths = [str(value), *map(str, Path(value).parents)]
     return next((path for path in paths if path in outputs), None)
 
 
-def _content(path: Path, content_hash: str) -> str:
-    """A file or folder in a fingerprint: components name what they write after what they read."""
-    return f"{path.name}: {content_hash}"
-
-
-def is_content(part: str) -> bool:
-    """Whether a part of a fingerprint stands for a file or folder."""
-    return re.fullmatch(r".*: [0-9a-f]{64}", part) is not None
-
-
 def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """Values by place; no two places have one name: ``a.b.c``, ``a.'b.c'``, ``a[0]``, ``a.'0'``."""
+    """Yield values by place; no two places share a name: ``a.b.c``, ``a.'b.c'``, ``a[0]``, ``a.'0'``.
+
+    A list of numbers is one value.
+    """
     if isinstance(value, Mapping) and value:
         for key, child in value.items():
             name = key if isinstance(key, str) and key.isidentifier() else repr(key)
             yield from _leaves(child, f"{where}.{name}".lstrip("."))
-    elif isinstance(value, list) and any(
-        isinstance(child, (Path, Mapping, list, str)) for child in value
-    ):
+    elif isinstance(value, list) and any(map(_needs_a_place, value)):
         for index, child in enumerate(value):
             yield from _leaves(child, f"{where}[{index}]")
     else:
         yield where, value
 
 
-def source_hashes(config: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, str]:
-    """Hash of the source file of every class in a node, by target."""
-    found = {}
-    for _, node in nodes(config, ""):
-        module = sys.modules[locate(node["_target_"], allowed).__module__]
-        if module.__file__:
-            found[node["_target_"]] = digest(Path(module.__file__).read_text())[:16]
-    return found
+def _needs_a_place(value: Any) -> bool:
+    return isinstance(value, (Path, Mapping, list, str))

@@ -10,16 +10,31 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sandbox.components.tree import mapped
 from sandbox.store.claims import Claim, take
 from sandbox.store.content import ContentHashes
 
 log = logging.getLogger(__name__)
 
 _PATH_MARK = "$path"
+_CONTENT_MARK = "$content"
+
+
+@dataclass(frozen=True)
+class Content:
+    """A file or folder as a fingerprint sees it.
+
+    Args:
+        name: Its name, or its path inside the output of an earlier job.
+        hash: Hash of its content.
+    """
+
+    name: str
+    hash: str
 
 
 @dataclass(frozen=True)
@@ -29,8 +44,8 @@ class JobRecord:
     Args:
         job: Name of the job.
         fingerprint: Hash of ``parts``.
-        parts: What the fingerprint is made of: argument or input → value or content hash.
-        outputs: Outputs by name; plain JSON, paths as strings.
+        parts: What the fingerprint is made of: argument or input → value or ``Content``.
+        outputs: Outputs by name: JSON values, and ``Path`` for files and folders.
         hashes: Content hash of every output that is a path, by path.
         metrics: What was watched while it ran: ``{"metrics": {...}, "step": ...}``, in order.
         run: When, where, how long and by what command; versions and source hashes.
@@ -57,11 +72,11 @@ class JobStore:
         self.hashes = ContentHashes(self.root)
 
     def folder(self, job: str, fingerprint: str) -> Path:
-        """Folder of one element job."""
+        """Return the folder of one element job."""
         return self.root / job / fingerprint
 
     def find(self, job: str, fingerprint: str) -> JobRecord | None:
-        """The record of a finished element job whose outputs are there and unchanged, else ``None``."""
+        """Return the record of a finished element job whose outputs are there and unchanged."""
         record = self._read(self.folder(job, fingerprint))
         if record is None:
             return None
@@ -76,31 +91,31 @@ class JobStore:
         return record
 
     def others(self, job: str) -> list[JobRecord]:
-        """All records of a job, newest first: what a new fingerprint is compared with."""
-        folders = sorted(
+        """Return all records of a job, newest first, to compare a new fingerprint with."""
+        paths = sorted(
             (self.root / job).glob("*/record.json"), key=lambda path: -path.stat().st_mtime
         )
-        return [record for path in folders if (record := self._read(path.parent))]
+        records = [self._read(path.parent) for path in paths]
+        return [record for record in records if record is not None]
 
     def commit(self, record: JobRecord, claim: Claim) -> None:
         """Write the record, durably and all at once; its claim ends with that.
 
         Raises:
-            ClaimLost: Somebody has taken the job over.
+            ClaimLost: Another process has taken the job over.
         """
         folder = self.folder(record.job, record.fingerprint)
-        data = asdict(record)
-        data["outputs"] = _mark_paths(record.outputs, set(record.hashes), folder)
-        data["hashes"] = {_relative(path, folder): value for path, value in record.hashes.items()}
-        claim.end_as(folder / "record.json", json.dumps(data, indent=1))
+        hashes = {_relative(Path(path), folder): value for path, value in record.hashes.items()}
+        data = {**vars(record), "hashes": hashes}
+        claim.end_as(folder / "record.json", json.dumps(as_json(data, folder), indent=1))
 
     @contextmanager
     def claim(
         self, job: str, fingerprint: str, is_done: Callable[[], bool]
     ) -> Iterator[Claim | None]:
-        """Hold an element job, so that nobody else does it at the same time; waits for who holds it.
+        """Hold an element job, so that no other process does it meanwhile; waits for its holder.
 
-        Gives ``None`` where ``is_done`` says, before or after the wait, that there is nothing to do.
+        Yields ``None`` if ``is_done``, before or after the wait, finds nothing left to do.
         """
         claim = take(self.folder(job, fingerprint), job, is_done)
         try:
@@ -112,36 +127,47 @@ class JobStore:
     def _read(self, folder: Path) -> JobRecord | None:
         path = folder / "record.json"
         try:
-            data = json.loads(path.read_text())
-            data["outputs"] = _plain_paths(data["outputs"], folder)
+            data = _from_json(json.loads(path.read_text()), folder)
             data["hashes"] = {str(folder / name): value for name, value in data["hashes"].items()}
             return JobRecord(**data)
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("%s is no record (%s); the job runs again", path, error)
             return None
 
 
-def _relative(path: str, folder: Path) -> str:
-    return os.path.relpath(path, folder) if Path(path).is_relative_to(folder) else path
+def as_json(value: Any, folder: Path | None = None) -> Any:
+    """Return recorded data as JSON: marks for paths and contents.
+
+    Args:
+        value: Plain data with ``Path`` and ``Content`` in it.
+        folder: Paths below it become relative to it, so that a store can move; ``None`` keeps all.
+    """
+
+    def leaf(item: Any) -> Any:
+        if isinstance(item, Path):
+            return {_PATH_MARK: _relative(item, folder) if folder else str(item)}
+        if isinstance(item, Content):
+            return {_CONTENT_MARK: [item.name, item.hash]}
+        return item
+
+    return mapped(value, leaf)
 
 
-def _mark_paths(value: Any, paths: set[str], folder: Path) -> Any:
-    if isinstance(value, str) and value in paths:
-        return {_PATH_MARK: _relative(value, folder)}
-    if isinstance(value, Mapping):
-        return {key: _mark_paths(child, paths, folder) for key, child in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_mark_paths(child, paths, folder) for child in value]
-    return value
-
-
-def _plain_paths(value: Any, folder: Path) -> Any:
-    if isinstance(value, dict):
-        if set(value) == {_PATH_MARK}:
-            return str(folder / value[_PATH_MARK])
-        return {key: _plain_paths(child, folder) for key, child in value.items()}
+def _from_json(value: Any, folder: Path) -> Any:
+    """Return recorded data with its paths, absolute, and contents."""
     if isinstance(value, list):
-        return [_plain_paths(child, folder) for child in value]
-    return value
+        return [_from_json(child, folder) for child in value]
+    if not isinstance(value, dict):
+        return value
+    if set(value) == {_PATH_MARK}:
+        return folder / value[_PATH_MARK]
+    if set(value) == {_CONTENT_MARK}:
+        name, content_hash = value[_CONTENT_MARK]
+        return Content(name, content_hash)
+    return {key: _from_json(child, folder) for key, child in value.items()}
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return os.path.relpath(path, folder) if path.is_relative_to(folder) else str(path)

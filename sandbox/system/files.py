@@ -1,14 +1,16 @@
-"""Files that are there whole or not at all, also after a crash of the machine."""
+"""Files that are either complete or absent, even after a crash of the machine."""
 
 from __future__ import annotations
 
+import json
 import os
 import uuid
 from pathlib import Path
+from typing import Any
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Write a file so that it is there whole or not at all, also after a crash of the machine."""
+    """Write a file so that it is either complete or absent, even after a crash of the machine."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     with temporary.open("w", encoding="utf-8") as file:
@@ -20,9 +22,18 @@ def write_durably(path: Path, text: str) -> None:
 
 
 def sync_directory(path: Path) -> None:
-    """Let what was renamed into a folder survive a crash of the machine."""
+    """Make renames in a folder survive a crash of the machine."""
     directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a small JSON file; ``None`` where it is absent or damaged."""
+    try:
+        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # on NFS also one that is being replaced right now
+        return None
+    return data

@@ -25,6 +25,11 @@ class FileFollower:
         self._unfinished = b""
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
+    @property
+    def offset(self) -> int:
+        """Byte after the last one that was returned."""
+        return self._offset - len(self._unfinished)
+
     def read_lines(self) -> list[str]:
         """Return the complete new lines, without their line ends.
 

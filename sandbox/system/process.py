@@ -1,9 +1,11 @@
-"""The only module that starts programs: arguments, environment, log file, exit status; who still lives."""
+"""Start programs: arguments, environment, log file, exit status.
+
+No other module starts any.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import os
 import signal
@@ -12,6 +14,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from sandbox.system.follow import FileFollower
 
 _GRACE_S = 10.0
 _TAIL_LINES = 20
@@ -22,8 +26,9 @@ class ProcessError(RuntimeError):
     """A program ended with a status other than 0, or did not start.
 
     Args:
-        message: What happened, with the command, the log file and its last lines.
-        returncode: Exit status; negative is the number of the signal that ended it.
+        message: The cause, the command, the log file and its last lines.
+        returncode: Exit status; a negative one is the number of the signal that ended the program,
+            ``None`` means that it did not start.
     """
 
     def __init__(self, message: str, returncode: int | None = None) -> None:
@@ -43,15 +48,15 @@ def run(
     """Run a program to its end, with standard output and error appended to ``log_path``.
 
     Args:
-        argv: Program and arguments; no shell sees them.
-        log_path: Log file; made with its folder where it does not exist.
-        variables: Environment variables added to this process's own; ``None`` takes one away.
-        cwd: Working directory; ``None`` is the present one.
-        stdin_text: Text for standard input; ``None`` is no input.
-        echo: Whether what the program writes also goes to this process's standard output.
+        argv: Program and arguments, passed on without a shell.
+        log_path: Log file; created with its folder where it does not exist.
+        variables: Environment variables added to those of this process; ``None`` removes one.
+        cwd: Working directory; ``None``: that of this process.
+        stdin_text: Text for standard input; ``None``: no input.
+        echo: Also write the program's output to this process's standard output.
 
     Raises:
-        ProcessError: The program is not there, or its exit status is not 0.
+        ProcessError: The program does not exist, or its exit status is not 0.
     """
     asyncio.run(
         run_async(
@@ -69,26 +74,22 @@ async def run_async(
     stdin_text: str | None = None,
     echo: bool = False,
 ) -> None:
-    """Like :func:`run`, for a caller that follows the log meanwhile."""
+    """Run a program like :func:`run`, while the caller follows its log."""
     command = [str(part) for part in argv]
     began = log_path.stat().st_size if log_path.exists() else 0
-    echoed = _Echo(log_path, began) if echo else None
+    follower = FileFollower(log_path, began) if echo else None
     process = _start(command, log_path, variables, cwd, stdin_text is not None)
-    pause = _POLL_S / 50
+    pause_s = _POLL_S / 50  # so short at first, because some programs end within milliseconds
     try:
         if stdin_text is not None:
             await asyncio.to_thread(process.communicate, stdin_text.encode())
         while process.poll() is None:
-            await asyncio.sleep(pause)
-            pause = min(
-                1.5 * pause, _POLL_S
-            )  # a program of a few milliseconds is not waited for longer
-            if echoed:
-                echoed.go_on()
+            await asyncio.sleep(pause_s)
+            pause_s = min(1.5 * pause_s, _POLL_S)
+            _echo(follower)
     finally:
         _end_group(process)
-        if echoed:
-            echoed.go_on()
+        _echo(follower)
     if process.returncode != 0:
         raise ProcessError(
             _failure(command, process.returncode, log_path, began), process.returncode
@@ -96,11 +97,11 @@ async def run_async(
 
 
 def output(argv: Sequence[str | Path], *, timeout_s: float = 60.0) -> str:
-    """Ask a small program that answers at once; returns its standard output.
+    """Run a small program that ends at once; return its standard output.
 
     Raises:
-        ProcessError: It is not there, gave no answer in time, or its exit status is not 0; the message is
-            what it said on standard error.
+        ProcessError: It does not exist, did not end in time, or its exit status is not 0; the
+            message is its standard error.
     """
     command = [str(part) for part in argv]
     try:
@@ -115,32 +116,17 @@ def output(argv: Sequence[str | Path], *, timeout_s: float = 60.0) -> str:
 
 
 def tail(log_path: Path, num_lines: int = _TAIL_LINES, began: int = 0) -> str:
-    """The last lines of a log file from byte ``began`` on, as one text."""
+    """Return the last lines of a log file, from byte ``began`` on, as one text."""
     with log_path.open("rb") as file:
         file.seek(max(began, log_path.stat().st_size - 64 * 1024))
         lines = file.read().decode(errors="replace").splitlines()
     return "\n".join(lines[-num_lines:])
 
 
-class _Echo:
-    """Repeats on standard output what is appended to a log file from byte ``offset`` on."""
-
-    def __init__(self, log_path: Path, offset: int) -> None:
-        self._log_path = log_path
-        self._offset = offset
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def go_on(self) -> None:
-        """Repeat what is new."""
-        if not self._log_path.exists():  # the program did not start
-            return
-        with self._log_path.open("rb") as log:
-            log.seek(self._offset)
-            new = log.read()
-        if new:
-            self._offset += len(new)
-            sys.stdout.write(self._decoder.decode(new))
-            sys.stdout.flush()
+def _echo(follower: FileFollower | None) -> None:
+    if follower is not None:
+        sys.stdout.write(follower.read_text())
+        sys.stdout.flush()
 
 
 def _start(
@@ -154,8 +140,9 @@ def _start(
     environment = {**os.environ, **(variables or {})}
     with log_path.open("ab") as log:
         try:
-            # close_fds=False hands on the one inheritable descriptor, the job's claim: while a program
-            # outlives its launcher, nobody else starts the same job. A new session keeps Ctrl-C ours.
+            # close_fds=False passes on the one inheritable descriptor, the lock of the job's claim:
+            # a program that outlives its launcher keeps others from starting the same job.
+            # In a session of its own the program does not receive Ctrl-C; we end it in order.
             return subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
@@ -173,7 +160,10 @@ def _start(
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """End whatever is left of the program's process group: TERM, then KILL, at once if interrupted again."""
+    """End what is left of the program's process group: TERM, then KILL.
+
+    A second interrupt kills at once.
+    """
     try:
         _signal_group(process, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_S
@@ -190,16 +180,17 @@ def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> N
 
 
 def _failure(command: list[str], returncode: int, log_path: Path, began: int) -> str:
-    """The cause as far as it can be told: who ended the program, or its last words; then all the rest."""
-    said = tail(log_path, began=began)
+    """Return the error message: the most likely cause first, then the command and the log."""
+    output = tail(log_path, began=began)
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
     if returncode < 0:
         name = signal.Signals(-returncode).name
         hint = " (often: out of memory)" if -returncode == signal.SIGKILL else ""
-        cause = what = f"was ended by signal {name}{hint}"
+        cause = end = f"was ended by signal {name}{hint}"
     else:
-        words = [line.strip() for line in said.splitlines() if line.strip()]
-        what = f"ended with exit status {returncode}"
-        cause = words[-1] if words else f"{what} and said nothing"
-        if words and "Traceback" not in said:  # whose last line would be missed below
-            said = said.rstrip().rpartition("\n")[0]
-    return f"{cause}\n{' '.join(command)}\n{what}; log: {log_path}\n{said}".rstrip()
+        end = f"ended with exit status {returncode}"
+        cause = lines[-1] if lines else f"{end} and wrote nothing"
+        # The cause is not repeated, except below a traceback, where its last line would be missed.
+        if lines and "Traceback" not in output:
+            output = output.rstrip().rpartition("\n")[0]
+    return f"{cause}\n{' '.join(command)}\n{end}; log: {log_path}\n{output}".rstrip()

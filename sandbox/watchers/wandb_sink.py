@@ -1,78 +1,54 @@
-"""Weights & Biases as a place where metrics are shown, which may be slow, broken or absent."""
+"""Weights & Biases shows the metrics of a run; it may be slow, broken or absent."""
 
 from __future__ import annotations
 
 import logging
 import os
 import queue
+import re
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-_LOG = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from sandbox.watchers import SandboxWatcher
+
+log = logging.getLogger(__name__)
+
 _SPARE_S = 5.0
 
-Event = tuple[dict[str, float], str, int | None]
+Event = tuple[Mapping[str, float], str, int | None]
 
 
 class WandbSink:
-    """One wandb run, driven from a thread of its own, so that nothing in it can hold or fail ours.
+    """One wandb run in a thread of its own, so that wandb can neither delay nor fail our run.
 
-    A step is given as a metric of its own, ``<name>/step``: every job counts from its own 0, while
-    wandb's built-in step only grows. Metric names keep their dots, which wandb reads as nesting
-    unless they are escaped.
+    A step is sent as a metric of its own, ``<name>/step``: every job counts from 0, while wandb's
+    built-in step only grows. Metric names keep their dots, which wandb reads as nesting unless they
+    are escaped.
 
     Args:
+        settings: Project, mode, key and the other settings of wandb.
         run_dir: Folder of the run; wandb's files go into ``wandb`` there.
         run_name: Name shown for the run.
-        mode: ``offline`` or ``online``.
-        project: Wandb project.
-        entity: User or team.
-        group: Group of runs.
-        tags: Tags of the run.
-        api_key: Key that is used and not stored.
-        system_metrics: Whether CPU, memory and GPU use is recorded.
-        timeout_s: Limit for starting and for ending wandb, each.
         config: Config shown with the run.
     """
 
     def __init__(
-        self,
-        run_dir: Path,
-        run_name: str,
-        *,
-        mode: Literal["offline", "online", "disabled"],
-        project: str,
-        entity: str | None,
-        group: str | None,
-        tags: Sequence[str],
-        api_key: str | None,
-        system_metrics: bool,
-        timeout_s: float,
-        config: Mapping[str, Any],
+        self, settings: SandboxWatcher, run_dir: Path, run_name: str, config: Mapping[str, Any]
     ) -> None:
-        self._dir = run_dir / "wandb"
-        self._arguments: dict[str, Any] = {
-            "dir": str(run_dir),
-            "name": run_name,
-            "mode": mode,
-            "project": project,
-            "entity": entity,
-            "group": group,
-            "tags": list(tags) or None,
-            "config": dict(config),
-            "reinit": "create_new",
-        }
-        self._api_key = api_key
-        self._system_metrics = system_metrics
-        self._timeout_s = timeout_s
+        self._settings = settings
+        self._run_dir = run_dir
+        self._run_name = run_name
+        self._config = dict(config)
         self._events: queue.SimpleQueue[Event | dict[str, Any] | None] = queue.SimpleQueue()
         self._defined: set[str] = set()
         self._thread = threading.Thread(target=self._work, name="wandb sink", daemon=True)
         self._thread.start()
 
-    def log(self, metrics: dict[str, float], name: str, step: int | None) -> None:
+    def log(self, metrics: Mapping[str, float], name: str, step: int | None) -> None:
         """Show metrics, flat and with their full names, at ``step`` of ``name``."""
         self._events.put((metrics, name, step))
 
@@ -81,14 +57,13 @@ class WandbSink:
         self._events.put(dict(config))
 
     def close(self) -> None:
-        """Show what is left and finish the run; gives up after the time allowed."""
+        """Send the remaining metrics and finish the run, within a time limit."""
         self._events.put(None)
-        self._thread.join(2 * self._timeout_s + _SPARE_S)
+        self._thread.join(2 * self._settings.timeout_s + _SPARE_S)
         if self._thread.is_alive():
-            _LOG.warning("wandb did not end in time; metrics.jsonl is complete")
+            log.warning("wandb did not end in time; metrics.jsonl is complete")
 
     def _work(self) -> None:
-        """Start wandb, hand it the events, finish it; the first failure is logged and is the last."""
         try:
             run = self._start()
             while (event := self._events.get()) is not None:
@@ -98,44 +73,54 @@ class WandbSink:
                     self._log(run, *event)
             run.finish()
         except (Exception, SystemExit) as error:
-            _LOG.warning(
+            log.warning(
                 "wandb is off from here on, metrics.jsonl goes on: %s: %s",
                 type(error).__name__,
                 error,
             )
 
     def _start(self) -> Any:
-        # read at import; else wandb calls home about itself, without a network too, and waits for that
+        # Read at import. Otherwise wandb reports errors to its makers, and waits for the network.
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         import wandb
 
-        wandb.setup(
-            wandb.Settings(silent=True)
-        )  # logging in has banners that the run's settings miss
-        if (
-            self._arguments["mode"] == "online"
-            and not self._api_key
-            and not wandb.login(prompt=False)
-        ):
+        settings = self._settings
+        # The banners of logging in do not follow the settings of a run.
+        wandb.setup(wandb.Settings(silent=True))
+        needs_login = settings.mode == "online" and not settings.api_key
+        if needs_login and not wandb.login(prompt=False):
             raise RuntimeError("no key: set WANDB_API_KEY or run `wandb login`")
-        settings = wandb.Settings(
-            api_key=self._api_key,  # used for this run only; wandb.login(key) would write it to ~/.netrc
-            silent=True,
-            console="off",
-            init_timeout=self._timeout_s,
-            finish_timeout=self._timeout_s,
-            finish_timeout_raises=True,
-            x_disable_stats=not self._system_metrics,
-            x_save_requirements=False,  # reading every package's metadata took 0.1 CPU-s of each run
-            disable_git=True,
-            save_code=False,
+        # Without this folder wandb writes into /tmp.
+        (self._run_dir / "wandb").mkdir(parents=True, exist_ok=True)
+        return wandb.init(
+            dir=str(self._run_dir),
+            name=self._run_name,
+            mode=settings.mode,
+            project=settings.project,
+            entity=settings.entity,
+            group=settings.group,
+            tags=list(settings.tags) or None,
+            config=self._config,
+            reinit="create_new",
+            settings=wandb.Settings(
+                # For this run only; wandb.login(key) would write the key to ~/.netrc.
+                api_key=settings.api_key,
+                silent=True,
+                console="off",
+                init_timeout=settings.timeout_s,
+                finish_timeout=settings.timeout_s,
+                finish_timeout_raises=True,
+                x_disable_stats=not settings.system_metrics,
+                # Reading the metadata of all packages took 0.1 CPU-seconds per run.
+                x_save_requirements=False,
+                disable_git=True,
+                save_code=False,
+            ),
         )
-        self._dir.mkdir(parents=True, exist_ok=True)  # else wandb takes /tmp
-        return wandb.init(**self._arguments, settings=settings)
 
-    def _log(self, run: Any, metrics: dict[str, float], name: str, step: int | None) -> None:
+    def _log(self, run: Any, metrics: Mapping[str, float], name: str, step: int | None) -> None:
         if step is None:
-            run.log(metrics)
+            run.log(dict(metrics))
             return
         step_name = f"{name.replace('.', '/')}/step" if name else "step"
         if step_name not in self._defined:
@@ -144,3 +129,18 @@ class WandbSink:
             run.define_metric(metric.replace(".", "\\."), step_metric=step_name)
         self._defined |= {step_name, *metrics}
         run.log({**metrics, step_name: step})
+
+
+def has_key() -> bool:
+    """Return True if wandb may find a key in the places where its ``sdk/lib/wbauth`` looks."""
+    if any(os.environ.get(name) for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE")):
+        return True
+    folder = Path(os.environ.get("WANDB_CONFIG_DIR", "~/.config/wandb")).expanduser()
+    for path in (folder / "settings", Path("wandb/settings")):
+        # A server of the user's own may need no key.
+        if path.is_file() and re.search(r"^\s*(api_key|base_url)\b", path.read_text(), re.M):
+            return True
+    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    netrc = os.environ.get("NETRC")
+    paths = [Path(netrc or name).expanduser() for name in ("~/.netrc", "~/_netrc")]
+    return any(path.is_file() and str(host) in path.read_text().split() for path in paths)

@@ -1,4 +1,4 @@
-"""A package index, a code base and a requirements file of the tests' own: nothing is fetched."""
+"""A package index, a code base and a requirements file of the tests' own, without a network."""
 
 from __future__ import annotations
 
@@ -47,12 +47,13 @@ version = "0.1"
 
 @dataclass(frozen=True)
 class Sources:
-    """Where packages come from.
+    """Sources of packages.
 
     Args:
         index_url: An index that has ``tiny-demo`` 1.0 and 2.0 and ``other-demo`` 1.0.
         requirements_path: Asks for ``other-demo``.
-        code_dir: A code base with the module ``code_base``; while it has a file ``gate``, its build waits.
+        code_dir: A code base with the module ``code_base``; its build waits while a file ``gate``
+            exists in it.
     """
 
     index_url: str
@@ -83,10 +84,12 @@ def sources(tmp_path: Path) -> Sources:
 
 def _wheel(folder: Path, name: str, version: str) -> None:
     info = f"{name}-{version}.dist-info/"
+    metadata = ["Metadata-Version: 2.1", f"Name: {name.replace('_', '-')}", f"Version: {version}"]
+    tags = ["Wheel-Version: 1.0", "Generator: t", "Root-Is-Purelib: true", "Tag: py3-none-any"]
     files = {
         f"{name}.py": f"VERSION = {version!r}\n",
-        f"{info}METADATA": f"Metadata-Version: 2.1\nName: {name.replace('_', '-')}\nVersion: {version}\n",
-        f"{info}WHEEL": "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}METADATA": "\n".join([*metadata, ""]),
+        f"{info}WHEEL": "\n".join([*tags, ""]),
     }
     files[f"{info}RECORD"] = "".join(f"{file},,\n" for file in [*files, f"{info}RECORD"])
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as wheel:

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from sandbox.envs import Env
+from sandbox.envs import CurrentEnv, Env
+from sandbox.envs.worker import run_worker_async
 from sandbox.executors import BaseModelExecutor
-from sandbox.executors.worker import run_worker
-from sandbox.job import Outputs
+from sandbox.job import JobScope
 
 
+@dataclass(frozen=True, kw_only=True)
+class LibraryResult:
+    """Result of the training.
+
+    Args:
+        path: File with the library's version and the env's folder.
+    """
+
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class LibraryTraining(BaseModelExecutor):
     """Run the tests' worker in an env, as the executors of InternVL run theirs."""
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ("path",)
+    env: Env = field(default_factory=CurrentEnv)
 
-    def __init__(self, env: Env | None = None) -> None:
-        self.env = env
+    async def _run(self, data: Any, *, scope: JobScope) -> None:
+        request = {"result_path": scope.output_dir / "result.txt"}
+        await run_worker_async("env_worker", request, scope, self.env)
 
-    async def _run(self, data: Any, *, output_dir: Path, log_path: Path) -> None:
-        request = {"result_path": output_dir / "result.txt"}
-        await run_worker(
-            "env_worker", request, output_dir=output_dir, log_path=log_path, env=self.env
-        )
-
-    def outputs(self, output_dir: Path) -> Outputs:
-        return {"path": output_dir / "result.txt"}
+    def outputs(self, *, scope: JobScope) -> LibraryResult:
+        return LibraryResult(path=scope.output_dir / "result.txt")

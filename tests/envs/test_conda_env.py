@@ -1,4 +1,4 @@
-"""Conda environments: command lines by a stand-in that records them, installing by py-rattler."""
+"""Conda environments: a stand-in records command lines, py-rattler installs packages."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of
 
 from sandbox.envs import managers
 from sandbox.envs.conda_env import CondaEnv
 from sandbox.system.process import ProcessError
 
-# Makes a prefix on `create`, runs what comes after the options of `run`, and writes down all it is given.
+# Creates a prefix on `create`, runs the command after the options of `run`, records its arguments.
 STAND_IN = """#!{python}
 import json, os, pathlib, sys
 arguments = sys.argv[1:]
@@ -73,11 +74,11 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[
 
 
 Calls = Callable[[], list[list[str]]]
-PLAINLY = {"conda": ["--no-capture-output"], "mamba": ["-a", ""], "micromamba": ["-a", ""]}
+UNBUFFERED = {"conda": ["--no-capture-output"], "mamba": ["-a", ""], "micromamba": ["-a", ""]}
 
 
-@pytest.mark.parametrize("manager", PLAINLY)
-def test_an_env_is_made_and_used_by_the_managers_own_commands(manager: Any, calls: Calls) -> None:
+@pytest.mark.parametrize("manager", UNBUFFERED)
+def test_the_managers_own_commands_create_and_use_an_env(manager: Any, calls: Calls) -> None:
     env = CondaEnv(
         env_manager=manager,
         python="3.11",
@@ -93,7 +94,7 @@ def test_an_env_is_made_and_used_by_the_managers_own_commands(manager: Any, call
     prefix = str(env.folder)
     channels = ["--channel", "conda-forge", "--channel", "nvidia", "--override-channels"]
     create = ["create", "--yes", "--quiet", "--prefix", prefix]
-    run = ["run", *PLAINLY[manager], "--prefix", prefix]
+    run = ["run", *UNBUFFERED[manager], "--prefix", prefix]
     assert calls() == [
         [*create, *channels, "python=3.11", "pip", "ffmpeg>=6"],
         [*run, "python", "-c", code, *nasty],
@@ -106,18 +107,17 @@ def test_an_env_is_made_and_used_by_the_managers_own_commands(manager: Any, call
     assert lock == "@EXPLICIT\nhttps://x.org/conda-forge/noarch/six-1.0-py_0.conda#0a\n"
 
 
-@pytest.mark.parametrize("manager", PLAINLY)
-def test_an_env_is_made_from_an_environment_file(
-    manager: Any, calls: Calls, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("manager", UNBUFFERED)
+def test_an_environment_file_makes_an_env(manager: Any, calls: Calls, tmp_path: Path) -> None:
     path = tmp_path / "environment.yml"
     path.write_text(ENVIRONMENT.format(channel="conda-forge"))
     env = CondaEnv(env_manager=manager, env_file_path=path)
     env.create()
-    create = ["create", "--yes", "--quiet", "--prefix", str(env.folder), "--file", str(path)]
+    folder = env.folder
+    create = ["create", "--yes", "--quiet", "--prefix", str(folder), "--file", str(path)]
     assert calls() == [["env", *create] if manager == "conda" else create]
     path.write_text(ENVIRONMENT.format(channel="nvidia"))
-    assert CondaEnv(env_manager=manager, env_file_path=path).folder != env.folder
+    assert env.folder != folder, "another content is another env"
 
 
 def test_conda_gets_an_environment_file_under_a_name_that_it_knows(
@@ -160,50 +160,56 @@ def test_an_env_that_conda_knows_is_used_as_it_is(
     assert env.exists() and env.folder == theirs
     env.run_cmd(["python", "-V"])
     assert calls() == [["run", "--no-capture-output", "--prefix", str(theirs), "python", "-V"]]
-    assert "used as it is; install=true installs: six" in caplog.text
-    assert env.describe() == f"conda: {theirs} (there, used as it is)"
+    assert "is used as it is; install=true installs: six" in caplog.text
+    assert env.describe() == f"conda: {theirs} (exists, used as it is)"
     assert CondaEnv(env_name=str(theirs)).folder == theirs
     assert CondaEnv(env_name="other").folder.name.startswith("other-")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "where", "kind"),
     [
-        ({"env_manager": "uv"}, "'uv' is none of conda, mamba, micromamba"),
-        ({"python": "/usr/bin/python3"}, "is a path; conda installs an interpreter"),
-        ({"env_file_path": Path("e.yml"), "packages": ["six"]}, "stand in that file"),
-        ({"channels": ["https://me:pw@example.org/conda"]}, "never as a literal"),
+        ({"env_manager": "uv"}, "env_manager", "wrong_type"),
+        ({"python": "/usr/bin/python3"}, None, "rule"),
+        ({"env_file_path": "environment.yml", "packages": ["six"]}, None, "rule"),
+        ({"channels": ["https://me:pw@example.org/conda"]}, "channels.0", "secret"),
     ],
     ids=["manager", "python", "file", "channel"],
 )
-def test_a_wrong_argument_is_refused_at_once(arguments: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        CondaEnv(**arguments)
+def test_the_plan_refuses_a_wrong_argument(
+    arguments: Any, where: str | None, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("environment.yml").write_text(ENVIRONMENT.format(channel="conda-forge"))
+    problems = problems_of(CondaEnv, **arguments)
+    assert kind in {problem.kind for problem in problems}
+    assert where is None or where in {problem.where for problem in problems}
+    assert not any("pw" in problem.text for problem in problems)
 
 
-def test_what_is_not_there_is_found_before_anything_runs(calls: Calls, tmp_path: Path) -> None:
+def test_a_missing_file_or_env_is_found_before_anything_runs(calls: Calls, tmp_path: Path) -> None:
     for arguments, message in (
-        ({"env_file_path": Path("nope.yml")}, "there is no file nope.yml"),
-        ({"env_name": str(tmp_path)}, f"{tmp_path} is no env that conda made"),
+        ({"env_file_path": Path("nope.yml")}, "nope.yml is not a file"),
+        ({"env_name": str(tmp_path)}, f"{tmp_path} is not an env made by conda"),
     ):
         with pytest.raises(ValueError, match=message):
             CondaEnv(**arguments).check()
     assert calls() == []
 
 
-def test_what_cannot_be_resolved_is_told_and_no_env_is_left(calls: Calls) -> None:
+def test_an_unsolvable_env_is_an_error_and_leaves_no_env(calls: Calls) -> None:
     env = CondaEnv(packages=["no-such-package"])
     with pytest.raises(
-        ProcessError, match="making it failed: PackagesNotFoundError: no-such-package"
+        ProcessError, match="creating it failed: PackagesNotFoundError: no-such-package"
     ):
         env.create()
     assert not env.exists()
 
 
-def test_a_missing_conda_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_message_for_a_missing_conda_has_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(managers, "find", lambda name: ["uv"] if name == "uv" else None)
     with pytest.raises(
-        ValueError, match=r"conda is not there: install Miniforge .*; there are: uv$"
+        ValueError, match=r"conda was not found: install Miniforge .*; available: uv$"
     ):
         CondaEnv().check()
 
@@ -213,7 +219,7 @@ REAL = [
         name,
         marks=pytest.mark.skipif(shutil.which(name) is None, reason=f"no {name} on this machine"),
     )
-    for name in PLAINLY
+    for name in UNBUFFERED
 ]
 
 
@@ -226,7 +232,7 @@ def test_a_real_manager_makes_an_env_and_runs_in_it(manager: Any, tmp_path: Path
     _use(CondaEnv(env_manager=manager, env_file_path=path, root=str(tmp_path / "envs")), tmp_path)
 
 
-# Real conda packages, solved and linked by the library under pixi, behind micromamba's command line.
+# Real conda packages, solved and linked by pixi's library, behind micromamba's command line.
 RATTLER = """#!{python}
 import asyncio, os, sys, yaml
 from rattler import Channel, Platform, VirtualPackage, install, solve
@@ -239,9 +245,9 @@ environment = yaml.safe_load(open(arguments[arguments.index("--file") + 1]))
 async def main():
     platforms = [Platform("linux-64"), Platform("noarch")]
     channels = [Channel(name) for name in environment["channels"]]
-    records = await solve(
-        channels, environment["dependencies"], platforms=platforms, virtual_packages=VirtualPackage.detect()
-    )
+    virtual = VirtualPackage.detect()
+    wanted = environment["dependencies"]
+    records = await solve(channels, wanted, platforms=platforms, virtual_packages=virtual)
     await install(records, target_prefix=prefix, cache_dir={cache!r})
 try:
     asyncio.run(main())

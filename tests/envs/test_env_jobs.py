@@ -1,4 +1,4 @@
-"""Jobs that run in envs: chosen per job, checked and shown by the plan, counted in the fingerprint."""
+"""Jobs in envs of their own: chosen per job, checked by the plan, part of the fingerprint."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import scope
+from dry_run import shown_jobs
 from toy_project import Project, compose, experiment
 
-from sandbox.envs import Env, managers
+from sandbox.envs import Env, managers, worker
 from sandbox.envs.virtual_env import VirtualEnv
-from sandbox.executors import worker
 from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.executors.internvl_training import InternVLTraining
 
@@ -26,12 +27,12 @@ MODEL_FILES = {
     "stages/0/metadata/part-0": '{"class": "Tokenizer"}',
     "stages/1/metadata/part-0": '{"class": "LogisticRegressionModel"}',
 }
-"""What is looked at of models before a program starts: of a checkpoint, spaCy's, a quality classifier."""
+"""Files that components look for in a checkpoint, a spaCy model and a quality classifier."""
 
 
 @pytest.fixture
 def library(project: Project, sources: Sources, monkeypatch: pytest.MonkeyPatch) -> Project:
-    """A project with the experiment ``library``: one training, whose library is in no env of ours."""
+    """A project with the experiment ``library``: one training, whose library is not installed."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     monkeypatch.setattr(worker, "_WORKERS_DIR", Path(__file__).parent)
     monkeypatch.setenv("SANDBOX_ALLOW_TARGETS", "env_toys.*")
@@ -43,7 +44,7 @@ def library(project: Project, sources: Sources, monkeypatch: pytest.MonkeyPatch)
 
 
 def chosen(sources: Sources, *more: str, env: str = "uv") -> list[str]:
-    """Overrides by which the training gets an env with ``tiny-demo``."""
+    """Overrides that give the training an env with ``tiny-demo``."""
     where = "jobs.train.executor.env"
     return [
         f"env@{where}={env}",
@@ -53,7 +54,7 @@ def chosen(sources: Sources, *more: str, env: str = "uv") -> list[str]:
     ]
 
 
-def test_a_job_makes_its_env_and_runs_in_it(
+def test_a_job_creates_its_env_and_runs_in_it(
     library: Project, sources: Sources, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(RuntimeError, match="No module named 'tiny_demo'"):
@@ -63,7 +64,7 @@ def test_a_job_makes_its_env_and_runs_in_it(
     assert shown.split()[0] == "jobs.train.executor.env"
     assert (
         "uv: outputs/envs/uv-" in shown
-        and "(to be made): python 3.11" in shown
+        and "(to be created): python 3.11" in shown
         and "tiny-demo==1.0" in shown
     )
     assert not (library.root / "outputs" / "envs").exists()
@@ -75,8 +76,9 @@ def test_a_job_makes_its_env_and_runs_in_it(
     log = (library.records("train")[0].parent / "logs" / "1.log").read_text()
     assert "installing tiny-demo==1.0" in log
     library.run("library", *chosen(sources), "dry_run=true")
-    shown = capsys.readouterr().out.splitlines()
-    assert shown[-2].endswith(" recorded") and "(there, packages: 1)" in shown[-1]
+    shown = capsys.readouterr().out
+    assert shown_jobs(shown)["train"].reason == "recorded"
+    assert "(exists, packages: 1)" in shown.splitlines()[-1]
 
 
 def test_an_env_counts_in_the_fingerprint(
@@ -91,12 +93,10 @@ def test_an_env_counts_in_the_fingerprint(
     ):
         capsys.readouterr()
         library.run("library", *chosen(sources, more), "dry_run=true")
-        assert "executor.env" in capsys.readouterr().out.splitlines()[0].partition("train ")[2], (
-            more
-        )
+        assert "executor.env" in shown_jobs(capsys.readouterr().out)["train"].reason, more
 
 
-def test_a_code_base_counts_by_its_content_and_not_by_what_installing_it_writes(
+def test_a_code_base_counts_by_its_content_without_the_files_of_its_installation(
     library: Project, sources: Sources, capsys: pytest.CaptureFixture[str]
 ) -> None:
     overrides = chosen(sources, f'jobs.train.executor.env.code_dir="{sources.code_dir}"')
@@ -128,8 +128,8 @@ def test_a_missing_manager_is_found_by_the_plan(
 ) -> None:
     monkeypatch.setattr(managers, "find", lambda name: ["uv"] if name == "uv" else None)
     (problem,) = library.problems("library", f"env@jobs.train.executor.env={manager}")
-    assert problem.startswith(f"jobs.train.executor.env: {manager} is not there: install ")
-    assert problem.endswith("or choose another manager; there are: uv")
+    assert problem.startswith(f"jobs.train.executor.env: {manager} was not found: install ")
+    assert problem.endswith("or choose another manager; available: uv")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_missing_manager_is_found_by_the_plan(
         ("python=three", "'three' is neither a version"),
         ("requirements_path=nope.txt", "requirements_path"),
         ("code_dir=simple", "has neither pyproject.toml nor setup.py"),
-        ("env_name=./simple", "is no env that uv made"),
+        ("env_name=./simple", "is not an env made by uv"),
     ],
     ids=["manager", "python", "requirements", "code", "folder"],
 )
@@ -199,7 +199,7 @@ def test_every_experiment_can_swap_the_env_of_a_training(project: Project) -> No
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> VirtualEnv:
-    """An env elsewhere that reads our own packages, and notes in ``ran.txt`` what it was started for."""
+    """An existing env that sees our own packages and lists the programs it ran in ``ran.txt``."""
     folder = tmp_path_factory.mktemp("whole")
     made = VirtualEnv(root=str(folder))
     made.create()
@@ -212,7 +212,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> VirtualEnv:
 
 
 def ran(env: Env) -> list[str]:
-    """Names of the workers that an env ran since the last call."""
+    """Return the names of the workers that an env ran since the last call."""
     ledger = env.folder / "ran.txt"
     names = [Path(line).name for line in ledger.read_text().split("\n") if line]
     ledger.unlink()
@@ -236,22 +236,23 @@ def test_a_language_model_is_trained_and_measured_in_an_env(
     from sandbox.executors.causal_lm import CausalLMTraining
 
     small: dict[str, Any] = {"max_steps": 2, "warmup_steps": 0, "hidden_size": 32, "num_layers": 1}
-    training = CausalLMTraining(pool, batch_size=2, sequence_length=32, env=whole, **small)
-    made = training.run(output_dir=tmp_path, log_path=tmp_path / "log", watch=lambda *_, **__: None)
-    assert ran(whole) == ["causal_lm_train.py"]
-    scores = PerplexityEvaluator(pool, env=whole).run(
-        None, made["checkpoint_path"], output_dir=tmp_path
+    training = CausalLMTraining(
+        dataset_path=pool, batch_size=2, sequence_length=32, env=whole, **small
     )
-    assert ran(whole) == ["causal_lm_perplexity.py"] and scores["perplexity"] > 1
+    trained = training.run(scope=scope(tmp_path))
+    assert ran(whole) == ["causal_lm_train.py"]
+    evaluator = PerplexityEvaluator(heldout_path=pool, env=whole)
+    scores = evaluator.run(None, trained.checkpoint_path, scope=scope(tmp_path))
+    assert ran(whole) == ["causal_lm_perplexity.py"] and scores.perplexity > 1
 
 
 @pytest.mark.parametrize(
     "name", ["smollm2", "text_likelihood", "text_quality", "verb_noun_diversity"]
 )
-def test_what_an_env_brings_is_not_asked_of_the_launcher(
+def test_packages_of_another_env_are_not_expected_in_the_launcher(
     name: str, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An empty env: the plan says nothing of packages that the launcher lacks, the program runs in it."""
+    """The plan ignores packages that the launcher lacks; the program runs in the empty env."""
     from sandbox.evaluators import text_quality, verb_noun_diversity
     from sandbox.evaluators.text_likelihood import TextLikelihood
     from sandbox.executors.smollm2 import SmolLM2Checkpoint
@@ -265,15 +266,16 @@ def test_what_an_env_brings_is_not_asked_of_the_launcher(
     env = VirtualEnv(root=str(tmp_path / "envs"))
     with pytest.raises(ProcessError, match=r"No module named '(torch|pyspark|spacy)'") as caught:
         if name == "smollm2":
-            SmolLM2Checkpoint(env=env).run(output_dir=tmp_path, log_path=tmp_path / "log")
+            SmolLM2Checkpoint(env=env).run(scope=scope(tmp_path))
         else:
-            evaluator = {
+            evaluators: dict[str, Any] = {
                 "text_likelihood": TextLikelihood,
                 "text_quality": text_quality.TextQuality,
                 "verb_noun_diversity": verb_noun_diversity.VerbNounDiversity,
-            }[name](tmp_path, env=env)
+            }
+            evaluator = evaluators[name](model_path=tmp_path, env=env)
             getattr(evaluator, "check", lambda: None)()
-            evaluator.run(None, pool, output_dir=tmp_path)
+            evaluator.run(None, pool, scope=scope(tmp_path))
     assert env.exists() and sys.executable not in str(caught.value)
 
 
@@ -285,15 +287,15 @@ def test_data_juicer_runs_in_an_env(whole: VirtualEnv, pool: Path, tmp_path: Pat
     for cls in (DataJuicerAnalyzer, DataJuicerExecutor):
         output_dir = tmp_path / cls.__name__
         output_dir.mkdir()
-        cls(env=whole).run(pool, recipe, output_dir=output_dir, log_path=output_dir / "log")
+        cls(env=whole).run(pool, recipe, scope=scope(output_dir))
     assert {"juicer_analyze.py", "juicer_process.py"} <= set(ran(whole))
 
 
 @pytest.mark.parametrize("cls", [InternVLTraining, InternVLCaptioning])
-def test_internvl_hands_its_env_to_its_worker(
+def test_the_workers_of_internvl_run_in_the_given_env(
     cls: Any, sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An env that lacks torch: the worker's first import says so, and names the env's interpreter."""
+    """The env lacks torch, so the worker fails at its first import, in the env's interpreter."""
     import asyncio
 
     from sandbox.system.process import ProcessError
@@ -306,6 +308,6 @@ def test_internvl_hands_its_env_to_its_worker(
     executor = cls(model_path="a/b", env=env, **paths)
     with pytest.raises(ProcessError, match="No module named 'torch'") as caught:
         data = {} if cls is InternVLTraining else None
-        asyncio.run(executor._run(data, output_dir=tmp_path, log_path=tmp_path / "log"))
+        asyncio.run(executor._run(data, scope=scope(tmp_path)))
     assert "internvl_" in str(caught.value) and sys.executable not in str(caught.value)
     assert env.exists()

@@ -1,4 +1,4 @@
-"""Virtual environments, made for real by every manager."""
+"""Virtual environments, created by every manager."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of
 from toy_project import ROOT, until
 
 from sandbox.envs import CurrentEnv, Env, managers
@@ -45,7 +46,7 @@ sys.addaudithook(_note)
 
 @contextmanager
 def no_program_started() -> Iterator[None]:
-    """Nothing inside starts a program."""
+    """Assert that nothing inside starts a program."""
     STARTED.clear()
     WATCHING.append(True)
     try:
@@ -60,7 +61,7 @@ MakeEnv = Callable[..., VirtualEnv]
 
 @pytest.fixture
 def make(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeEnv:
-    """Makes envs that install from the tests' own index, in the test's folder."""
+    """Factory of envs that install from the tests' own index, in the test's folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
 
@@ -70,16 +71,16 @@ def make(sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> M
     return env
 
 
-def says(env: Env, code: str, *arguments: str, **more: Any) -> str:
-    """What a Python program in the env prints."""
-    log_path = Path("said.txt").absolute()
+def output_of(env: Env, code: str, *arguments: str, **more: Any) -> str:
+    """Run Python code in the env and return its output."""
+    log_path = Path("output.txt").absolute()
     log_path.unlink(missing_ok=True)
     env.run_cmd(["python", "-c", code, *arguments], log_path=log_path, echo=False, **more)
     return log_path.read_text()
 
 
 @pytest.mark.parametrize("manager", MANAGERS)
-def test_an_env_holds_what_it_declares_and_is_made_once(
+def test_an_env_holds_its_dependencies_and_is_created_once(
     make: MakeEnv, sources: Sources, manager: str
 ) -> None:
     arguments = {
@@ -90,10 +91,13 @@ def test_an_env_holds_what_it_declares_and_is_made_once(
     env = make(manager, **arguments)
     assert env.check_availability() and not env.exists()
     env.check()
-    code = "import tiny_demo, other_demo, code_base, sys; print(tiny_demo.VERSION, code_base.WHERE, sys.prefix)"
-    assert (
-        says(env, code).strip().endswith(f"1.0 {sources.code_dir}/source/code_base.py {env.folder}")
-    ), "the first command makes the env"
+    code = (
+        "import tiny_demo, other_demo, code_base, sys; "
+        "print(tiny_demo.VERSION, code_base.WHERE, sys.prefix)"
+    )
+    printed = output_of(env, code).strip()
+    expected = f"1.0 {sources.code_dir}/source/code_base.py {env.folder}"
+    assert printed.endswith(expected), "the first command creates the env"
     assert env.exists() and env.folder.parent == Path("outputs/envs").absolute()
     lock = (env.folder / "sandbox_env.lock.txt").read_text().splitlines()
     assert lock[1:] == [f"-e {sources.code_dir.as_uri()}", "other-demo==1.0", "tiny-demo==1.0"]
@@ -105,32 +109,33 @@ def test_an_env_holds_what_it_declares_and_is_made_once(
         again.install_py_deps()
     assert time.process_time() - before < 0.05
     assert again.folder == env.folder
-    noted = Path("said.env.txt").read_text()
-    assert noted == (env.folder / "sandbox_env.lock.txt").read_text(), (
+    copied = Path("output.env.txt").read_text()
+    assert copied == (env.folder / "sandbox_env.lock.txt").read_text(), (
         "the lock lies beside the log"
     )
     with pytest.raises(ProcessError, match="ModuleNotFoundError"):
-        says(env, "import numpy")
+        output_of(env, "import numpy")
 
 
-def test_the_guides_three_ways_to_install(make: MakeEnv, sources: Sources) -> None:
+def test_a_file_a_list_and_a_code_base_can_be_installed(make: MakeEnv, sources: Sources) -> None:
     env = make(env_name="new_env")
     env.create()
     assert env.folder.name.startswith("new_env-")
     env.install_py_deps(str(sources.requirements_path))
     env.install_py_deps(["tiny-demo"])
     env.install_py_deps(sources.code_dir)
-    assert says(env, "import tiny_demo, other_demo, code_base; print(tiny_demo.VERSION)") == "2.0\n"
+    code = "import tiny_demo, other_demo, code_base; print(tiny_demo.VERSION)"
+    assert output_of(env, code) == "2.0\n"
     with no_program_started():
         env.install_py_deps(["tiny-demo"])
         env.install_py_deps(sources.code_dir)
     sources.requirements_path.write_text("other-demo\n")
     env.install_py_deps(sources.requirements_path)
     asked = json.loads((env.folder / "sandbox_env.json").read_text())["asked"]
-    assert len(asked) == 4, "a file is known by its content"
+    assert len(asked) == 4, "a file is recorded by its content"
 
 
-def test_a_lock_makes_the_same_env_again(make: MakeEnv, sources: Sources) -> None:
+def test_a_lock_rebuilds_the_env(make: MakeEnv, sources: Sources) -> None:
     env = make(dependencies=["tiny-demo<2", "other-demo"], code_dir=sources.code_dir)
     env.create()
     env.install_py_deps()
@@ -175,29 +180,33 @@ def test_other_dependencies_are_another_env(make: MakeEnv, sources: Sources) -> 
 
 @pytest.fixture(scope="module")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> VirtualEnv:
-    """An env without packages."""
+    """Create an env without packages."""
     env = VirtualEnv(root=str(tmp_path_factory.mktemp("envs")))
     env.create()
     return env
 
 
 @pytest.mark.parametrize("kind", ["uv", "current"])
-def test_a_command_arrives_as_it_is(
+def test_arguments_of_a_command_are_not_changed(
     bare: VirtualEnv, kind: str, tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
     env: Env = bare if kind == "uv" else CurrentEnv()
-    code = "import json, os, sys; print(json.dumps([sys.argv[1:], os.getcwd(), os.environ['TOY'], sys.prefix]))"
+    code = (
+        "import json, os, sys; "
+        "print(json.dumps([sys.argv[1:], os.getcwd(), os.environ['TOY'], sys.prefix]))"
+    )
     (tmp_path / "a folder").mkdir()
-    said = json.loads(says(env, code, *NASTY, cwd=tmp_path / "a folder", variables={"TOY": "$x ü"}))
+    given: dict[str, Any] = {"cwd": tmp_path / "a folder", "variables": {"TOY": "$x ü"}}
+    seen = json.loads(output_of(env, code, *NASTY, **given))
     prefix = str(bare.folder) if kind == "uv" else sys.prefix
-    assert said == [NASTY, str(tmp_path / "a folder"), "$x ü", prefix]
+    assert seen == [NASTY, str(tmp_path / "a folder"), "$x ü", prefix]
     env.run_cmd(
         """python -c 'import sys; print(sys.argv[1:])' "$HOME" 'a b' ; ls""",
         log_path=tmp_path / "log",
     )
     assert (tmp_path / "log").read_text() == "['$HOME', 'a b', ';', 'ls']\n", (
-        "split, and not given to a shell"
+        "split without a shell"
     )
 
 
@@ -235,8 +244,8 @@ def test_the_launchers_own_python_settings_do_not_reach_an_env(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     code = "import os; print(os.environ.get('PYTHONPATH'), os.environ['VIRTUAL_ENV'])"
-    assert says(bare, code) == f"None {bare.folder}\n"
-    assert says(bare, code, variables={"PYTHONPATH": "/mine"}) == f"/mine {bare.folder}\n"
+    assert output_of(bare, code) == f"None {bare.folder}\n"
+    assert output_of(bare, code, variables={"PYTHONPATH": "/mine"}) == f"/mine {bare.folder}\n"
     bare.run_cmd(["sh", "-c", "command -v python"], log_path=tmp_path / "log")
     assert (tmp_path / "log").read_text() == f"{bare.folder}/bin/python\n"
 
@@ -249,19 +258,19 @@ def test_the_launchers_own_python_settings_do_not_reach_an_env(
         ("python 'x", ValueError, "No closing quotation"),
         ("pythn x", ProcessError, r"no program 'pythn'.*it has: .*python"),
         ("python -c 'print(5); raise SystemExit(3)'", ProcessError, "(?s)^5\n.*exit status 3"),
-        ("python -c 'raise SystemExit(3)'", ProcessError, "exit status 3 and said nothing"),
+        ("python -c 'raise SystemExit(3)'", ProcessError, "exit status 3 and wrote nothing"),
         ("/no/such/program", ProcessError, "cannot start '/no/such/program'"),
     ],
     ids=["empty", "empty list", "quotes", "unknown", "status", "silent", "path"],
 )
-def test_a_command_that_cannot_run_or_fails_is_told(
+def test_a_command_that_cannot_run_or_fails_is_an_error(
     bare: VirtualEnv, cmd: Any, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         bare.run_cmd(cmd)
 
 
-def test_what_cannot_be_resolved_is_told_with_the_installers_words_and_changes_nothing(
+def test_an_unsolvable_requirement_is_an_error_with_the_installers_message_and_changes_nothing(
     make: MakeEnv,
 ) -> None:
     declared = make(dependencies=["tiny-demo==9"])
@@ -278,13 +287,13 @@ def test_what_cannot_be_resolved_is_told_with_the_installers_words_and_changes_n
     for wrong in (["nothing-demo"], ["tiny-demo==2.0"]):
         with pytest.raises(ProcessError):
             env.install_py_deps(wrong)
-    assert env.exists(), "what was installed before is not lost"
+    assert env.exists(), "packages installed before are kept"
     with no_program_started():
         env.install_py_deps(["tiny-demo==1.0"])
 
 
 @pytest.mark.parametrize("manager", ["virtualenv"])
-def test_pip_tells_what_it_cannot_resolve(make: MakeEnv, manager: str) -> None:
+def test_the_error_holds_the_message_of_pip(make: MakeEnv, manager: str) -> None:
     with pytest.raises(ProcessError, match="No matching distribution found for tiny-demo==9"):
         make(manager, dependencies=["tiny-demo==9"]).run_cmd("python -V")
 
@@ -305,7 +314,7 @@ print(env.folder)
 
 @contextmanager
 def another(cwd: Path, **arguments: Any) -> Iterator[subprocess.Popen[str]]:
-    """A process that makes an env."""
+    """Start a process that creates an env."""
     command = [sys.executable, "-c", CREATE, json.dumps(arguments)]
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
@@ -317,7 +326,7 @@ def another(cwd: Path, **arguments: Any) -> Iterator[subprocess.Popen[str]]:
             started.kill()
 
 
-def test_of_two_processes_one_makes_the_env_and_the_other_waits(
+def test_of_two_processes_one_creates_the_env_and_the_other_waits(
     make: MakeEnv, sources: Sources, tmp_path: Path
 ) -> None:
     arguments = {"index_url": sources.index_url, "code_dir": str(sources.code_dir)}
@@ -333,12 +342,12 @@ def test_of_two_processes_one_makes_the_env_and_the_other_waits(
     env = make(code_dir=sources.code_dir)
     assert env.exists()
     log = env.log_path.read_text()
-    assert log.count("making it") == log.count("installing") == 1
+    assert log.count("creating it") == log.count("installing") == 1
     with no_program_started():
         env.install_py_deps()
 
 
-def test_an_env_whose_making_was_killed_is_made_again(
+def test_an_env_is_created_again_after_its_creator_was_killed(
     make: MakeEnv, sources: Sources, tmp_path: Path
 ) -> None:
     (sources.code_dir / "gate").touch()
@@ -351,7 +360,7 @@ def test_an_env_whose_making_was_killed_is_made_again(
     (env.folder / "junk").touch()
     with another(tmp_path, index_url=sources.index_url, code_dir=str(sources.code_dir)) as second:
         assert second.stderr and "waiting to use it" in second.stderr.readline(), (
-            "the installer lives on"
+            "the installer survives its launcher"
         )
         assert (env.folder / "junk").exists()
         (sources.code_dir / "gate").unlink()
@@ -359,7 +368,7 @@ def test_an_env_whose_making_was_killed_is_made_again(
     assert env.exists() and not (env.folder / "junk").exists()
 
 
-def test_an_env_that_was_moved_or_lost_its_interpreter_is_made_again(
+def test_an_env_that_was_moved_or_lost_its_interpreter_is_created_again(
     make: MakeEnv, tmp_path: Path
 ) -> None:
     env = make()
@@ -388,38 +397,46 @@ def test_an_env_elsewhere_is_used_as_it_is(make: MakeEnv, tmp_path: Path, manage
     assert env.exists() and env.folder == mine
     with no_program_started():
         env.create()
-    assert says(env, "import sys; print(sys.prefix)") == f"{mine}\n"
+    assert output_of(env, "import sys; print(sys.prefix)") == f"{mine}\n"
     assert [path for path in sorted(mine.rglob("*")) if path.name != "__pycache__"] == [
         path for path in before if path.name != "__pycache__"
     ]
-    with pytest.raises(
-        ValueError, match=r"nothing is installed unless install is true; given: tiny-demo"
-    ):
-        make(manager, env_name=str(mine), dependencies=["tiny-demo"])
+    (problem,) = problems_of(VirtualEnv, env_name=str(mine), dependencies=["tiny-demo"])
+    assert problem.kind == "rule"
+    assert "nothing is installed unless install is true; given: tiny-demo" in problem.text
     asked = make(manager, env_name=str(mine), dependencies=["tiny-demo"], install=True)
-    assert says(asked, "import tiny_demo; print(tiny_demo.VERSION)").endswith("2.0\n")
+    assert output_of(asked, "import tiny_demo; print(tiny_demo.VERSION)").endswith("2.0\n")
     with no_program_started():
         asked.install_py_deps()
-    assert (mine / "bin" / "pip").exists(), "what was there stays there"
+    assert (mine / "bin" / "pip").exists(), "packages installed before are kept"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "where", "kind"),
     [
-        ({"env_manager": "pipenv"}, "'pipenv' is none of venv, virtualenv, uv"),
-        ({"python": "three"}, "'three' is neither a version"),
-        ({"env_name": ""}, "'' is neither a name nor a folder"),
-        ({"index_credentials": "a:b", "index_url": None}, "for an index_url of https"),
-        ({"index_url": "https://me:pw@example.org/simple"}, "never as a literal"),
-        ({"extra_index_urls": ["https://token@example.org/simple"]}, "never as a literal"),
-        ({"dependencies": ["x @ git+https://me:pw@example.org/x.git"]}, "never as a literal"),
+        ({"env_manager": "pipenv"}, "env_manager", "wrong_type"),
+        ({"python": "three"}, None, "rule"),
+        ({"env_name": ""}, None, "rule"),
+        ({"index_credentials": "${oc.env:HOME}"}, None, "rule"),
+        ({"index_url": "https://me:pw@example.org/simple"}, "index_url", "secret"),
+        (
+            {"extra_index_urls": ["https://token@example.org/simple"]},
+            "extra_index_urls.0",
+            "secret",
+        ),
+        (
+            {"dependencies": ["six", "x @ git+https://me:pw@example.org/x.git"]},
+            "dependencies.1",
+            "secret",
+        ),
     ],
     ids=["manager", "python", "name", "credentials", "index", "extra index", "dependency"],
 )
-def test_a_wrong_argument_is_refused_at_once(make: MakeEnv, arguments: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message) as caught:
-        make(**arguments)
-    assert "pw" not in str(caught.value) and "token@" not in str(caught.value)
+def test_the_plan_refuses_a_wrong_argument(arguments: Any, where: str | None, kind: str) -> None:
+    problems = problems_of(VirtualEnv, **arguments)
+    assert kind in {problem.kind for problem in problems}
+    assert where is None or where in {problem.where for problem in problems}
+    assert not any(text in str(problems) for text in ("pw", "token@"))
 
 
 @pytest.mark.parametrize(
@@ -427,18 +444,18 @@ def test_a_wrong_argument_is_refused_at_once(make: MakeEnv, arguments: Any, mess
     [
         (
             {"python": "3.99", "env_manager": "venv"},
-            r"no python3.99 on the PATH; there are: .*env_manager uv",
+            r"no python3.99 on the PATH; available: .*env_manager uv",
         ),
         ({"python": "/no/python"}, "no interpreter /no/python"),
-        ({"requirements_path": Path("nope.txt")}, "there is no file nope.txt"),
+        ({"requirements_path": Path("nope.txt")}, "nope.txt is not a file"),
         ({"code_dir": Path("simple")}, "simple has neither pyproject.toml nor setup.py"),
-        ({"code_dir": Path("nope")}, "nope is no folder"),
-        ({"env_name": "./simple"}, "simple is no env that uv made"),
-        ({"dependencies": ["--pre"]}, "'--pre' is no package"),
+        ({"code_dir": Path("nope")}, "nope is not a folder"),
+        ({"env_name": "./simple"}, "simple is not an env made by uv"),
+        ({"dependencies": ["--pre"]}, "'--pre' is not a package"),
     ],
     ids=["python", "interpreter", "requirements", "no project", "no folder", "no env", "option"],
 )
-def test_what_is_not_there_is_found_before_anything_runs(
+def test_a_missing_thing_is_found_before_anything_runs(
     make: MakeEnv, arguments: Any, message: str, tmp_path: Path
 ) -> None:
     for ask in ("check", "create"):
@@ -449,22 +466,24 @@ def test_what_is_not_there_is_found_before_anything_runs(
     ]
 
 
-def test_deps_of_no_kind_are_refused(make: MakeEnv) -> None:
+def test_other_kinds_of_deps_are_refused(make: MakeEnv) -> None:
     with pytest.raises(
         ValueError, match=r"neither a requirements file nor the folder.*\['torch'\]"
     ):
         make().install_py_deps("torch")
+    with pytest.raises(ValueError, match="the URL of a package holds a login"):
+        make().install_py_deps(["x @ git+https://me:pw@example.org/x.git"])
     with pytest.raises(ValueError, match="the launcher's own env; choose another"):
         CurrentEnv().install_py_deps(["torch"])
 
 
-def test_a_version_of_python_that_is_nowhere_is_told(make: MakeEnv) -> None:
-    with pytest.raises(ProcessError, match=r"making it failed: .*3\.99"):
+def test_an_unknown_version_of_python_is_an_error(make: MakeEnv) -> None:
+    with pytest.raises(ProcessError, match=r"creating it failed: .*3\.99"):
         make(python="3.99").create()
     assert not make(python="3.99").exists()
 
 
-def test_a_missing_manager_is_told_with_what_to_do(
+def test_the_message_for_a_missing_manager_has_a_remedy(
     make: MakeEnv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = managers.find
@@ -473,7 +492,7 @@ def test_a_missing_manager_is_told_with_what_to_do(
     assert not env.check_availability()
     for ask in (env.check, env.create):
         with pytest.raises(
-            ValueError, match=r"uv is not there: pip install uv, or choose .*virtualenv, venv"
+            ValueError, match=r"uv was not found: pip install uv, or choose .*virtualenv, venv"
         ):
             ask()
 
@@ -502,7 +521,7 @@ def test_a_password_reaches_the_installer_and_nothing_else(
         for path in (tmp_path / "outputs").rglob("*")
         if path.is_file()
     ]
-    for text in (str(caught.value), *capfd.readouterr(), env.describe(), *written):
+    for text in (str(caught.value), repr(env), *capfd.readouterr(), env.describe(), *written):
         assert "pass%20word" not in text and "pass word" not in text
 
 
@@ -523,7 +542,7 @@ def test_an_index_with_a_login_is_installed_from(
                 self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Nothing."""
+            """Keep the test's output quiet."""
 
     folder = sources.requirements_path.parent
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Index, directory=str(folder))) as server:
@@ -538,7 +557,7 @@ def test_an_index_with_a_login_is_installed_from(
             env.install_py_deps()
         finally:
             server.shutdown()
-    assert says(env, "import tiny_demo; print(tiny_demo.VERSION)") == "1.0\n"
+    assert output_of(env, "import tiny_demo; print(tiny_demo.VERSION)") == "1.0\n"
 
 
 def test_the_router_has_every_manager_of_the_guide() -> None:
@@ -551,7 +570,7 @@ def test_the_router_has_every_manager_of_the_guide() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("manager", ["uv", "virtualenv"])
 def test_the_configured_index_has_packages(manager: Any, tmp_path: Path) -> None:
-    """With the machine's own settings of pip and uv."""
+    """Install with the machine's own settings of pip and uv."""
     env = VirtualEnv(env_manager=manager, dependencies=["pyjokes==0.8.3"], root=str(tmp_path))
     try:
         env.create()

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import scope
 
 from sandbox.evaluators.coco_caption import (
     COCOCaptionEvaluator,
     COCOCaptionJavaFreeEvaluator,
     JavaFreeCaptionScores,
 )
-from tests.support.contract import scope
 
 pytest.importorskip("pycocoevalcap")
 

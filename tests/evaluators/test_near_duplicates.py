@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from contract import build, problems_of, scope
+from pool_files import write_texts as write
 
 from sandbox.evaluators.minhash import MinHash, bands_for
 from sandbox.evaluators.near_duplicates import DuplicateScores, NearDuplicates
-from tests.support.contract import build, problems_of, scope
-from tests.support.pool_files import write_texts as write
 
 Pair = tuple[int, int]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import build, problems_of, scope
 
 from sandbox.evaluators.pool_comparison import ComparisonScores, PoolComparison
-from tests.support.contract import build, problems_of, scope
 
 NUM_PICTURES = 200
 

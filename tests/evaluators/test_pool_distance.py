@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from contract import build, problems_of, scope
 
 from sandbox.evaluators import hash_counts
 from sandbox.evaluators.pool_distance import DistanceScores, PoolDistance, sample_distance
-from tests.support.contract import build, problems_of, scope
 
 
 def write(path: Path, texts: Iterable[str], **statistics: Iterable[Any]) -> Path:

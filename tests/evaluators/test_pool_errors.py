@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import scope
+from pool_files import write_texts
 
 from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.near_duplicates import NearDuplicates
@@ -16,8 +18,6 @@ from sandbox.evaluators.statistic_distributions import StatisticDistributions
 from sandbox.evaluators.text_diversity import TextDiversityEvaluator
 from sandbox.evaluators.text_likelihood import TextLikelihood
 from sandbox.samples import SampleError
-from tests.support.contract import scope
-from tests.support.pool_files import write_texts
 
 EVALUATORS = {
     "text_diversity": TextDiversityEvaluator,

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from contract import build, problems_of, scope
 
 from sandbox.evaluators.statistic_distributions import Distributions, StatisticDistributions
-from tests.support.contract import build, problems_of, scope
 
 STATS = "__dj__stats__"
 

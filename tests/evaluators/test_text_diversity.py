@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import build, problems_of, scope
+from pool_files import write_texts
 
 from sandbox.evaluators.text_diversity import DiversityScores, TextDiversityEvaluator
-from tests.support.contract import build, problems_of, scope
-from tests.support.pool_files import write_texts
 
 Pool = Callable[..., Path]
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import build, problems_of, scope
+from pool_files import write_texts as write
 
 from sandbox.evaluators.text_likelihood import LikelihoodScores, TextLikelihood
 from sandbox.executors.smollm2 import SmolLM2Checkpoint
 from sandbox.system.process import run
-from tests.support.contract import build, problems_of, scope
-from tests.support.pool_files import write_texts as write
 
 STATS = "__dj__stats__"
 TEXTS = [

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from contract import build, problems_of, scope
+from pool_files import write_texts as write
 
 from sandbox.evaluators.text_quality import QualityScores, TextQuality
 from sandbox.samples import SampleError
 from sandbox.system.process import run
-from tests.support.contract import build, problems_of, scope
-from tests.support.pool_files import write_texts as write
 
 GOOD = [
     "the",

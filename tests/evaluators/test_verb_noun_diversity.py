@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import scope
+from pool_files import write_texts as write
 
 from sandbox.evaluators import verb_noun_diversity
 from sandbox.evaluators.verb_noun_diversity import VerbNounDiversity, VerbNounScores
 from sandbox.system.process import ProcessError, run
-from tests.support.contract import scope
-from tests.support.pool_files import write_texts as write
 
 needs_spacy = pytest.mark.skipif(find_spec("spacy") is None, reason="spacy is not installed")
 # The parser knows sentences of three shapes only: "write a story", "please write a story" and

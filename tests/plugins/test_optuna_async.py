@@ -11,6 +11,7 @@ import sys
 
 import pytest
 import yaml
+from dry_run import shown_jobs
 from plugins.conftest import Sweeps
 from toy_project import ROOT, alive, experiment, finish, until
 from watchers.test_watcher import wandb_records
@@ -481,7 +482,7 @@ def test_presets_run_what_they_are_about(
         "-m", *given[: 2 + (experiment_name != "demo")], "dry_run=true"
     )
     assert outcome.code == 0, outcome.text
-    assert {line.split()[1] for line in outcome.out.splitlines() if "_jobs  " in line} == jobs
+    assert {*shown_jobs(outcome.out)} == jobs
 
 
 @pytest.mark.slow

@@ -1,130 +1,65 @@
-"""Check, build and run components as a plan does, for tests of single components."""
+"""Check and build components as the plan and a run do."""
 
 from __future__ import annotations
 
-import inspect
-import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import (
-    Annotated,
-    Any,
-    Literal,
-    NamedTuple,
-    Union,
-    get_args,
-    get_origin,
-    get_type_hints,
-)
+from typing import Any
 
-from annotated_types import Ge, Gt, Interval, MinLen
+from sandbox.components.build import build as build_node
+from sandbox.components.checks import config_problems
+from sandbox.components.problem import Problem
+from sandbox.job import JobScope, numbers
+from sandbox.planning.references import parse_all
 
-from sandbox.job import JobScope, Secret
+ANYTHING = ("*",)
 
 
-class Problem(NamedTuple):
-    """One problem of one argument."""
-
-    where: str
-    kind: str
-    text: str
-    hint: str = ""
+def node_of(cls: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of a component."""
+    return {"_target_": f"{cls.__module__}.{cls.__qualname__}", **_plain(arguments)}
 
 
 def problems_of(cls: type, **arguments: Any) -> list[Problem]:
-    """Problems of a component's arguments, given as plain config values."""
-    hints = get_type_hints(cls, include_extras=True)
-    parameters = inspect.signature(cls).parameters
-    found = [
-        Problem(name, "unknown_argument", name) for name in arguments if name not in parameters
+    """Return what the plan finds wrong with a component: arguments, rules, what its machine lacks.
+
+    Places are those inside the component: ``num_samples``, ``statistics.0``; a rule between several
+    arguments has the empty place.
+    """
+    problems = config_problems(parse_all(node_of(cls, arguments)), "it", ANYTHING)
+    return [
+        Problem(found.where.removeprefix("it").lstrip("."), found.kind, found.text, found.hint)
+        for found in problems
     ]
-    for name, parameter in parameters.items():
-        if name in arguments:
-            found += _problems(arguments[name], hints[name], name)
-        elif parameter.default is parameter.empty:
-            found.append(Problem(name, "missing_argument", name))
-    if not found:
-        found += _broken_rules(cls, arguments)
-    return found
 
 
 def build(cls: type, **arguments: Any) -> Any:
-    """Build a component from plain config values."""
-    hints = get_type_hints(cls)
-    return cls(
-        **{
-            name: Path(value) if "Path" in str(hints[name]) and value is not None else value
-            for name, value in arguments.items()
-        }
+    """Build a component as a run does; raises ``PlanError`` where an argument does not fit."""
+    return build_node(node_of(cls, arguments), ANYTHING)
+
+
+def scope(folder: Path, metrics: list[dict[str, float]] | None = None) -> JobScope:
+    """Return the scope of a job that works in ``folder``; its metrics are appended to ``metrics``."""
+    output_dir = folder / "out"
+    output_dir.mkdir(parents=True, exist_ok=True)
+    watched = [] if metrics is None else metrics
+
+    def watch(values: Mapping[str, Any], step: int | None = None) -> None:
+        watched.append(numbers(values))
+
+    return JobScope(
+        name="job",
+        output_dir=output_dir,
+        log_path=folder / "logs" / "1.log",
+        watch=watch,
+        cache_dir=folder / "cache",
     )
 
 
-def scope(folder: Path) -> JobScope:
-    """Scope of a job whose outputs and log lie in ``folder``; its metrics go nowhere."""
-    return JobScope("job", folder, folder / "log", lambda metrics, step=None: None)
-
-
-def _broken_rules(cls: type, arguments: Mapping[str, Any]) -> Iterator[Problem]:
-    defaults = {name: p.default for name, p in inspect.signature(cls).parameters.items()}
-    for name in dir(cls):
-        rule = getattr(cls, name)
-        if not getattr(rule, "is_rule", False):
-            continue
-        read = inspect.signature(rule).parameters
-        try:
-            rule(**{key: arguments.get(key, defaults[key]) for key in read})
-        except ValueError as error:
-            yield Problem(name, "rule", str(error))
-
-
-def _problems(value: Any, hint: Any, where: str) -> Iterator[Problem]:
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin in (Union, types.UnionType):
-        options = [list(_problems(value, option, where)) for option in inner]
-        yield from min(options, key=lambda found: (len(found), "wrong_type" in str(found)))
-    elif origin is Annotated:
-        found = list(_problems(value, inner[0], where))
-        yield from found
-        for constraint in inner[1:] if not found else ():
-            yield from _broken(value, constraint, where)
-    elif origin is Literal:
-        if value not in inner:
-            yield Problem(where, "wrong_type", repr(value))
-    elif inspect.isclass(origin) and issubclass(origin, Sequence) and isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _problems(item, inner[0], f"{where}.{index}")
-    elif not _fits(value, origin or hint):
-        yield Problem(where, "wrong_type", repr(value))
-    elif hint is Path and not Path(value).exists():
-        yield Problem(where, "missing_path", str(value))
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    if hint is float:
-        return type(value) in (int, float)
-    if hint is Path or hint is Secret:
-        return isinstance(value, str)
-    if hint is None or hint is types.NoneType:
-        return value is None
-    if hint in (int, str, bool):
-        return type(value) is hint
-    if hint is Sequence:
-        return False
-    return True
-
-
-def _broken(value: Any, constraint: Any, where: str) -> Iterator[Problem]:
-    limits = list(constraint) if isinstance(constraint, Interval) else [constraint]
-    for limit in limits:
-        if isinstance(limit, MinLen):
-            is_met = len(value) >= limit.min_length
-        elif isinstance(limit, Ge):
-            is_met = value >= limit.ge
-        elif isinstance(limit, Gt):
-            is_met = value > limit.gt
-        elif hasattr(limit, "lt"):
-            is_met = value < limit.lt
-        else:
-            is_met = value <= limit.le
-        if not is_met:
-            yield Problem(where, "constraint", repr(value))
+def _plain(value: Any) -> Any:
+    """Return Python values as a config has them: paths as texts, tuples as lists."""
+    if isinstance(value, Mapping):
+        return {key: _plain(child) for key, child in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(child) for child in value]
+    return str(value) if isinstance(value, Path) else value

@@ -1,3 +1,5 @@
+"""The watcher: metrics in a file, on wandb, and queried."""
+
 from __future__ import annotations
 
 import json
@@ -13,15 +15,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from contract import problems_of
 
 from sandbox.job import Secret
 from sandbox.watchers import SandboxWatcher
+from sandbox.watchers.open_watcher import OpenWatcher
 
 SECRET = "5ecret5ecret5ecret5ecret5ecret5ecret5ecret"
 
 
 @pytest.fixture
-def watcher(tmp_path: Path) -> Iterator[SandboxWatcher]:
+def watcher(tmp_path: Path) -> Iterator[OpenWatcher]:
     with SandboxWatcher(mode="disabled").open(tmp_path, "a run") as opened:
         yield opened
 
@@ -35,7 +39,7 @@ def lines(run_dir: Path) -> list[dict[str, Any]]:
 
 
 def wandb_records(path: Path) -> Iterator[Any]:
-    """The records of a .wandb file: LevelDB's log format after a header of 7 bytes."""
+    """Read the records of a .wandb file: LevelDB's log format after a header of 7 bytes."""
     from wandb.proto import wandb_internal_pb2
 
     content, position, parts = path.read_bytes(), 7, b""
@@ -56,7 +60,7 @@ def wandb_records(path: Path) -> Iterator[Any]:
             yield record
 
 
-def test_nested_results_are_flattened_with_dots(watcher: SandboxWatcher, tmp_path: Path) -> None:
+def test_nested_results_are_flattened_with_dots(watcher: OpenWatcher, tmp_path: Path) -> None:
     watcher.watch({"CIDEr": 0.5, "Bleu": {"1": 0.7, 2: 0.6}}, name="score", step=3)
     (line,) = lines(tmp_path)
     assert line["metrics"] == {"score.CIDEr": 0.5, "score.Bleu.1": 0.7, "score.Bleu.2": 0.6}
@@ -64,7 +68,7 @@ def test_nested_results_are_flattened_with_dots(watcher: SandboxWatcher, tmp_pat
     assert line["time"] > 1e9
 
 
-def test_only_numbers_are_kept(watcher: SandboxWatcher, tmp_path: Path) -> None:
+def test_only_numbers_are_kept(watcher: OpenWatcher, tmp_path: Path) -> None:
     watcher.watch(
         {
             "yes": True,
@@ -88,7 +92,7 @@ def test_only_numbers_are_kept(watcher: SandboxWatcher, tmp_path: Path) -> None:
     }
 
 
-def test_one_number_is_recorded_under_its_name(watcher: SandboxWatcher) -> None:
+def test_one_number_is_recorded_under_its_name(watcher: OpenWatcher) -> None:
     watcher.watch(0.25, name="loss")
     assert watcher.query("loss") == 0.25
     with pytest.raises(ValueError, match="needs a name"):
@@ -96,7 +100,7 @@ def test_one_number_is_recorded_under_its_name(watcher: SandboxWatcher) -> None:
 
 
 def test_values_that_json_lacks_are_strings_that_float_reads(
-    watcher: SandboxWatcher, tmp_path: Path
+    watcher: OpenWatcher, tmp_path: Path
 ) -> None:
     watcher.watch({"nan": math.nan, "high": math.inf, "low": -math.inf}, name="x")
     assert lines(tmp_path)[0]["metrics"] == {
@@ -109,9 +113,7 @@ def test_values_that_json_lacks_are_strings_that_float_reads(
     assert (again.query("x.high"), again.query("x.low")) == (math.inf, -math.inf)
 
 
-def test_query_gives_the_last_value_and_history_all(
-    watcher: SandboxWatcher, tmp_path: Path
-) -> None:
+def test_query_gives_the_last_value_and_history_all(watcher: OpenWatcher, tmp_path: Path) -> None:
     for step, loss in ((10, 3.0), (20, 2.0)):
         watcher.watch({"loss": loss}, name="train", step=step)
     watcher.watch({"accuracy": 1.0}, name="score")
@@ -128,7 +130,7 @@ def test_query_gives_the_last_value_and_history_all(
     "asked", ["CIDEr", "score.CIDER", "score"], ids=["last part", "typing error", "job"]
 )
 def test_an_unknown_metric_is_an_error_that_lists_near_ones(
-    watcher: SandboxWatcher, asked: str
+    watcher: OpenWatcher, asked: str
 ) -> None:
     watcher.watch({"CIDEr": 0.5}, name="score")
     with pytest.raises(KeyError, match=r"score\.CIDEr"):
@@ -157,9 +159,7 @@ def test_a_line_cut_off_by_a_crash_is_left_out_and_does_not_swallow_the_next(
     assert SandboxWatcher().open(tmp_path).history("a") == [(1, 1.0), (3, 3.0)]
 
 
-def test_metrics_from_several_threads_are_whole_lines(
-    watcher: SandboxWatcher, tmp_path: Path
-) -> None:
+def test_metrics_from_several_threads_are_whole_lines(watcher: OpenWatcher, tmp_path: Path) -> None:
     def report(name: str) -> None:
         for step in range(50):
             watcher.watch({"loss": step}, name=name, step=step)
@@ -173,21 +173,43 @@ def test_metrics_from_several_threads_are_whole_lines(
     assert watcher.history("job3.loss") == [(step, float(step)) for step in range(50)]
 
 
-@pytest.mark.parametrize("given", [{"mode": "on"}, {"timeout_s": 0}], ids=["mode", "timeout"])
-def test_arguments_are_checked(given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(given))):
-        SandboxWatcher(**given)
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"mode": "on"}, "wrong_type"),
+        ({"timeout_s": 0}, "constraint"),
+    ],
+    ids=["mode", "timeout"],
+)
+def test_the_plan_refuses_a_wrong_argument(given: dict[str, Any], kind: str) -> None:
+    (problem,) = problems_of(SandboxWatcher, **given)
+    assert (problem.where, problem.kind) == (next(iter(given)), kind)
 
 
-def test_watching_before_a_run_is_open_is_an_error() -> None:
-    with pytest.raises(RuntimeError, match="open"):
-        SandboxWatcher().watch(1.0, name="x")
+def test_watching_after_the_end_of_a_run_is_an_error(watcher: OpenWatcher) -> None:
+    watcher.close()
+    with pytest.raises(RuntimeError, match="is closed"):
+        watcher.watch(1.0, name="x")
+
+
+def test_an_online_watcher_needs_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE", "WANDB_BASE_URL", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    online = SandboxWatcher(mode="online")
+    with pytest.raises(ValueError, match="set WANDB_API_KEY"):
+        online.check()
+    (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password x")
+    online.check()
+    SandboxWatcher(mode="online", api_key=Secret(SECRET)).check()
+    SandboxWatcher().check()
 
 
 def test_wandb_records_two_runs_in_one_process(tmp_path: Path) -> None:
-    watcher = SandboxWatcher()
     for run in ("first", "second"):
-        watcher.open(tmp_path / run, run)
+        watcher = SandboxWatcher().open(tmp_path / run, run)
         watcher.watch_cfgs({"jobs": {"train": {"key": "${oc.env:WANDB_API_KEY}"}}})
         for job in ("train.0", "train.1"):
             for step in (10, 20):
@@ -272,8 +294,8 @@ listener.bind(("127.0.0.1", 0))
 listener.listen(50)
 os.environ["WANDB_BASE_URL"] = f"http://127.0.0.1:{listener.getsockname()[1]}"
 from sandbox.watchers import SandboxWatcher
-watcher = SandboxWatcher(mode="online", api_key=os.environ["KEY"], timeout_s=2)
-watcher.open(Path(sys.argv[1]), "run")
+settings = SandboxWatcher(mode="online", api_key=os.environ["KEY"], timeout_s=2)
+watcher = settings.open(Path(sys.argv[1]), "run")
 start = time.monotonic()
 watcher.watch({"loss": 1.0}, name="train", step=1)
 assert time.monotonic() - start < 0.5
@@ -305,7 +327,9 @@ def test_a_server_that_never_answers_neither_holds_the_run_nor_leaks_the_key(
 
 
 def test_the_key_is_in_no_file_of_an_offline_run(tmp_path: Path) -> None:
-    with SandboxWatcher(api_key=Secret(SECRET)).open(tmp_path, "run") as watcher:
+    settings = SandboxWatcher(api_key=Secret(SECRET))
+    assert SECRET not in repr(settings)
+    with settings.open(tmp_path, "run") as watcher:
         watcher.watch({"loss": 1.0}, name="train", step=1)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert any(path.suffix == ".wandb" for path in files)

@@ -1,0 +1,60 @@
+"""Results of a job: the dataclass that its component returns, as recorded outputs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from sandbox.components.allowed import locate
+from sandbox.components.signature import results_of
+from sandbox.components.tree import Node, is_node
+from sandbox.job import Outputs
+
+
+class WrongResults(RuntimeError):
+    """A hook returned something else than the results that are declared."""
+
+
+def results_class(hook: Node, allowed: Sequence[str]) -> type | None:
+    """Return the dataclass of a job's results; ``None`` where nothing declares any.
+
+    A hook's ``RESULTS_FROM`` names the argument whose component makes the results; a hook without
+    one makes them itself.
+
+    Raises:
+        TargetError: A class is not allowed or not there.
+    """
+    cls = locate(hook["_target_"], allowed)
+    argument = getattr(cls, "RESULTS_FROM", "")
+    if not argument:
+        return results_of(cls)
+    component = hook.get(argument)
+    if component is None or not is_node(component):
+        return None
+    return results_of(locate(component["_target_"], allowed))
+
+
+def result_names(cls: type | None) -> tuple[str, ...]:
+    """Return the names of the outputs of a dataclass of results."""
+    return () if cls is None else tuple(field.name for field in dataclasses.fields(cls))
+
+
+def lower_is_better(cls: type | None) -> tuple[str, ...]:
+    """Return the names of the scores of which the smallest is the best."""
+    fields = () if cls is None else dataclasses.fields(cls)
+    return tuple(field.name for field in fields if field.metadata.get("lower_is_better"))
+
+
+def as_outputs(results: Any, declared: type | None) -> Outputs:
+    """Return the outputs of a job by name from what its hook returned.
+
+    Raises:
+        WrongResults: They are not of the declared class.
+    """
+    if declared is None and results is None:
+        return {}
+    if declared is None or not isinstance(results, declared):
+        expected = declared.__name__ if declared else "a declared dataclass of results"
+        raise WrongResults(f"returned {type(results).__name__}, expected {expected}")
+    return {name: getattr(results, name) for name in result_names(declared)}
