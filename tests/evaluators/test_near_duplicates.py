@@ -152,9 +152,11 @@ def test_several_files_are_one_data_set(tmp_path: Path) -> None:
 
 
 def test_temporary_files_are_removed(tmp_path: Path) -> None:
-    search(write(tmp_path / "pool.jsonl", ["a"]), tmp_path)
-    names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["clusters.jsonl", "pairs.jsonl", "pool.jsonl"]
+    pool = write(tmp_path / "pool.jsonl", ["a"])
+    job = scope(tmp_path)
+    NearDuplicates().run(None, pool, scope=job)
+    names = sorted(path.name for path in job.output_dir.iterdir())
+    assert names == ["clusters.jsonl", "pairs.jsonl"]
 
 
 @pytest.mark.parametrize(

@@ -54,12 +54,11 @@ def test_an_unreadable_sample_is_named(name: str, bad: str, tmp_path: Path) -> N
     content, message = BAD[bad]
     path = tmp_path / "bad.jsonl"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    folder = tmp_path / "out"
-    folder.mkdir()
+    job = scope(tmp_path)
     with pytest.raises(SampleError, match=message) as failure:
-        make(name, tmp_path).run(None, path, scope=scope(folder))
+        make(name, tmp_path).run(None, path, scope=job)
     assert path.name in str(failure.value)
-    assert not list(folder.iterdir()), "temporary files remain"
+    assert not list(job.output_dir.iterdir()), "temporary files remain"
 
 
 @pytest.mark.parametrize("name", EVALUATORS)

@@ -45,7 +45,6 @@ for text in json.loads(sys.argv[3]):
 def score(
     model: Path, pool: Path, folder: Path, **arguments: Any
 ) -> tuple[LikelihoodScores, list[Any]]:
-    folder.mkdir(exist_ok=True)
     evaluator = build(TextLikelihood, model_path=model, **arguments)
     outputs = evaluator.run(None, pool, scope=scope(folder))
     rows = [json.loads(line)[STATS] for line in outputs.scores_path.read_text().splitlines()]
