@@ -16,9 +16,9 @@ from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.caption_tokens import regex_tokens
 from sandbox.evaluators.coco_caption_java import meteor, ptb_tokens
 from sandbox.job import JobScope, score
+from sandbox.samples import first_of, read_coco
 
 _JAVA = "java"
-_MAX_NAMED = 5
 
 ImageId = Any
 """A JSON number or text."""
@@ -189,20 +189,11 @@ class _Captions(NamedTuple):
 
 
 def _read_references(path: Path) -> dict[ImageId, list[str]]:
-    try:
-        content = json.loads(path.read_bytes())
-        references: dict[ImageId, list[str]] = {image["id"]: [] for image in content["images"]}
-        rows = [(row["image_id"], _one_line(row["caption"])) for row in content["annotations"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no COCO caption annotation file: {error!r}") from error
-    if not references:
-        raise ValueError(f"{path} lists no pictures")
-    unknown = [image_id for image_id, _ in rows if image_id not in references]
-    _refuse(path, "references are for pictures that it does not list", unknown)
-    for image_id, caption in rows:
-        references[image_id].append(caption)
-    bare = [image_id for image_id, captions in references.items() if not captions]
-    _refuse(path, "pictures have no reference", bare)
+    annotations = read_coco(path, allow_empty_captions=True)
+    annotations.require_captions()
+    references: dict[ImageId, list[str]] = {image_id: [] for image_id in annotations.images}
+    for annotation in annotations.captions:
+        references[annotation.image_id].append(_one_line(annotation.caption))
     return references
 
 
@@ -226,7 +217,7 @@ def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> dict[ImageId
 
 def _refuse(path: Path, problem: str, image_ids: Sequence[ImageId]) -> None:
     if image_ids:
-        named = ", ".join(map(repr, image_ids[:_MAX_NAMED]))
+        named = first_of(map(repr, image_ids))
         raise ValueError(f"{path}: {len(image_ids)} {problem}, the first: {named}")
 
 

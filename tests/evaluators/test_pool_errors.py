@@ -19,14 +19,14 @@ from sandbox.evaluators.text_diversity import TextDiversityEvaluator
 from sandbox.evaluators.text_likelihood import TextLikelihood
 from sandbox.samples import SampleError
 
-EVALUATORS = {
+EVALUATORS: dict[str, type[BaseEvaluator]] = {
     "text_diversity": TextDiversityEvaluator,
     "near_duplicates": NearDuplicates,
     "statistic_distributions": StatisticDistributions,
     "pool_distance": PoolDistance,
     "text_likelihood": TextLikelihood,
 }
-BAD = {
+BAD: dict[str, tuple[str | bytes, str]] = {
     "cut off": ('{"text": "a"}\n\n{"text": ', ":3: not valid JSON"),
     "no UTF-8": (b'{"text": "a"}\n{"text": "\xff"}\n', ":2: not valid JSON"),
     "other key": ('{"caption": "a", "id": 1}\n', ":1: no text under 'text'; keys: caption, id"),

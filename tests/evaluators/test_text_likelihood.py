@@ -56,7 +56,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float | N
     """Make a model with random weights that reads bytes, and take its loss on each odd text."""
     folder = tmp_path_factory.mktemp("model")
     workers = Path(__file__).parents[2] / "sandbox" / "workers"
-    argv = [sys.executable, "-c", BUILD, workers, folder, json.dumps(ODD_TEXTS)]
+    argv: list[str | Path] = [sys.executable, "-c", BUILD, workers, folder]
+    argv.append(json.dumps(ODD_TEXTS))
     run(argv, log_path=folder / "log.txt")
     log = (folder / "log.txt").read_text().splitlines()
     return folder, [json.loads(line.split()[1]) for line in log if line.startswith("loss ")]
