@@ -99,7 +99,7 @@ def meteor(
     final = _FINAL.search(printed)
     if final is None or sorted(scores) != list(range(1, len(candidates) + 1)):
         raise RuntimeError(
-            f"METEOR gave {len(scores)} scores for {len(candidates)} captions; log: {scope.log_path}"
+            f"METEOR gave {len(scores)} scores for {len(candidates)} captions, see {scope.log_path}"
         )
     return float(final[1]), [scores[number] for number in sorted(scores)]
 
