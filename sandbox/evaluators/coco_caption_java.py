@@ -124,8 +124,8 @@ def _write_paraphrases(table_path: Path, texts: Sequence[str], path: Path) -> No
     prefixes = {word[:length] for word in words for length in range(1, len(word) + 1)}
     with gzip.open(path, "wb", compresslevel=1) as output:
         for block in _entry_blocks(table_path):
-            # Phrases are sorted: what the first and the last one of a block share as a prefix, all
-            # share, and a prefix of no word rules out the whole block.
+            # Phrases are sorted, so all phrases of a block share the common prefix of its first and
+            # its last one. If that is not the beginning of a word, nothing in the block matches.
             shared = _shared_prefix(block.split(b"\n", 2)[1], block.rsplit(b"\n", 2)[1])
             if prefixes.issuperset(_WORD.findall(shared)):
                 output.writelines(_matching_entries(block, words))

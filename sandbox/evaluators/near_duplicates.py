@@ -142,6 +142,7 @@ def shingles(units: Words, texts: Sequence[str], size: int) -> tuple[Hashes, Cou
         return hashes, counts
     short_units = Words(units.hashes[np.repeat(is_short, units.lengths)], units.lengths[is_short])
     short_texts = [text.encode("utf-8", "surrogatepass") for text in compress(texts, is_short)]
+    # Every text needs a shingle: the minimum over none would be that of the next text.
     places = np.cumsum(counts)[is_short]
     whole = short_units.text_digests(short_texts)
     return np.insert(hashes, places, whole), np.maximum(counts, 1)

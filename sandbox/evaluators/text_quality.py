@@ -209,5 +209,5 @@ def _saved_class(folder: Path) -> str:
 
 def _stats(scores: Floats, label: Bools, pareto: Bools) -> Iterator[Mapping[str, Any]]:
     columns = (scores.tolist(), label.tolist(), pareto.tolist())
-    for score, is_label, is_pareto in zip(*columns, strict=True):
-        yield {STATS: {"doc_score": score, "keep_label": is_label, "keep_pareto": is_pareto}}
+    for doc_score, is_label, is_pareto in zip(*columns, strict=True):
+        yield {STATS: {"doc_score": doc_score, "keep_label": is_label, "keep_pareto": is_pareto}}

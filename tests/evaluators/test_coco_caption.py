@@ -200,7 +200,7 @@ def test_an_eval_type_or_several_files_are_refused_in_the_plan() -> None:
     COCOCaptionEvaluator.check_request(None, "captions.json")
     with pytest.raises(ValueError, match="eval_type: 'fast'; available: none"):
         COCOCaptionEvaluator.check_request("fast", "captions.json")
-    with pytest.raises(ValueError, match="eval_obj: expected one path"):
+    with pytest.raises(ValueError, match="eval_obj: expected a path"):
         COCOCaptionEvaluator.check_request(None, ["captions.json"])
 
 
