@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dry_run import shown_jobs
 from toy_project import CHAIN, ROOT, Project, data_job, experiment, merge
-
-from tests.support.dry_run import shown_jobs
 
 HEAVY = (
     "torch",

@@ -13,6 +13,7 @@ from typing import Any
 import hydra
 import pytest
 import yaml
+from dry_run import shown_jobs
 from omegaconf import OmegaConf
 from toy_project import ROOT, Project
 
@@ -23,7 +24,6 @@ from sandbox.components.signature import arguments_of
 from sandbox.components.tree import nodes
 from sandbox.planning.job_config import RESERVED
 from sandbox.planning.plan import plan
-from tests.support.dry_run import shown_jobs
 
 CONF = ROOT / "conf"
 FILES = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF)

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import toys
 import yaml
+from dry_run import shown_jobs
 from toy_project import CHAIN, Project, data_job, experiment, merge, values
 
 from sandbox.store.content import ContentHashes, canonical
-from tests.support.dry_run import shown_jobs
 
 
 def write_pool(name: str, *texts: str, **keys: Any) -> Path:

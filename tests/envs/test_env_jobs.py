@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dry_run import shown_jobs
 from toy_project import Project, compose, experiment
 
 from sandbox.envs import Env, managers, worker
@@ -16,7 +17,6 @@ from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.executors.internvl_training import InternVLTraining
 from tests.support.contract import scope
-from tests.support.dry_run import shown_jobs
 
 from .conftest import Sources
 

@@ -11,11 +11,10 @@ import sys
 
 import pytest
 import yaml
+from dry_run import shown_jobs
 from plugins.conftest import Sweeps
 from toy_project import ROOT, alive, experiment, finish, until
 from watchers.test_watcher import wandb_records
-
-from tests.support.dry_run import shown_jobs
 
 RATES = "jobs.train.executor.learning_rate=interval(0.1,1)"
 THRESHOLD = [
