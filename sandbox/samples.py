@@ -1,57 +1,10 @@
 """The one door to data pools: everything in the launcher reads samples through this module.
 
-A pool is a file in one of ``FORMATS`` or a folder of such shards. Programs that run in an env of
-their own use the same code as their sibling ``workers/sample_files.py``.
+A pool is a file in one of ``FORMATS`` or a folder of such shards. The code is in ``workers/``, because
+programs that run in an env of their own read pools with it too.
 """
 
 from __future__ import annotations
 
-from sandbox.workers.sample_files import (
-    FORMATS,
-    MEDIA_KEYS,
-    POOL_SUFFIXES,
-    STATS,
-    SampleError,
-    base_name,
-    format_of,
-    is_pool,
-    is_relative,
-    json_chunks,
-    media_folder,
-    media_of,
-    numbered_lines,
-    parquet_batches,
-    parse_sample,
-    read_lines,
-    read_samples,
-    shards,
-    shown,
-    stats_beside,
-    text_of,
-    texts,
-)
-
-__all__ = [
-    "FORMATS",
-    "MEDIA_KEYS",
-    "POOL_SUFFIXES",
-    "STATS",
-    "SampleError",
-    "base_name",
-    "format_of",
-    "is_pool",
-    "is_relative",
-    "json_chunks",
-    "media_folder",
-    "media_of",
-    "numbered_lines",
-    "parquet_batches",
-    "parse_sample",
-    "read_lines",
-    "read_samples",
-    "shards",
-    "shown",
-    "stats_beside",
-    "text_of",
-    "texts",
-]
+from sandbox.workers.coco_annotations import *  # noqa: F403
+from sandbox.workers.sample_files import *  # noqa: F403

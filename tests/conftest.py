@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(
-    0, str(Path(__file__).parent)
-)  # toys are targets by the name that a user's module has
+# first on the path: toys are class paths by the names that modules of a user have
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 from toy_project import CHAIN, Project
 
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # a shell's background job: programs would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # a shell ignores it for background jobs, and programs that tests start would inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

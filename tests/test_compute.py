@@ -1,21 +1,22 @@
-"""Where jobs run: inline, and in a pool of processes that deals out threads and GPUs."""
+"""Jobs run inline, or in a pool of processes that deals out threads and GPUs."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.contract import problems_of
 from toy_project import Project, data_job, experiment, finish, until
 
 from sandbox.compute import BaseCompute
 from sandbox.compute.inline import Inline
 from sandbox.compute.local import Local
+from sandbox.system.hardware import available_cpus
 
-CORES = len(os.sched_getaffinity(0))
+CORES = available_cpus()
 
 
 def many(project: Project, **lists: list[Any]) -> None:
@@ -26,7 +27,7 @@ def many(project: Project, **lists: list[Any]) -> None:
 
 
 def seen(project: Project, key: str) -> list[Any]:
-    """What the elements' processes saw, in order."""
+    """Return a value that the elements' processes saw, in order."""
     return [process[key] for process in project.info("many")["process"]]
 
 
@@ -36,15 +37,10 @@ def nothing(item: int) -> None:
         raise ValueError("unlucky")
 
 
-@pytest.mark.parametrize("make", [Inline, lambda: Local(num_workers=2)], ids=["inline", "local"])
-def test_every_item_is_reported_with_its_error_and_the_others_go_on(
-    make: Callable[[], BaseCompute],
-) -> None:
-    compute = make()
-    try:
-        found = dict(compute.map(nothing, [1, 13, 3]))
-    finally:
-        compute.close()
+@pytest.mark.parametrize("compute", [Inline(), Local(num_workers=2)], ids=["inline", "local"])
+def test_every_item_is_reported_with_its_error_and_the_others_go_on(compute: BaseCompute) -> None:
+    with compute.open() as session:
+        found = dict(session.map(nothing, [1, 13, 3]))
     assert found[0] is None and found[2] is None
     assert isinstance(found[1], ValueError) and "unlucky" in str(found[1])
 
@@ -58,7 +54,7 @@ def test_inline_runs_in_the_launcher_one_after_another(project: Project) -> None
 
 @pytest.mark.slow
 def test_local_runs_two_at_a_time_in_processes_that_last(project: Project) -> None:
-    """The first two stand at a gate until both are there: one by one they would never end."""
+    """The first two wait at a gate until both are there: one by one they would never end."""
     many(project, value=[1, 2, 3, 4], gate=["a", "b", None, None])
     running = project.start("toy", "compute=local", "compute.num_workers=2")
     project.wait_for("a", "b")
@@ -114,11 +110,13 @@ def test_visible_gpus_are_kept_to(project: Project, option: str, shares: set[str
 def test_hidden_gpus_are_dealt_out_only_if_their_number_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As in a trial of ``hydra/launcher=submitit_local``, which hides all GPUs that it was not asked for."""
+    """As in a trial of ``hydra/launcher=submitit_local``, which hides GPUs that nobody asked for."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    with pytest.raises(ValueError, match=r"0 GPUs to deal out \(CUDA_VISIBLE_DEVICES is ''\)"):
-        Local(gpus_per_worker=1)
-    assert Local(gpus_per_worker=1, num_gpus=2).num_workers == 2
+    (problem,) = problems_of(Local, gpus_per_worker=1)
+    assert problem.kind == "machine"
+    assert "0 GPUs to deal out (CUDA_VISIBLE_DEVICES is '')" in problem.text
+    with Local(gpus_per_worker=1, num_gpus=2).open() as session:
+        assert str(session) == "local, 2 at a time"
 
 
 def test_more_gpus_than_there_are_is_a_problem_of_the_plan(project: Project) -> None:
@@ -126,19 +124,20 @@ def test_more_gpus_than_there_are_is_a_problem_of_the_plan(project: Project) -> 
     (problem,) = project.problems(
         "toy", "compute=local", "compute.gpus_per_worker=3", "compute.num_gpus=2"
     )
-    assert "gpus_per_worker" in problem and "3" in problem and "2" in problem
+    assert problem.kind == "machine" and problem.where == "compute"
+    assert "gpus_per_worker is 3, but there are 2" in problem.text
 
 
 @pytest.mark.parametrize(
     "arguments", [{"num_workers": 0}, {"gpus_per_worker": -1}, {"num_gpus": -1}], ids=str
 )
 def test_wrong_numbers_are_refused(arguments: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match=next(iter(arguments))):
-        Local(**{"gpus_per_worker": 1, **arguments})
+    (problem,) = problems_of(Local, **arguments)
+    assert (problem.where, problem.kind) == (next(iter(arguments)), "constraint")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "told to end"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "interrupted"])
 def test_a_process_that_is_ended_takes_no_other_element_with_it(
     project: Project, number: int
 ) -> None:
@@ -151,7 +150,7 @@ def test_a_process_that_is_ended_takes_no_other_element_with_it(
     ended = finish(running)
     assert ended.code == 1
     assert "many: 1 of 5 failed, 4 recorded" in ended.err and "many[0]" in ended.err
-    assert "killed" in ended.err or "told to end" in ended.err
+    assert "killed" in ended.err or "was interrupted" in ended.err
     project.ran()
     project.let_go("a")
     project.run("toy", "compute=local")

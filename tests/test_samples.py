@@ -275,7 +275,7 @@ def test_a_missing_package_is_named(
     for module in [each for each in sys.modules if each.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, package, None)
-    expected = rf"{package}, which reads a\.{ending}, is not installed in .*sandbox\[data\]"
+    expected = rf"a\.{ending} needs {package}, which is not installed in .*sandbox\[data\]"
     with pytest.raises(ModuleNotFoundError, match=expected):
         list(read_samples(pool))
 

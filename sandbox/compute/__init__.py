@@ -1,25 +1,49 @@
-"""Compute: where the element jobs of a job run. This module holds the base of the family."""
+"""Compute: where the element jobs of a job run. This module holds the bases of the family."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Self, TypeVar
 
 T = TypeVar("T")
 
 
-class BaseCompute(ABC):
-    """Runs a function on each of several items."""
+class ComputeSession(ABC):
+    """An open compute: a context manager that holds processes, queued jobs or signal handlers."""
+
+    def __enter__(self) -> Self:
+        return self
 
     @abstractmethod
     def map(
         self, function: Callable[[T], None], items: Sequence[T]
     ) -> Iterator[tuple[int, Exception | None]]:
-        """Run ``function`` on every item; yield, as each ends, its index and its error or ``None``."""
+        """Run ``function`` on every item; yield, as each ends, its index and its error or ``None``.
 
-    def close(self) -> None:  # noqa: B027  most have nothing to release
-        """Release what was held; called once, at the end of the run."""
+        An item that fails does not stop the others. An interrupted run may leave the iterator
+        unfinished; leaving the session then ends what still runs.
+        """
 
+    def __exit__(self, *exc: object) -> None:  # noqa: B027  most have nothing to release
+        """Release what is held; what still runs is interrupted."""
+
+    @abstractmethod
     def __str__(self) -> str:
-        return type(self).__name__.lower()
+        """Return a short description for the log, such as ``local, 4 at a time``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseCompute(ABC):
+    """Run a function on each of several items.
+
+    A compute only holds its arguments; :meth:`open` returns what is open.
+    """
+
+    @abstractmethod
+    def open(self) -> ComputeSession:
+        """Return a session, to be entered once, in the main thread, and left at the end of the run.
+
+        Nothing that takes time is started before the first :meth:`ComputeSession.map`.
+        """

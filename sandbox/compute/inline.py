@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
-from sandbox.compute import BaseCompute, T
+from sandbox.compute import BaseCompute, ComputeSession, T
 
 
+@dataclass(frozen=True, kw_only=True)
 class Inline(BaseCompute):
     """Run every item in this process, in order."""
 
+    def open(self) -> ComputeSession:
+        return _InlineSession()
+
+
+class _InlineSession(ComputeSession):
     def map(
         self, function: Callable[[T], None], items: Sequence[T]
     ) -> Iterator[tuple[int, Exception | None]]:
@@ -20,3 +27,6 @@ class Inline(BaseCompute):
                 yield index, error
             else:
                 yield index, None
+
+    def __str__(self) -> str:
+        return "inline"

@@ -14,55 +14,82 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
 
-from sandbox.compute import BaseCompute, T
+from sandbox.compute import BaseCompute, ComputeSession, T
+from sandbox.job import NonNegativeInt, PositiveInt
+from sandbox.system.hardware import available_cpus, visible_gpus
 
 _END_S = 30.0
 
 
+@dataclass(frozen=True, kw_only=True)
 class Local(BaseCompute):
     """Run items in processes on this machine, each with its share of CPU threads and GPUs.
 
-    Each process is a pool of one, so that one which dies takes no other item with it.
-
     Args:
-        num_workers: Processes at a time; ``None`` is one per GPU that is dealt out, else one per CPU core.
-        gpus_per_worker: GPUs that each process sees.
-        num_gpus: GPUs to deal out, the first of those in ``CUDA_VISIBLE_DEVICES`` where that names some;
-            ``None`` takes all of these, else all that NVIDIA's driver lists. Nothing is dealt out where
-            ``gpus_per_worker`` is 0.
+        num_workers: Processes at a time; ``None``: one per share of GPUs, else one per CPU core.
+        gpus_per_worker: GPUs that each process sees; 0 leaves ``CUDA_VISIBLE_DEVICES`` unchanged.
+        num_gpus: GPUs to deal out, the first of those in ``CUDA_VISIBLE_DEVICES`` where that names
+            some; ``None``: all of these, else all that NVIDIA's driver lists.
     """
 
-    def __init__(
-        self, num_workers: int | None = None, gpus_per_worker: int = 0, num_gpus: int | None = None
-    ) -> None:
-        if num_workers is not None and num_workers < 1:
-            raise ValueError(f"num_workers must be at least 1, got {num_workers}")
-        if gpus_per_worker < 0:
-            raise ValueError(f"gpus_per_worker must not be negative, got {gpus_per_worker}")
-        if num_gpus is not None and num_gpus < 0:
-            raise ValueError(f"num_gpus must not be negative, got {num_gpus}")
-        gpus = visible_gpus(num_gpus) if gpus_per_worker else []
-        if gpus_per_worker > len(gpus):
+    num_workers: PositiveInt | None = None
+    gpus_per_worker: NonNegativeInt = 0
+    num_gpus: NonNegativeInt | None = None
+
+    def check(self) -> None:
+        """Check that there are GPUs for at least one process.
+
+        Raises:
+            ValueError: There are too few.
+        """
+        if self.gpus_per_worker > len(self._gpus()):
             visible = os.environ.get("CUDA_VISIBLE_DEVICES")
             why = f" (CUDA_VISIBLE_DEVICES is {visible!r})" if visible is not None else ""
             raise ValueError(
-                f"gpus_per_worker is {gpus_per_worker}, but there are {len(gpus)} GPUs to deal out{why}"
+                f"gpus_per_worker is {self.gpus_per_worker}, but there are {len(self._gpus())}"
+                f" GPUs to deal out{why}"
             )
-        cores = len(os.sched_getaffinity(0))
-        most = len(gpus) // gpus_per_worker if gpus_per_worker else cores
-        self.num_workers = min(
-            num_workers or most, most if gpus_per_worker else num_workers or most
-        )
-        self._all: list[_Slot] = []
-        self._slots: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+
+    def open(self) -> LocalSession:
+        self.check()
+        cores = available_cpus()
+        num_workers = self.num_workers or cores
+        if self.gpus_per_worker:
+            most = len(self._gpus()) // self.gpus_per_worker
+            num_workers = min(self.num_workers or most, most)
+        return LocalSession(max(1, cores // num_workers), self._shares(num_workers))
+
+    def _gpus(self) -> list[str]:
+        return visible_gpus(self.num_gpus) if self.gpus_per_worker else []
+
+    def _shares(self, num_workers: int) -> list[Sequence[str] | None]:
+        """Return the GPUs of each process; ``None`` leaves them alone."""
+        each = self.gpus_per_worker
+        if not each:
+            return [None] * num_workers
+        gpus = self._gpus()
+        return [gpus[number * each : (number + 1) * each] for number in range(num_workers)]
+
+
+class LocalSession(ComputeSession):
+    """The processes of a :class:`Local` compute.
+
+    Every process is a pool of one, so that a process that dies takes no other item with it.
+
+    Args:
+        num_threads: CPU threads of each process.
+        shares: GPUs of each process; ``None`` leaves them alone.
+    """
+
+    def __init__(self, num_threads: int, shares: Sequence[Sequence[str] | None]) -> None:
+        self.num_workers = len(shares)
+        self._slots = [_Slot(num_threads, gpus) for gpus in shares]
+        self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        for slot in self._slots:
+            self._free.put(slot)
         self._threads: ThreadPoolExecutor | None = None
-        for number in range(self.num_workers):
-            share = gpus[number * gpus_per_worker : (number + 1) * gpus_per_worker]
-            self._all.append(
-                _Slot(max(1, cores // self.num_workers), share if gpus_per_worker else None)
-            )
-            self._slots.put(self._all[-1])
 
     def map(
         self, function: Callable[[T], None], items: Sequence[T]
@@ -77,33 +104,33 @@ class Local(BaseCompute):
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
-    def close(self) -> None:
-        """Release the processes; what an interrupted run left running is interrupted too."""
+    def __exit__(self, *exc: object) -> None:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
-        for slot in self._all:
+        for slot in self._slots:
             slot.interrupt()
         closed = []
-        with contextlib.suppress(
-            queue.Empty
-        ):  # a thread is still waiting for a process that is being ended
-            for _ in range(self.num_workers):
-                closed.append(self._slots.get(timeout=_END_S))
-                closed[-1].close()
-        for slot in closed:  # a thread may be waiting for one, to find that nothing begins any more
-            self._slots.put(slot)
+        # A slot is free once its thread has seen the end of the interrupted item.
+        with contextlib.suppress(queue.Empty):
+            for _ in self._slots:
+                slot = self._free.get(timeout=_END_S)
+                slot.close()
+                closed.append(slot)
+        # A thread that still waits for a slot must get one, to see that nothing begins any more.
+        for slot in closed:
+            self._free.put(slot)
 
     def __str__(self) -> str:
         return f"local, {self.num_workers} at a time"
 
     def _run(self, function: Callable[[T], None], item: T) -> Exception | None:
-        slot = self._slots.get()
+        slot = self._free.get()
         try:
             slot.run(function, item)
         except Exception as error:
             return error
         finally:
-            self._slots.put(slot)
+            self._free.put(slot)
         return None
 
 
@@ -111,114 +138,97 @@ class _Slot:
     """One process, made when it is first needed and again after it died."""
 
     def __init__(self, num_threads: int, gpus: Sequence[str] | None) -> None:
-        self.num_threads = num_threads
-        self.gpus = gpus
+        self._num_threads = num_threads
+        self._gpus = gpus
         self._pool: ProcessPoolExecutor | None = None
-        self._pid = 0  # of a process that has an item, else 0
-        self._interrupted = False
+        self._busy_pid: int | None = None
+        self._is_interrupted = False
 
     def run(self, function: Callable[[T], None], item: T) -> None:
-        self._go_on(item)
-        if self._pool is None:
-            level = logging.getLogger().level
-            if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
-                multiprocessing.set_start_method(
-                    "spawn", force=True
-                )  # a process of joblib names its own
-            self._pool = ProcessPoolExecutor(
-                1,
-                multiprocessing.get_context("spawn"),
-                _enter_slot,
-                (self.num_threads, self.gpus, level),
-            )
+        label = getattr(item, "label", item)
+        self._check_goes_on(label)
+        pool = self._pool = self._pool or self._start()
         try:
-            self._pid = self._pool.submit(os.getpid).result()
-            self._go_on(item)  # the process took its time to start
-            self._pool.submit(_do, function, item).result()
+            self._busy_pid = pool.submit(os.getpid).result()
+            self._check_goes_on(label)  # starting the process may have taken a while
+            pool.submit(_do, function, item).result()
         except BrokenProcessPool as error:
             self._pool = None
-            raise RuntimeError(
-                f"{getattr(item, 'label', item)}: its process was killed (often: out of memory)"
-            ) from error
-        except KeyboardInterrupt as error:  # the process's, not ours
-            raise RuntimeError(
-                f"{getattr(item, 'label', item)}: its process was told to end"
-            ) from error
+            raise RuntimeError(f"{label}: its process was killed (often: out of memory)") from error
+        except KeyboardInterrupt as error:  # raised in the process, not here
+            raise RuntimeError(f"{label}: its process was interrupted") from error
         finally:
-            self._pid = 0
-
-    def _go_on(self, item: object) -> None:
-        if self._interrupted:
-            raise RuntimeError(f"{getattr(item, 'label', item)}: was interrupted before it began")
+            self._busy_pid = None
 
     def interrupt(self) -> None:
-        """Let the item that is running, if there is one, end its programs and fail; begin no other."""
-        self._interrupted = True
-        if self._pid:
+        """Make the running item, if any, end its programs and fail; begin no other."""
+        self._is_interrupted = True
+        if self._busy_pid is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self._pid, signal.SIGTERM)
+                os.kill(self._busy_pid, signal.SIGTERM)
 
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
 
+    def _start(self) -> ProcessPoolExecutor:
+        # Inside a process of joblib the start method has a name that only joblib knows.
+        if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
+            multiprocessing.set_start_method("spawn", force=True)
+        level = logging.getLogger().level
+        context = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(
+            1, context, _prepare_process, (self._num_threads, self._gpus, level)
+        )
 
-def _enter_slot(num_threads: int, gpus: Sequence[str] | None, level: int) -> None:
-    """Set a fresh process up: its threads and GPUs, its log, and its end when the launcher is gone."""
+    def _check_goes_on(self, label: object) -> None:
+        if self._is_interrupted:
+            raise RuntimeError(f"{label}: was interrupted before it began")
+
+
+def _prepare_process(num_threads: int, gpus: Sequence[str] | None, level: int) -> None:
+    """Set up a new process: its threads and GPUs, its log, and its end with the launcher."""
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    # Ctrl-C and a lost terminal reach every process; the launcher alone hears them, and passes TERM on.
+    # Every process of a terminal receives Ctrl-C and a hang-up. Only the launcher reacts to them,
+    # and passes SIGTERM on.
     signal.signal(signal.SIGINT, lambda number, frame: None)
     signal.signal(signal.SIGHUP, lambda number, frame: None)
-    signal.signal(signal.SIGTERM, _interrupted)
+    signal.signal(signal.SIGTERM, _interrupt_item)
     logging.basicConfig(level=level, format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-_state = {"now": "idle"}
-"""What this process, one of a pool, does: ``idle``, ``busy``, or ``ending`` an interrupted item."""
+_process = {"state": "idle"}
+"""State of this process, one of a pool: ``idle``, ``busy``, or ``ending`` an interrupted item."""
 
 
 def _do(function: Callable[[T], None], item: T) -> None:
-    _state["now"] = "busy"
+    _process["state"] = "busy"
     try:
         function(item)
     finally:
-        _state["now"] = "idle"
+        _process["state"] = "idle"
 
 
-def _interrupted(number: int, frame: object) -> None:
-    """Interrupt the item, once: a second signal must not disturb its cleaning up."""
-    if _state["now"] == "idle":
+def _interrupt_item(number: int, frame: object) -> None:
+    """Interrupt the item once: a second signal must not disturb its clean-up."""
+    if _process["state"] == "idle":
         os._exit(1)
-    if _state["now"] == "busy":
-        _state["now"] = "ending"
+    if _process["state"] == "busy":
+        _process["state"] = "ending"
         raise KeyboardInterrupt
 
 
 def _end_with_parent() -> None:
+    """Wait for the end of the launcher, then interrupt the item and leave."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
     multiprocessing.connection.wait([parent.sentinel])
-    os.kill(os.getpid(), signal.SIGTERM)  # lets the job that is running end its programs
+    os.kill(os.getpid(), signal.SIGTERM)
     deadline = time.monotonic() + _END_S
-    while _state["now"] != "idle" and time.monotonic() < deadline:
+    while _process["state"] != "idle" and time.monotonic() < deadline:
         time.sleep(0.05)
     os._exit(1)
-
-
-def visible_gpus(num_gpus: int | None = None) -> list[str]:
-    """The GPUs to deal out: of ``CUDA_VISIBLE_DEVICES`` or, where it names none, those that there are."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [name.strip() for name in (visible or "").split(",") if name.strip()]
-    if names or (visible is not None and num_gpus is None):
-        return names[:num_gpus]
-    if (
-        num_gpus is not None
-    ):  # also where submitit_local hides them all: it is told that they are there
-        return [str(number) for number in range(num_gpus)]
-    from pathlib import Path
-
-    return [str(number) for number in range(len([*Path("/proc/driver/nvidia/gpus").glob("*")]))]

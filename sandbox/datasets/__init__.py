@@ -1,25 +1,45 @@
-"""Data sets: jobs that make, or find and check, the data of an experiment. What caption data sets share."""
+"""Data sets: jobs that make, or find and check, the data of an experiment.
+
+This module holds the parts that caption data sets share.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-CAPTION_OUTPUTS = ("warmup_path", "train_path", "selection_path", "report_path", "image_dir")
-"""Outputs of every caption data set.
+from annotated_types import Interval
 
-Four caption annotation files in COCO format and the folder that their ``file_name`` are relative to:
-``warmup_path`` a small set for the first training of a model that is made from nothing, ``train_path``
-the training set (it may be dirty), ``selection_path`` and ``report_path`` the set that choices are made
-on and the one that results are reported on. No picture is in two of them, but warm-up pictures of
-real data are also training pictures.
-"""
+Share = Annotated[float, Interval(gt=0, lt=1)]
+"""Share of a whole, above 0 and below 1: both parts are left with something."""
 
-SPLITS = ("warmup", "train", "selection", "report")
+_NUM_LISTED = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionData:
+    """A caption data set: four annotation files in COCO format, and the folder of the pictures.
+
+    No picture is in two files, except that warm-up pictures of real data are also training
+    pictures.
+
+    Args:
+        warmup_path: Small set for the first training of a model with random weights.
+        train_path: Training set; may be dirty.
+        selection_path: Set on which choices are made.
+        report_path: Set on which results are reported.
+        image_dir: Folder to which every ``file_name`` is relative.
+    """
+
+    warmup_path: Path
+    train_path: Path
+    selection_path: Path
+    report_path: Path
+    image_dir: Path
 
 
 @dataclass(frozen=True)
@@ -32,7 +52,7 @@ class CaptionedImage:
         width: Pixels.
         height: Pixels.
         captions: At least one.
-        notes: More keys for the picture's entry in the annotation file.
+        dirt: Kind of dirt, noted in the annotation file; ``None`` if unknown or clean.
     """
 
     image_id: int
@@ -40,48 +60,43 @@ class CaptionedImage:
     width: int
     height: int
     captions: tuple[str, ...]
-    notes: tuple[tuple[str, str], ...] = ()
+    dirt: str | None = None
 
-
-def write_splits(
-    output_dir: Path, splits: Iterable[tuple[str, list[CaptionedImage]]]
-) -> dict[str, Path]:
-    """Write one COCO caption annotation file per split; returns them as ``<split>_path``."""
-    paths = {}
-    for split, images in splits:
-        path = output_dir / f"captions_{split}.json"
-        path.write_text(json.dumps(_coco(images), ensure_ascii=False), encoding="utf-8")
-        paths[f"{split}_path"] = path
-    return paths
-
-
-def _coco(images: list[CaptionedImage]) -> dict[str, Any]:
-    entries = [
-        {
-            "id": image.image_id,
-            "file_name": image.file_name,
-            "width": image.width,
-            "height": image.height,
-            **dict(image.notes),
+    def entry(self) -> dict[str, Any]:
+        """Return the picture's entry of an annotation file."""
+        entry: dict[str, Any] = {
+            "id": self.image_id,
+            "file_name": self.file_name,
+            "width": self.width,
+            "height": self.height,
         }
-        for image in images
-    ]
-    captions = ((image.image_id, caption) for image in images for caption in image.captions)
-    annotations = [
-        {"id": number, "image_id": image_id, "caption": caption}
-        for number, (image_id, caption) in enumerate(captions)
-    ]
-    return {
-        "info": {},
-        "licenses": [],
-        "type": "captions",
-        "images": entries,
-        "annotations": annotations,
-    }
+        if self.dirt:
+            entry["dirt"] = self.dirt
+        return entry
 
 
-def picture_size(path: Path, decode: bool) -> tuple[int, int]:
-    """Width and height of a picture in pixels, from its header; with ``decode`` the rest is read as well.
+def write_caption_data(
+    output_dir: Path, image_dir: Path, splits: Mapping[str, Sequence[CaptionedImage]]
+) -> CaptionData:
+    """Write the annotation files of the splits warmup, train, selection and report."""
+    paths = {split: output_dir / f"captions_{split}.json" for split in splits}
+    for split, images in splits.items():
+        _write_coco(paths[split], [image.entry() for image in images], _captions(images))
+    return CaptionData(
+        warmup_path=paths["warmup"],
+        train_path=paths["train"],
+        selection_path=paths["selection"],
+        report_path=paths["report"],
+        image_dir=image_dir,
+    )
+
+
+def picture_size(path: Path, *, decode: bool) -> tuple[int, int]:
+    """Return width and height of a picture in pixels, from its header.
+
+    Args:
+        path: The picture.
+        decode: Also read the rest of the file, to find a truncated picture.
 
     Raises:
         ValueError: The picture cannot be decoded.
@@ -92,9 +107,8 @@ def picture_size(path: Path, decode: bool) -> tuple[int, int]:
         with Image.open(path) as image:
             size = image.size
             if decode:
-                image.draft(
-                    "RGB", (size[0] // 8, size[1] // 8)
-                )  # JPEG: several times faster, reads all bytes
+                # A smaller draft of a JPEG reads all bytes, but decodes several times faster.
+                image.draft("RGB", (size[0] // 8, size[1] // 8))
                 image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"the picture {path} cannot be decoded: {error}") from error
@@ -102,6 +116,29 @@ def picture_size(path: Path, decode: bool) -> tuple[int, int]:
 
 
 def listing(values: Collection[object]) -> str:
-    """The first five values, for a message."""
-    named = ", ".join(str(value) for value in islice(values, 5))
-    return named if len(values) <= 5 else f"{named}, …"
+    """Return the first few values as text, for a message."""
+    shown = ", ".join(str(value) for value in islice(values, _NUM_LISTED))
+    return shown if len(values) <= _NUM_LISTED else f"{shown}, …"
+
+
+def _captions(images: Sequence[CaptionedImage]) -> Iterator[tuple[int, str]]:
+    for image in images:
+        for caption in image.captions:
+            yield image.image_id, caption
+
+
+def _write_coco(
+    path: Path, images: Sequence[dict[str, Any]], captions: Iterator[tuple[int, str]]
+) -> None:
+    annotations = [
+        {"id": number, "image_id": image_id, "caption": caption}
+        for number, (image_id, caption) in enumerate(captions)
+    ]
+    content = {
+        "info": {},
+        "licenses": [],
+        "type": "captions",
+        "images": images,
+        "annotations": annotations,
+    }
+    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

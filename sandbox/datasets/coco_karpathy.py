@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from sandbox.datasets import CAPTION_OUTPUTS, CaptionedImage, listing, picture_size, write_splits
+from sandbox.datasets import (
+    CaptionData,
+    CaptionedImage,
+    listing,
+    picture_size,
+    write_caption_data,
+)
 from sandbox.executors import BaseDataExecutor
-from sandbox.job import Outputs
+from sandbox.job import JobScope, PositiveInt
 
 _SPLIT_OF = {"train": "train", "restval": "train", "val": "selection", "test": "report"}
 _NUMBER = re.compile(r"(\d+)\.\w+$")
@@ -20,17 +27,18 @@ Captions = dict[str, list[str]]
 """Captions by file name."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class COCOKarpathy(BaseDataExecutor):
     """Take COCO's captions and pictures from a folder laid out as for InternVL's caption training.
 
     Two forms are read. InternVL's: one file per split, JSON Lines or a JSON list, with rows
-    ``{"image": "train2014/x.jpg", "conversations": [...]}`` or ``{"image", "caption": text or list}``.
-    Karpathy's own: ``dataset_file`` with all splits, of which ``restval`` counts as training data. Selection
-    is on ``val``, the report on ``test``; the warm-up pictures are drawn from the training pictures.
-    A picture's id is COCO's.
+    ``{"image": "train2014/x.jpg", "conversations": [...]}`` or ``{"image", "caption": text or
+    list}``. Karpathy's own: ``dataset_file`` with all splits, of which ``restval`` counts as
+    training data. Selection is on ``val``, the report on ``test``; the warm-up pictures are drawn
+    from the training pictures. A picture keeps COCO's id.
 
     Args:
-        root: The folder; ``file_name`` are relative to it (``train2014/…``, ``val2014/…``).
+        root: The folder; every ``file_name`` is relative to it (``train2014/…``, ``val2014/…``).
         train_file: Training captions, relative to ``root``.
         selection_file: Captions of the ``val`` split.
         report_file: Captions of the ``test`` split.
@@ -42,68 +50,58 @@ class COCOKarpathy(BaseDataExecutor):
         seed: Seed of the draws.
 
     Raises:
-        ValueError: A file is missing or not of its form, a caption is empty, a picture is missing, cannot be
-            opened or is in two splits, or more pictures are wanted than there are.
+        ValueError: A file is not of its form, a caption is empty, a picture is missing, broken or
+            in two splits, or a split has fewer pictures than requested.
 
-    Source: Karpathy and Fei-Fei 2015 (the splits); InternVL, ``internvl_chat/eval/caption/README.md``.
+    Source: Karpathy and Fei-Fei 2015 (the splits); InternVL,
+    ``internvl_chat/eval/caption/README.md``.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = CAPTION_OUTPUTS
-
-    def __init__(
-        self,
-        root: Path,
-        train_file: str = "annotations/coco_karpathy_train_567k.jsonl",
-        selection_file: str = "annotations/coco_karpathy_val.json",
-        report_file: str = "annotations/coco_karpathy_test.json",
-        dataset_file: str | None = None,
-        num_warmup: int = 2000,
-        num_train: int | None = None,
-        num_selection: int | None = None,
-        num_report: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        self.root = root
-        self.files = {"train": train_file, "selection": selection_file, "report": report_file}
-        self.dataset_file = dataset_file
-        self.counts = {"train": num_train, "selection": num_selection, "report": num_report}
-        self.num_warmup = num_warmup
-        self.seed = seed
-        for split, count in {**self.counts, "warmup": num_warmup}.items():
-            if count is not None and count < 1:
-                raise ValueError(f"num_{split} is {count}; expected at least 1")
+    root: Path
+    train_file: str = "annotations/coco_karpathy_train_567k.jsonl"
+    selection_file: str = "annotations/coco_karpathy_val.json"
+    report_file: str = "annotations/coco_karpathy_test.json"
+    dataset_file: str | None = None
+    num_warmup: PositiveInt = 2000
+    num_train: PositiveInt | None = None
+    num_selection: PositiveInt | None = None
+    num_report: PositiveInt | None = None
+    seed: int = 0
 
     def check(self) -> None:
-        """Raise ValueError where an annotation file is missing."""
-        names = [self.dataset_file] if self.dataset_file else list(self.files.values())
-        missing = [name for name in names if not (self.root / name).is_file()]
+        """Check that the annotation files exist.
+
+        Raises:
+            ValueError: One is missing.
+        """
+        files = [self.train_file, self.selection_file, self.report_file]
+        if self.dataset_file:
+            files = [self.dataset_file]
+        missing = [name for name in files if not (self.root / name).is_file()]
         if missing:
             raise ValueError(f"{self.root} has no {listing(missing)}")
 
-    def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
+    def run(self, *, scope: JobScope) -> CaptionData:
+        """Read and check captions and pictures, and write the annotation files."""
         self.check()
         splits = self._read_dataset_file() if self.dataset_file else self._read_files()
         _check_disjoint(splits)
         drawn = {
-            split: self._draw(split, captions, self.counts[split])
-            for split, captions in splits.items()
+            "train": self._draw("train", splits["train"], self.num_train),
+            "selection": self._draw("selection", splits["selection"], self.num_selection),
+            "report": self._draw("report", splits["report"], self.num_report),
         }
-        self._check_pictures(drawn.values())
+        self._check_pictures([name for captions in drawn.values() for name in captions])
         drawn["warmup"] = self._draw("warmup", drawn["train"], self.num_warmup)
-        images = {
-            split: [self._image(*item) for item in captions.items()]
-            for split, captions in drawn.items()
-        }
-        return {**write_splits(output_dir, images.items()), "image_dir": self.root.absolute()}
+        images = {split: self._images(captions) for split, captions in drawn.items()}
+        return write_caption_data(scope.output_dir, self.root.absolute(), images)
 
     def _read_files(self) -> dict[str, Captions]:
-        splits: dict[str, Captions] = {}
-        for split, name in self.files.items():
-            splits[split] = {}
-            for place, row in _rows(self.root / name):
-                file_name, texts = _parse_row(place, row)
-                splits[split].setdefault(file_name, []).extend(texts)
-        return splits
+        return {
+            "train": _read_file(self.root / self.train_file),
+            "selection": _read_file(self.root / self.selection_file),
+            "report": _read_file(self.root / self.report_file),
+        }
 
     def _read_dataset_file(self) -> dict[str, Captions]:
         path = self.root / str(self.dataset_file)
@@ -132,21 +130,32 @@ class COCOKarpathy(BaseDataExecutor):
         drawn = random.Random(f"{self.seed}/{split}").sample(sorted(captions), count)
         return {file_name: captions[file_name] for file_name in drawn}
 
-    def _check_pictures(self, splits: Iterable[Captions]) -> None:
-        names = [file_name for captions in splits for file_name in captions]
-        missing = [file_name for file_name in names if not (self.root / file_name).is_file()]
+    def _check_pictures(self, names: Collection[str]) -> None:
+        missing = [name for name in names if not (self.root / name).is_file()]
         if missing:
             raise ValueError(
-                f"{len(missing)} of {len(names)} pictures are missing under {self.root}: {listing(missing)}"
+                f"{len(missing)} of {len(names)} pictures are missing under {self.root}: "
+                f"{listing(missing)}"
             )
 
-    def _image(self, file_name: str, captions: list[str]) -> CaptionedImage:
-        width, height = picture_size(self.root / file_name, decode=False)
-        return CaptionedImage(_coco_id(file_name), file_name, width, height, tuple(captions))
+    def _images(self, captions: Captions) -> list[CaptionedImage]:
+        images = []
+        for name, texts in captions.items():
+            size = picture_size(self.root / name, decode=False)
+            images.append(CaptionedImage(_coco_id(name), name, *size, tuple(texts)))
+        return images
+
+
+def _read_file(path: Path) -> Captions:
+    captions: Captions = {}
+    for place, row in _rows(path):
+        file_name, texts = _parse_row(place, row)
+        captions.setdefault(file_name, []).extend(texts)
+    return captions
 
 
 def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """Rows of a JSON list or of JSON Lines, each with its place for messages."""
+    """Read a JSON list or JSON Lines; every row comes with its place, for messages."""
     try:
         if path.suffix != ".jsonl":
             for number, row in enumerate(json.loads(path.read_bytes())):
@@ -193,7 +202,7 @@ def _check_disjoint(splits: Mapping[str, Captions]) -> None:
 
 
 def _coco_id(file_name: str) -> int:
-    """COCO's id is the number that ends the file's name."""
+    """Return COCO's id, the number at the end of the file's name."""
     number = _NUMBER.search(file_name)
     if number is None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Scenes of coloured shapes: what is in a picture, how it is drawn, and what can be said about it."""
+"""Scenes of coloured shapes: draw them at random, render them, describe them."""
 
 from __future__ import annotations
 
@@ -72,12 +72,10 @@ Scene = Corner | Pair | Group
 
 
 def draw_scene(rng: random.Random) -> Scene:
-    """A random scene: 40 % a shape in a corner, 35 % a pair, 25 % a group."""
-    background, colour, shape = (
-        rng.choice(list(BACKGROUNDS)),
-        rng.choice(list(COLOURS)),
-        rng.choice(SHAPES),
-    )
+    """Draw a random scene: 40 % a shape in a corner, 35 % a pair, 25 % a group."""
+    background = rng.choice(list(BACKGROUNDS))
+    colour = rng.choice(list(COLOURS))
+    shape = rng.choice(SHAPES)
     kind = rng.random()
     if kind < 0.4:
         is_large = rng.random() < 0.5
@@ -90,7 +88,7 @@ def draw_scene(rng: random.Random) -> Scene:
 
 
 def render(scene: Scene, image_size: int, rng: random.Random) -> Image:
-    """Draw a scene as a square picture; ``rng`` moves and sizes the shapes a little."""
+    """Render a scene as a square picture; ``rng`` varies places and sizes a little."""
     from PIL import Image, ImageDraw
 
     size = image_size * _OVERSAMPLING
@@ -104,7 +102,7 @@ def render(scene: Scene, image_size: int, rng: random.Random) -> Image:
 
 
 def describe(scene: Scene, num_captions: int, rng: random.Random) -> tuple[str, ...]:
-    """Different true captions of a scene, at most six."""
+    """Return different true captions of a scene, at most six."""
     if isinstance(scene, Corner):
         sentences = _corner_sentences(scene)
     elif isinstance(scene, Pair):
@@ -115,15 +113,15 @@ def describe(scene: Scene, num_captions: int, rng: random.Random) -> tuple[str, 
 
 
 def _placed(scene: Scene, rng: random.Random) -> list[tuple[str, str, float, float, float]]:
-    """Colour, shape, centre and radius of every shape, in fractions of the picture."""
+    """Return colour, shape, centre and radius of every shape, in fractions of the picture."""
     if isinstance(scene, Corner):
         x = 0.28 if scene.horizontal == "left" else 0.72
         y = 0.28 if scene.vertical == "top" else 0.72
         return [(scene.colour, scene.shape, x, y, 0.23 if scene.is_large else 0.11)]
     if isinstance(scene, Pair):
-        first, second = (
-            ((0.27, 0.5), (0.73, 0.5)) if scene.is_horizontal else ((0.5, 0.27), (0.5, 0.73))
-        )
+        first, second = (0.5, 0.27), (0.5, 0.73)
+        if scene.is_horizontal:
+            first, second = (0.27, 0.5), (0.73, 0.5)
         return [
             (scene.colour, scene.shape, *first, rng.uniform(0.15, 0.19)),
             (scene.other_colour, scene.other_shape, *second, rng.uniform(0.15, 0.19)),

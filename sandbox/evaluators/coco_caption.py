@@ -3,111 +3,156 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from statistics import fmean
+from typing import Any, NamedTuple
 
 from sandbox.evaluators import BaseEvaluator
+from sandbox.evaluators.caption_tokens import regex_tokens
 from sandbox.evaluators.coco_caption_java import meteor, ptb_tokens
-from sandbox.job import Outputs
+from sandbox.job import JobScope, score
 
-METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
-JAVA_FREE_SUFFIX = "_nojava"
-JAVA = "java"
+_JAVA = "java"
+_MAX_NAMED = 5
 
-Scores = dict[str, tuple[float, list[float]]]
-"""By metric: the score of all captions together, and each caption's own."""
-
-_NAMED_AT_MOST = 5
+ImageId = Any
+"""A JSON number or text."""
 
 
+class Score(NamedTuple):
+    """One metric: the score of all captions together, and of each caption."""
+
+    total: float
+    single: Sequence[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaptionScores:
+    """Scores of captions, all of them 0 to 1 except CIDEr, 0 to 10.
+
+    Args:
+        Bleu_1: Overlap of single words, with a penalty for short captions.
+        Bleu_2: The same for sequences of up to two words, and so on.
+        METEOR: Match of words, stems, synonyms and paraphrases, version 1.5.
+        ROUGE_L: Longest common subsequence.
+        CIDEr: Consensus with the references, weighted by how rare an n-gram is.
+        avg_score: Mean of the seven scores.
+        per_image_path: JSON, ``{metric: {image id: score}}``. A total is not always the mean of
+            its pictures (not for Bleu and METEOR).
+    """
+
+    Bleu_1: float = score()
+    Bleu_2: float = score()
+    Bleu_3: float = score()
+    Bleu_4: float = score()
+    METEOR: float = score()
+    ROUGE_L: float = score()
+    CIDEr: float = score()
+    avg_score: float = score()
+    per_image_path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class JavaFreeCaptionScores:
+    """Scores of captions under approximate tokens; the names differ from ``CaptionScores``."""
+
+    Bleu_1_nojava: float = score()
+    Bleu_2_nojava: float = score()
+    Bleu_3_nojava: float = score()
+    Bleu_4_nojava: float = score()
+    ROUGE_L_nojava: float = score()
+    CIDEr_nojava: float = score()
+    avg_score_nojava: float = score()
+    per_image_path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class COCOCaptionEvaluator(BaseEvaluator):
     """Score generated captions against reference captions as the COCO caption challenge does.
 
-    Tokens are the PTB tokenizer's, METEOR is version 1.5: both are Java programs. ``avg_score`` is the
-    mean of the seven scores. ``per_image_path`` is JSON, ``{metric: {image id: score}}``; a corpus score
-    is not always the mean of its pictures' (Bleu and METEOR are not).
+    The PTB tokenizer and METEOR 1.5 are Java programs.
 
     Args:
-        annotation_path: The references, COCO caption annotations. Every picture in it must have a caption
-            among those that are judged.
-
-    Raises:
-        ValueError: Java or pycocoevalcap is missing; captions are missing, for unknown pictures, or come
-            twice.
+        annotation_path: The references, COCO caption annotations. Every picture in it must have
+            one generated caption.
 
     Source: pycocoevalcap 1.2 (COCO caption evaluation). Unlike its ``evaluate()``: no SPICE, which
-    downloads; line ends inside a caption are one blank; captions that the tokenizer empties count.
+    downloads; a line end inside a caption is one blank; captions without tokens count.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = (*METRICS, "avg_score", "per_image_path")
-
-    def __init__(self, annotation_path: Path) -> None:
-        self.annotation_path = annotation_path
+    annotation_path: Path
 
     @staticmethod
     def check() -> None:
-        """Raise ValueError where Java or pycocoevalcap is missing."""
+        """Raise ValueError if Java or pycocoevalcap is missing."""
         _check_pycocoevalcap()
-        if shutil.which(JAVA) is None:
+        if shutil.which(_JAVA) is None:
             raise ValueError(
-                "Java is not there (no program java on the PATH): install it (Debian: apt-get install "
-                "default-jre-headless), or choose scorer=coco_caption_java_free (evaluator of that name), "
-                "whose scores have names of their own and cannot be compared with these"
+                "Java is missing (no program java on the PATH): install it (Debian: apt-get "
+                "install default-jre-headless), or choose scorer=coco_caption_java_free "
+                "(evaluator of that name), whose scores have names of their own and cannot be "
+                "compared with these"
             )
 
-    def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
-        """Score the captions in ``eval_obj``, a path of COCO results: ``[{"image_id", "caption"}, …]``."""
-        self.check()
-        references, candidates = _read(self.annotation_path, eval_type, eval_obj)
-        tokens = ptb_tokens(JAVA, _in_a_row(references, candidates), output_dir)
-        tokenized = _regroup(tokens, references)
-        single = [lines[0] for lines in tokenized[1].values()]
-        scores = _score(*tokenized)
-        scores["METEOR"] = meteor(JAVA, list(tokenized[0].values()), single, output_dir)
-        return _outputs(
-            {metric: scores[metric] for metric in METRICS}, list(references), output_dir
+    def run(self, eval_type: str | None, eval_obj: Path, *, scope: JobScope) -> CaptionScores:
+        """Score the captions in a file of COCO results: ``[{"image_id", "caption"}, …]``.
+
+        Raises:
+            ValueError: Captions are missing, for unknown pictures, or come twice.
+        """
+        pictures = _Captions.read(self.annotation_path, eval_obj)
+        references, candidates = pictures.tokenized(ptb_tokens(_JAVA, pictures.in_a_row(), scope))
+        scores = _scores(references, candidates)
+        single = [lines[0] for lines in candidates.values()]
+        scores["METEOR"] = Score(*meteor(_JAVA, list(references.values()), single, scope))
+        return CaptionScores(
+            **{metric: each.total for metric, each in scores.items()},
+            avg_score=fmean(each.total for each in scores.values()),
+            per_image_path=_write_per_image(scores, pictures.references, scope.output_dir),
         )
 
 
+@dataclass(frozen=True, kw_only=True)
 class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
     """Score generated captions without Java: no METEOR, tokens by a regular expression.
 
-    The tokens differ from the PTB tokenizer's in rare cases, so the scores carry names of their own
-    and must not be compared with :class:`COCOCaptionEvaluator`'s.
+    The tokens differ from those of the PTB tokenizer in rare cases, so the scores have names of
+    their own and must not be compared with those of :class:`COCOCaptionEvaluator`.
 
     Args:
-        annotation_path: The references, COCO caption annotations.
-
-    Raises:
-        ValueError: pycocoevalcap is missing; captions are missing, for unknown pictures, or come twice.
+        annotation_path: The references, COCO caption annotations. Every picture in it must have
+            one generated caption.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = (
-        *(metric + JAVA_FREE_SUFFIX for metric in METRICS if metric != "METEOR"),
-        "avg_score" + JAVA_FREE_SUFFIX,
-        "per_image_path",
-    )
-
-    def __init__(self, annotation_path: Path) -> None:
-        self.annotation_path = annotation_path
+    annotation_path: Path
 
     @staticmethod
     def check() -> None:
-        """Raise ValueError where pycocoevalcap is missing."""
+        """Raise ValueError if pycocoevalcap is missing."""
         _check_pycocoevalcap()
 
-    def run(self, eval_type: str | None, eval_obj: Any, *, output_dir: Path) -> Outputs:
-        """Score the captions in ``eval_obj``, a path of COCO results: ``[{"image_id", "caption"}, …]``."""
-        self.check()
-        references, candidates = _read(self.annotation_path, eval_type, eval_obj)
-        tokens = [_regex_tokens(caption) for caption in _in_a_row(references, candidates)]
-        scores = _score(*_regroup(tokens, references))
-        return _outputs(scores, list(references), output_dir, suffix=JAVA_FREE_SUFFIX)
+    def run(
+        self, eval_type: str | None, eval_obj: Path, *, scope: JobScope
+    ) -> JavaFreeCaptionScores:
+        """Score the captions in a file of COCO results: ``[{"image_id", "caption"}, …]``.
+
+        Raises:
+            ValueError: Captions are missing, for unknown pictures, or come twice.
+        """
+        pictures = _Captions.read(self.annotation_path, eval_obj)
+        tokens = [regex_tokens(caption) for caption in pictures.in_a_row()]
+        found = _scores(*pictures.tokenized(tokens))
+        scores = {f"{metric}_nojava": each for metric, each in found.items()}
+        return JavaFreeCaptionScores(
+            **{metric: each.total for metric, each in scores.items()},
+            avg_score_nojava=fmean(each.total for each in scores.values()),
+            per_image_path=_write_per_image(scores, pictures.references, scope.output_dir),
+        )
 
 
 def _check_pycocoevalcap() -> None:
@@ -115,70 +160,73 @@ def _check_pycocoevalcap() -> None:
         raise ValueError("pycocoevalcap is not installed; pip install 'sandbox[caption]'")
 
 
-def _read(
-    annotation_path: Path, eval_type: str | None, eval_obj: Any
-) -> tuple[dict[Any, list[str]], dict[Any, str]]:
-    """References and candidates by picture id, in the same order; white space is single blanks."""
-    if eval_type is not None:
-        raise ValueError(
-            f"eval_type is {eval_type!r}; captions are scored in one way only, expected none"
-        )
-    if not isinstance(eval_obj, str | Path):
-        raise ValueError(f"eval_obj is {eval_obj!r}; expected the path of one file of captions")
-    references = _read_references(annotation_path)
-    return references, _read_candidates(Path(eval_obj), references)
+class _Captions(NamedTuple):
+    """References and candidates by picture, in the same order; white space is single blanks."""
+
+    references: Mapping[ImageId, list[str]]
+    candidates: Mapping[ImageId, str]
+
+    @classmethod
+    def read(cls, annotation_path: Path, candidate_path: Path) -> _Captions:
+        references = _read_references(annotation_path)
+        return cls(references, _read_candidates(candidate_path, references))
+
+    def in_a_row(self) -> list[str]:
+        """Return all references, then all candidates: the tokenizer starts once for both."""
+        captions = [caption for captions in self.references.values() for caption in captions]
+        return [*captions, *self.candidates.values()]
+
+    def tokenized(
+        self, tokens: Sequence[str]
+    ) -> tuple[dict[ImageId, list[str]], dict[ImageId, list[str]]]:
+        """Return references and candidates with the tokens of :meth:`in_a_row` in their place."""
+        lines = iter(tokens)
+        references = {
+            image_id: [next(lines) for _ in captions]
+            for image_id, captions in self.references.items()
+        }
+        return references, {image_id: [next(lines)] for image_id in self.candidates}
 
 
-def _read_references(path: Path) -> dict[Any, list[str]]:
+def _read_references(path: Path) -> dict[ImageId, list[str]]:
     try:
         content = json.loads(path.read_bytes())
-        references: dict[Any, list[str]] = {image["id"]: [] for image in content["images"]}
+        references: dict[ImageId, list[str]] = {image["id"]: [] for image in content["images"]}
         rows = [(row["image_id"], _one_line(row["caption"])) for row in content["annotations"]]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no COCO caption annotation file: {error!r}") from error
     if not references:
         raise ValueError(f"{path} lists no pictures")
-    _refuse(
-        path,
-        "references are for pictures that it does not list",
-        [i for i, _ in rows if i not in references],
-    )
+    unknown = [image_id for image_id, _ in rows if image_id not in references]
+    _refuse(path, "references are for pictures that it does not list", unknown)
     for image_id, caption in rows:
         references[image_id].append(caption)
-    _refuse(
-        path,
-        "pictures have no reference",
-        [i for i, captions in references.items() if not captions],
-    )
+    bare = [image_id for image_id, captions in references.items() if not captions]
+    _refuse(path, "pictures have no reference", bare)
     return references
 
 
-def _read_candidates(path: Path, references: dict[Any, list[str]]) -> dict[Any, str]:
+def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> dict[ImageId, str]:
+    """Read one caption per picture, in the order of ``image_ids``."""
     try:
-        rows = [
-            (row["image_id"], _one_line(row["caption"])) for row in json.loads(path.read_bytes())
-        ]
+        content = json.loads(path.read_bytes())
+        rows = [(row["image_id"], _one_line(row["caption"])) for row in content]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{path} is no list of {{"image_id", "caption"}}: {error!r}') from error
     counts = Counter(image_id for image_id, _ in rows)
-    _refuse(
-        path,
-        "captions are for pictures without references",
-        [i for i in counts if i not in references],
-    )
-    _refuse(path, "pictures have several captions", [i for i, count in counts.items() if count > 1])
-    _refuse(
-        path,
-        "pictures of the references have no caption",
-        [i for i in references if i not in counts],
-    )
+    unknown = [image_id for image_id in counts if image_id not in image_ids]
+    _refuse(path, "captions are for pictures without references", unknown)
+    repeated = [image_id for image_id, count in counts.items() if count > 1]
+    _refuse(path, "pictures have several captions", repeated)
+    bare = [image_id for image_id in image_ids if image_id not in counts]
+    _refuse(path, "pictures of the references have no caption", bare)
     captions = dict(rows)
-    return {image_id: captions[image_id] for image_id in references}
+    return {image_id: captions[image_id] for image_id in image_ids}
 
 
-def _refuse(path: Path, problem: str, image_ids: Sequence[Any]) -> None:
+def _refuse(path: Path, problem: str, image_ids: Sequence[ImageId]) -> None:
     if image_ids:
-        named = ", ".join(repr(image_id) for image_id in image_ids[:_NAMED_AT_MOST])
+        named = ", ".join(map(repr, image_ids[:_MAX_NAMED]))
         raise ValueError(f"{path}: {len(image_ids)} {problem}, the first: {named}")
 
 
@@ -189,77 +237,32 @@ def _one_line(caption: object) -> str:
     return " ".join(caption.split())
 
 
-def _in_a_row(references: dict[Any, list[str]], candidates: dict[Any, str]) -> list[str]:
-    """All references, then all candidates: one start of the tokenizer for both."""
-    return [caption for captions in references.values() for caption in captions] + list(
-        candidates.values()
-    )
-
-
-def _regroup(
-    tokens: list[str], references: dict[Any, list[str]]
-) -> tuple[dict[Any, list[str]], dict[Any, list[str]]]:
-    """Tokens of the references, then of the candidates, as the scorers take them."""
-    lines = iter(tokens)
-    tokenized = {
-        image_id: [next(lines) for _ in captions] for image_id, captions in references.items()
-    }
-    return tokenized, {image_id: [next(lines)] for image_id in references}
-
-
-def _score(references: dict[Any, list[str]], candidates: dict[Any, list[str]]) -> Scores:
+def _scores(
+    references: Mapping[ImageId, list[str]], candidates: Mapping[ImageId, list[str]]
+) -> dict[str, Score]:
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
-    bleu, bleus = Bleu(4).compute_score(references, candidates, verbose=0)
-    rouge, rouges = Rouge().compute_score(references, candidates)
-    cider, ciders = Cider().compute_score(references, candidates)
-    scores: Scores = {
-        f"Bleu_{n + 1}": (float(bleu[n]), list(map(float, bleus[n]))) for n in range(4)
+    totals, singles = Bleu(4).compute_score(references, candidates, verbose=0)
+    found = {
+        f"Bleu_{order}": each for order, each in enumerate(zip(totals, singles, strict=True), 1)
     }
-    scores["ROUGE_L"] = (float(rouge), list(map(float, rouges)))
-    scores["CIDEr"] = (float(cider), list(map(float, ciders)))
-    return scores
-
-
-def _outputs(scores: Scores, image_ids: list[Any], output_dir: Path, suffix: str = "") -> Outputs:
-    per_image = {
-        metric + suffix: dict(zip(map(str, image_ids), single, strict=True))
-        for metric, (_, single) in scores.items()
+    found["ROUGE_L"] = Rouge().compute_score(references, candidates)
+    found["CIDEr"] = Cider().compute_score(references, candidates)
+    return {
+        metric: Score(float(total), list(map(float, single)))
+        for metric, (total, single) in found.items()
     }
-    per_image_path = output_dir / "per_image.json"
-    per_image_path.write_text(json.dumps(per_image), encoding="utf-8")
-    totals = {metric + suffix: total for metric, (total, _) in scores.items()}
-    average = sum(totals.values()) / len(totals)
-    return {**totals, f"avg_score{suffix}": average, "per_image_path": per_image_path}
 
 
-_SPELLINGS = [
-    (re.compile(pattern, re.IGNORECASE), replacement)
-    for pattern, replacement in (
-        (r"[\u2018\u2019\u0060\u00b4]", "'"),
-        (r"[\u201c\u201d]", '"'),
-        (r"\b(can)(not)\b", r"\1 \2"),
-        (r"\b(gon|wan|got)(na|ta)\b", r"\1 \2"),
-        (r"([a-z])(n't)\b", r"\1 \2"),
-        (r"([a-z0-9])('(?:s|m|d|re|ve|ll))\b", r"\1 \2"),
-    )
-]
-_TOKEN = re.compile(
-    r"\$?\d+(?:[.,:/]\d+)*(?:st|nd|rd|th|s)?%?(?!\w)"
-    r"|(?:[a-z]\.){2,}"
-    r"|(?:mr|mrs|ms|dr|st|rd|ave|blvd|jr|sr|vs|etc|ft|inc|co|ltd|corp|mt)\.(?=\s|$|,)"
-    r"|n't|'(?:s|m|d|re|ve|ll)\b"
-    r"|\w+(?:[-./&']\w+)*"
-    r"|[^\w\s]"
-)
-_ALL_PUNCTUATION = re.compile(r"[^\w$%&#@+=*<>]+")
-
-
-def _regex_tokens(caption: str) -> str:
-    """Nearly what :func:`_ptb_tokens` gives, without Java."""
-    text = caption.lower()
-    for pattern, replacement in _SPELLINGS:
-        text = pattern.sub(replacement, text)
-    return " ".join(word for word in _TOKEN.findall(text) if not _ALL_PUNCTUATION.fullmatch(word))
+def _write_per_image(
+    scores: Mapping[str, Score], image_ids: Collection[ImageId], folder: Path
+) -> Path:
+    names = list(map(str, image_ids))
+    content = {
+        metric: dict(zip(names, each.single, strict=True)) for metric, each in scores.items()
+    }
+    path = folder / "per_image.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path

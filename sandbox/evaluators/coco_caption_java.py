@@ -1,18 +1,21 @@
-"""The two Java programs behind COCO caption scores, both in pycocoevalcap: PTB tokenizer and METEOR."""
+"""The two Java programs of COCO caption scores, both in pycocoevalcap: PTB tokenizer and METEOR."""
 
 from __future__ import annotations
 
 import gzip
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from sandbox.job import JobScope
 from sandbox.system import process
 
-# CPU seconds of METEOR on 500 captions and a small table, OpenJDK 17: 2.4 without options, 1.25 without the
-# optimising compiler and the parallel collector, 0.8 with room for all objects from the start.
+# Measured on 500 captions and a small table, OpenJDK 17, in CPU seconds of METEOR: 2.4 without
+# options, 1.25 without the optimising compiler and the parallel collector, 0.8 with enough memory
+# for all objects from the start.
 _JAVA_OPTIONS = (
     "-XX:TieredStopAtLevel=1",
     "-XX:+UseSerialGC",
@@ -24,54 +27,33 @@ _JAVA_OPTIONS = (
     "-Duser.country=US",
 )
 # pycocoevalcap.tokenizer.ptbtokenizer.PUNCTUATIONS
-_PUNCTUATION = frozenset(
-    (
-        "''",
-        "'",
-        "``",
-        "`",
-        "-LRB-",
-        "-RRB-",
-        "-LCB-",
-        "-RCB-",
-        ".",
-        "?",
-        "!",
-        ",",
-        ":",
-        "-",
-        "--",
-        "...",
-        ";",
-    )
-)
+_PUNCTUATION = {"''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"}
+_PUNCTUATION |= {"-LRB-", "-RRB-", "-LCB-", "-RCB-"}
 _SEGMENT = re.compile(r"^Segment (\d+) score:\s+(\S+)$", re.MULTILINE)
 _FINAL = re.compile(r"^Final score:\s+(\S+)$", re.MULTILINE)
 _WORD = re.compile(rb"[a-z0-9]+")
 _BLOCK_BYTES = 16 * 1024
 
 
-def ptb_tokens(java: str, captions: Sequence[str], output_dir: Path) -> list[str]:
-    """Captions as lower-case PTB tokens with blanks between them, without punctuation; may be empty.
+def ptb_tokens(java: str, captions: Sequence[str], scope: JobScope) -> list[str]:
+    """Return lower-case PTB tokens with blanks between them, without punctuation; may be empty.
 
-    A caption must be one line; the program's log goes to ``output_dir``.
+    Args:
+        java: The program.
+        captions: One line each.
+        scope: Folder for temporary files, and the log.
     """
-    jar = pycocoevalcap_dir() / "tokenizer" / "stanford-corenlp-3.4.1.jar"
-    tokenizer = (
-        "edu.stanford.nlp.process.PTBTokenizer",
-        "-preserveLines",
-        "-lowerCase",
-        "-encoding",
-        "UTF-8",
-    )
-    with TemporaryDirectory(dir=output_dir) as folder:
+    jar = _package_dir() / "tokenizer" / "stanford-corenlp-3.4.1.jar"
+    options = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")
+    tokenizer = ("edu.stanford.nlp.process.PTBTokenizer", *options)
+    with TemporaryDirectory(dir=scope.output_dir) as folder:
         work_dir = Path(folder)
         _write_lines(work_dir / "captions.txt", captions)
-        # The program writes to a file only where a list of file pairs tells it so.
+        # The program writes to a file only if a list of file pairs names it.
         _write_lines(work_dir / "files.txt", ["captions.txt\ttokens.txt"])
         process.run(
             [java, *_JAVA_OPTIONS, "-cp", jar, *tokenizer, "-ioFileList", "files.txt"],
-            log_path=output_dir / "tokenizer.log",
+            log_path=scope.log_path,
             cwd=work_dir,
         )
         lines = (work_dir / "tokens.txt").read_text(encoding="utf-8").split("\n")[:-1]
@@ -81,44 +63,45 @@ def ptb_tokens(java: str, captions: Sequence[str], output_dir: Path) -> list[str
 
 
 def meteor(
-    java: str, references: Sequence[Sequence[str]], candidates: Sequence[str], output_dir: Path
+    java: str, references: Sequence[Sequence[str]], candidates: Sequence[str], scope: JobScope
 ) -> tuple[float, list[float]]:
-    """METEOR 1.5 of tokenized captions: the corpus score, and every caption's own.
+    """Return METEOR 1.5 of tokenized captions: the corpus score, and the score of each caption.
 
-    METEOR runs on files, not in a dialogue. It wants equally many references for all captions, so the
-    last one is repeated: it scores against the best reference. Its paraphrase table is cut to the entries
-    that can match; reading the whole one takes it 11 CPU seconds. Neither changes a score.
+    METEOR runs on files, not in a dialogue. It expects the same number of references for every
+    caption, so the last one is repeated: the best reference counts. Its paraphrase table is cut to
+    the entries that can match; reading the whole table takes 11 CPU seconds. Neither changes a
+    score.
     """
     most = max(map(len, references))
     padded = [lines[min(number, len(lines) - 1)] for lines in references for number in range(most)]
-    log_path = output_dir / "meteor.log"
-    log_path.unlink(missing_ok=True)
-    jar_dir = pycocoevalcap_dir() / "meteor"
-    with TemporaryDirectory(dir=output_dir) as folder:
+    jar_dir = _package_dir() / "meteor"
+    with TemporaryDirectory(dir=scope.output_dir) as folder:
         work_dir = Path(folder)
         _write_lines(work_dir / "references.txt", padded)
         _write_lines(work_dir / "candidates.txt", candidates)
-        _write_paraphrases(
-            jar_dir / "data" / "paraphrase-en.gz", [*padded, *candidates], work_dir / "table.gz"
-        )
+        table_path = jar_dir / "data" / "paraphrase-en.gz"
+        _write_paraphrases(table_path, [*padded, *candidates], work_dir / "table.gz")
         files = ("candidates.txt", "references.txt", "-r", str(most), "-a", "table.gz")
+        # The program prints its scores: a file of its own, because the job's log holds more.
+        printed_path = work_dir / "scores.txt"
         process.run(
             [java, *_JAVA_OPTIONS, "-jar", jar_dir / "meteor-1.5.jar", *files, "-l", "en", "-norm"],
-            log_path=log_path,
+            log_path=printed_path,
             cwd=work_dir,
         )
-    log = log_path.read_text(encoding="utf-8")
-    scores = {int(number): float(score) for number, score in _SEGMENT.findall(log)}
-    final = _FINAL.search(log)
+        printed = printed_path.read_text(encoding="utf-8")
+    scores = {int(number): float(score) for number, score in _SEGMENT.findall(printed)}
+    final = _FINAL.search(printed)
     if final is None or sorted(scores) != list(range(1, len(candidates) + 1)):
         raise RuntimeError(
-            f"METEOR gave {len(scores)} scores for {len(candidates)} captions; log: {log_path}"
+            f"METEOR gave {len(scores)} scores for {len(candidates)} captions; it ended with: "
+            f"{printed[-200:]!r}"
         )
     return float(final[1]), [scores[number] for number in sorted(scores)]
 
 
-def pycocoevalcap_dir() -> Path:
-    """The folder of the installed pycocoevalcap."""
+def _package_dir() -> Path:
+    """Return the folder of the installed pycocoevalcap."""
     spec = find_spec("pycocoevalcap")
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError("pycocoevalcap is not installed; pip install 'sandbox[caption]'")
@@ -130,28 +113,30 @@ def _write_lines(path: Path, lines: Sequence[str]) -> None:
 
 
 def _write_paraphrases(table_path: Path, texts: Sequence[str], path: Path) -> None:
-    """Write the entries of a paraphrase table of which all words are among those of ``texts``.
+    """Write the entries of a paraphrase table whose words all occur in ``texts``.
 
-    An entry is three lines: probability, phrase, paraphrase. Words are compared by their ASCII letters and
-    digits only, so METEOR's own handling of punctuation can make no difference.
+    An entry is three lines: probability, phrase, paraphrase. Words are compared by their ASCII
+    letters and digits only, so METEOR's own handling of punctuation can make no difference.
     """
     words = frozenset(_WORD.findall("\n".join(texts).lower().encode()))
-    beginnings = {word[:length] for word in words for length in range(1, len(word) + 1)}
+    prefixes = {word[:length] for word in words for length in range(1, len(word) + 1)}
     with gzip.open(path, "wb", compresslevel=1) as output:
         for block in _entry_blocks(table_path):
-            # Phrases are sorted, so all phrases of a block begin as its first and its last both do.
-            shared = _shared_beginning(block.split(b"\n", 2)[1], block.rsplit(b"\n", 2)[1])
-            if beginnings.issuperset(_WORD.findall(shared)):
+            # Phrases are sorted: what the first and the last one of a block share as a prefix, all
+            # share, and a prefix of no word rules out the whole block.
+            shared = _shared_prefix(block.split(b"\n", 2)[1], block.rsplit(b"\n", 2)[1])
+            if prefixes.issuperset(_WORD.findall(shared)):
                 output.writelines(_matching_entries(block, words))
 
 
 def _entry_blocks(table_path: Path) -> Iterator[bytes]:
-    """The table in pieces of whole entries, each without its last line end."""
+    """Yield the table in pieces of whole entries, each without its last line end."""
     rest = b""
     with gzip.open(table_path) as table:
         while piece := table.read(_BLOCK_BYTES):
             block = rest + piece
             end = len(block)
+            # Back to the last line end that leaves a multiple of three lines before it.
             for _ in range(block.count(b"\n") % 3 + 1):
                 end = block.rfind(b"\n", 0, end)
             rest = block[end + 1 :]
@@ -159,21 +144,18 @@ def _entry_blocks(table_path: Path) -> Iterator[bytes]:
                 yield block[:end]
 
 
-def _shared_beginning(first: bytes, last: bytes) -> bytes:
-    length = 0
-    for one, other in zip(first, last, strict=False):
-        if one != other:
-            break
-        length += 1
-    return first[:length]
+def _shared_prefix(first: bytes, last: bytes) -> bytes:
+    pairs = zip(first, last, strict=False)
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)
+    return first[: sum(1 for _ in same)]
 
 
 def _matching_entries(block: bytes, words: frozenset[bytes]) -> Iterator[bytes]:
     lines = block.split(b"\n")
     phrase, matches = None, False
-    for probability, next_phrase, paraphrase in zip(
-        lines[::3], lines[1::3], lines[2::3], strict=True
-    ):
+    entries = zip(lines[::3], lines[1::3], lines[2::3], strict=True)
+    for probability, next_phrase, paraphrase in entries:
+        # A phrase has many entries in a row.
         if next_phrase != phrase:
             phrase, matches = next_phrase, words.issuperset(_WORD.findall(next_phrase))
         if matches and words.issuperset(_WORD.findall(paraphrase)):

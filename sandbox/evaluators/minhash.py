@@ -1,4 +1,4 @@
-"""MinHash with locality-sensitive hashing: find similar sets without comparing every two of them."""
+"""MinHash with locality-sensitive hashing: similar sets without comparing every pair."""
 
 from __future__ import annotations
 
@@ -166,9 +166,7 @@ def _candidates(column: Hashes) -> Iterator[tuple[Rows, Rows]]:
     yield order[:-1][third], order[1:][third]
 
 
-def _similar(
-    first: Rows, second: Rows, signatures: RowFile, threshold: float
-) -> Iterator[Pair]:
+def _similar(first: Rows, second: Rows, signatures: RowFile, threshold: float) -> Iterator[Pair]:
     """Yield those of the pairs that reach the threshold."""
     for start in range(0, len(first), _PAIRS_AT_ONCE):
         some = slice(start, start + _PAIRS_AT_ONCE)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from annotated_types import Interval
@@ -81,6 +82,8 @@ class NearDuplicates(BaseEvaluator):
     Unlike it, similarity is checked before samples are connected, and words carry no punctuation.
     """
 
+    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("near_duplicates",)
+
     text_key: str = "text"
     threshold: Annotated[float, Interval(gt=0, le=1)] = 0.7
     shingle_size: PositiveInt = 5
@@ -124,10 +127,8 @@ class NearDuplicates(BaseEvaluator):
         reader = WordReader()
         for batch in text_batches(paths, self.text_key):
             texts = [clean(text) for text in batch]
-            if self.shingle_unit == "characters":
-                units = _characters(texts)
-            else:
-                units = reader.read(texts)
+            read = _characters if self.shingle_unit == "characters" else reader.read
+            units = read(texts)
             yield minhash.signatures(*shingles(units, texts, self.shingle_size))
 
 
@@ -141,7 +142,7 @@ def shingles(units: Words, texts: Sequence[str], size: int) -> tuple[Hashes, Cou
     if not is_short.any():
         return hashes, counts
     short_units = Words(units.hashes[np.repeat(is_short, units.lengths)], units.lengths[is_short])
-    short_texts = [texts[number].encode("utf-8", "surrogatepass") for number in np.flatnonzero(is_short)]
+    short_texts = [text.encode("utf-8", "surrogatepass") for text in compress(texts, is_short)]
     places = np.cumsum(counts)[is_short]
     whole = short_units.text_digests(short_texts)
     return np.insert(hashes, places, whole), np.maximum(counts, 1)

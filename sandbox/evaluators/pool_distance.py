@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import ClassVar
 
 import numpy as np
 
@@ -67,6 +68,8 @@ class PoolDistance(BaseEvaluator):
     Source: scipy.stats (``wasserstein_distance``, ``ks_2samp``); Lin 1991 for the divergence
     (https://doi.org/10.1109/18.61115).
     """
+
+    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("pool_distance",)
 
     reference_path: Path
     statistics: Sequence[str] | None = None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sandbox.evaluators.words import clean, count_words
-from sandbox.samples import STATS, SampleError, read_samples, text_of
+from sandbox.samples import STATS, SampleError, read_samples, shown, text_of
 
 Floats = NDArray[np.float64]
 
@@ -122,9 +122,8 @@ def _sample_stats(paths: Sequence[Path], text_key: str | None) -> Iterator[Mappi
         for number, sample in read_samples(path):
             stats = sample.get(STATS) or {}
             if not isinstance(stats, dict):
-                raise SampleError(
-                    f"{path}, line {number}: expected a mapping under {STATS!r}, got {stats!r:.80}"
-                )
+                reason = f"expected a mapping under {STATS!r}, got {shown(stats)}"
+                raise SampleError.at(path, number, reason)
             if text_key is not None:
                 text = clean(text_of(sample, text_key, path, number))
                 stats = {"chars": len(text), "words": count_words(text), **stats}

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,8 +24,9 @@ class Distributions:
 
     Args:
         num_samples: Number of samples.
-        statistics: ``{statistic: {count, missing, mean, std, min, q05, q25, median, q75, q95, max}}``
-            of the finite values; ``missing`` counts samples without a value.
+        statistics: By statistic ``count``, ``mean``, ``std``, ``min``, ``q05``, ``q25``,
+            ``median``, ``q75``, ``q95`` and ``max`` of its finite values, and ``missing``, the
+            number of samples without a value.
         left_out: Statistics that are not numeric.
         histograms_path: JSON, ``{statistic: {edges, counts}}``: bins of equal width from the
             smallest value to the largest; the last bin includes both its edges.
@@ -50,6 +52,8 @@ class StatisticDistributions(BaseEvaluator):
         text_key: Key of a sample's text; ``None`` leaves the lengths out.
         num_bins: Bins per histogram.
     """
+
+    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("statistic_distributions",)
 
     statistics: Sequence[str] | None = None
     text_key: str | None = "text"

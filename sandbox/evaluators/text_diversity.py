@@ -76,6 +76,7 @@ class TextDiversityEvaluator(BaseEvaluator):
             ``None`` counts all.
     """
 
+    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("text_diversity",)
     VERSION: ClassVar[int] = 2
 
     text_key: str = "text"

@@ -124,9 +124,9 @@ class TextQuality(BaseEvaluator):
         """
         self.check()  # again: an earlier job may have made the classifier after the plan
         with TemporaryDirectory(dir=scope.output_dir) as folder:
-            work_dir = Path(folder).absolute()
-            num_samples = write_texts(eval_obj, self.text_key, work_dir / "texts.jsonl")
-            scores = self._scores(work_dir, num_samples, scope)
+            texts_path = Path(folder, "texts.jsonl")
+            num_samples = write_texts(eval_obj, self.text_key, texts_path)
+            scores = self._scores(texts_path, num_samples, scope)
         label = scores > 0.5
         pareto = scores > 1 - np.random.default_rng(self.seed).pareto(9, num_samples)
         q1, median, q3 = np.quantile(scores, (0.25, 0.5, 0.75)).tolist()
@@ -143,15 +143,14 @@ class TextQuality(BaseEvaluator):
             scores_path=_write_stats(columns, scope.output_dir / "scores.jsonl"),
         )
 
-    def _scores(self, work_dir: Path, num_samples: int, scope: JobScope) -> NDArray[np.float64]:
-        scores_path = work_dir / "scores.txt"
+    def _scores(self, texts_path: Path, num_samples: int, scope: JobScope) -> NDArray[np.float64]:
+        scores_path = texts_path.with_name("scores.txt")
         request = {
-            "texts_path": work_dir / "texts.jsonl",
-            "model_path": self.model_path.absolute(),
-            "tokenizer_path": self.tokenizer_path and self.tokenizer_path.absolute(),
+            "texts_path": texts_path,
+            "model_path": self.model_path,
+            "tokenizer_path": self.tokenizer_path,
             "num_threads": self.num_threads,
             "memory_gb": self.memory_gb,
-            "work_dir": work_dir,
             "scores_path": scores_path,
         }
         # A machine's own name need not resolve to an address.

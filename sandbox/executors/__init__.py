@@ -6,10 +6,12 @@ import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sandbox.job import Outputs, Watch
+from sandbox.job import JobScope, Watch
+from sandbox.system.follow import FileFollower
 
 COMPLETED = "sandbox: completed"
 """Completion identifier: the last line of the log of a model executor that succeeded."""
@@ -20,117 +22,116 @@ _POLL_S = 0.2
 class BaseDataExecutor(ABC):
     """Make or convert data."""
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ()
     VERSION: ClassVar[int] = 1
 
     @abstractmethod
-    def run(self, *, output_dir: Path, log_path: Path) -> Outputs:
-        """Write everything under ``output_dir`` and return the declared ``OUTPUTS``."""
+    def run(self, *, scope: JobScope) -> Any:
+        """Write files under ``scope.output_dir`` only; return the results, a frozen dataclass."""
 
 
 class BaseRecipeExecutor(ABC):
     """Analyze or process a data set by a recipe."""
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ()
     VERSION: ClassVar[int] = 1
 
     @abstractmethod
-    def run(
-        self,
-        dataset_path: Path,
-        recipe: Mapping[str, Any],
-        *,
-        output_dir: Path,
-        log_path: Path,
-        cache_dir: Path | None = None,
-    ) -> Outputs:
-        """Write everything under ``output_dir`` and return the declared ``OUTPUTS``.
+    def run(self, dataset_path: Path, recipe: Mapping[str, Any], *, scope: JobScope) -> Any:
+        """Write files under ``scope.output_dir`` only; return the results, a frozen dataclass.
 
         Args:
-            dataset_path: Data set in Data-Juicer's format, JSON Lines.
+            dataset_path: Data pool in Data-Juicer's format.
             recipe: Data-Juicer's own keys; ``process`` is a mapping by operator (an operator that
                 occurs again has a suffix, ``text_length_filter__2``) or Data-Juicer's list.
-            output_dir: Folder of the job.
-            log_path: Where programs write their output.
-            cache_dir: Folder shared by all jobs for what can be made again; ``None`` without one.
+            scope: Scope of the job.
         """
 
 
 class BaseModelExecutor(ABC):
     """Train a model or infer with one, in a program of its own.
 
-    A subclass starts the program in :meth:`_run`, names what it wrote in :meth:`outputs`, and may
-    override :meth:`data_connector` and :meth:`_watch_run`. Numbers go to the watcher; only paths
-    are outputs.
+    A subclass starts the program in :meth:`_run`, names its files in :meth:`outputs`, and may
+    override :meth:`data_connector` and :meth:`_watch_run`. Numbers go to the watcher; the results
+    are paths.
 
     ``RESUMABLE``: after a failure the next attempt finds ``output_dir`` as the last one left it.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ()
     VERSION: ClassVar[int] = 1
     RESUMABLE: ClassVar[bool] = False
 
-    def run(self, *, output_dir: Path, log_path: Path, watch: Watch) -> Outputs:
+    def run(self, *, scope: JobScope) -> Any:
         """Convert the data set, run the program, follow its log, and return :meth:`outputs`.
 
         Raises:
             ProcessError: The program failed.
         """
-        data = self.data_connector(output_dir)
-        asyncio.run(self._run_and_watch(data, output_dir, log_path, watch))
-        return self.outputs(output_dir)
+        data = self.data_connector(scope=scope)
+        asyncio.run(self._run_and_watch(data, scope))
+        return self.outputs(scope=scope)
 
-    def data_connector(self, output_dir: Path) -> Any:
-        """Turn the sandbox's data set into what the model library reads; ``None`` without a data set."""
+    def data_connector(self, *, scope: JobScope) -> Any:
+        """Convert the data set to the format of the model library; ``None`` without a data set."""
         return None
 
     @abstractmethod
-    async def _run(self, data: Any, *, output_dir: Path, log_path: Path) -> None:
-        """Run the program with its output in ``log_path``; ``data`` is what the connector returned."""
+    async def _run(self, data: Any, *, scope: JobScope) -> None:
+        """Run the program with its output in ``scope.log_path``.
+
+        Args:
+            data: The value that :meth:`data_connector` returned.
+            scope: Scope of the job.
+        """
 
     @abstractmethod
-    def outputs(self, output_dir: Path) -> Outputs:
-        """The paths that the finished program left, by the names in ``OUTPUTS``."""
+    def outputs(self, *, scope: JobScope) -> Any:
+        """Return the paths that the finished program left, a frozen dataclass.
 
-    async def watch_run(self, log_path: Path, watch: Watch) -> None:
-        """Hand every line of the growing log to :meth:`_watch_run`, up to the completion identifier."""
-        while not log_path.exists():
+        The annotation of its return type declares the results of the component.
+        """
+
+    async def watch_run(self, scope: JobScope) -> None:
+        """Pass each line of the growing log to :meth:`_watch_run`, up to the last one."""
+        log = FileFollower(scope.log_path)
+        while True:
+            for line in log.read_lines():
+                if line.startswith(COMPLETED):
+                    return
+                self._watch_run(line, scope.watch)
             await asyncio.sleep(_POLL_S)
-        with log_path.open(encoding="utf-8", errors="replace") as log:
-            line = ""
-            while not line.startswith(COMPLETED):
-                piece = log.readline()
-                if not piece:
-                    await asyncio.sleep(_POLL_S)
-                    continue
-                line += piece
-                if line.endswith("\n"):
-                    self._watch_run(line.rstrip("\n"), watch)
-                    line = "" if not line.startswith(COMPLETED) else line
 
     def _watch_run(self, line: str, watch: Watch) -> None:
         """Pick the metrics out of one line of the log.
 
-        Here: the line that our workers print, ``{"metrics": {...}, "step": 10}``.
+        By default that is the line that our workers print, ``{"metrics": {...}, "step": 10}``.
         """
         if not line.startswith('{"metrics"'):
             return
         try:
+            # Several programs write to one log, so that another's text may follow on the same line.
             event, _ = json.JSONDecoder().raw_decode(line)
-        except ValueError:  # several programs write to one log and may mix a line up
+        except ValueError:
             return
         watch(event["metrics"], event.get("step"))
 
-    async def _run_and_watch(
-        self, data: Any, output_dir: Path, log_path: Path, watch: Watch
-    ) -> None:
-        watching = asyncio.create_task(self.watch_run(log_path, watch))
+    async def _run_and_watch(self, data: Any, scope: JobScope) -> None:
+        watching = asyncio.create_task(self.watch_run(scope))
         try:
-            await self._run(data, output_dir=output_dir, log_path=log_path)
+            await self._run(data, scope=scope)
         except BaseException:
-            await asyncio.sleep(2 * _POLL_S)  # lets the watcher read what the program wrote last
+            await asyncio.sleep(2 * _POLL_S)  # lets the watcher read the program's last lines
             watching.cancel()
             raise
-        with log_path.open("a", encoding="utf-8") as log:
+        with scope.log_path.open("a", encoding="utf-8") as log:
             log.write(f"\n{COMPLETED}\n")  # on a line of its own, however the program ended
         await watching
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A model on disk.
+
+    Args:
+        checkpoint_path: Folder that transformers' own classes load: weights, tokenizer, configs.
+    """
+
+    checkpoint_path: Path

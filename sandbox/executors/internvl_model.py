@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from sandbox.executors import BaseModelExecutor
-from sandbox.executors.internvl_data import PROMPT, read_annotations, write_conversations
-from sandbox.executors.worker import run_worker
-from sandbox.job import Outputs
+from annotated_types import Ge
+
+from sandbox.envs.worker import run_worker_async
+from sandbox.executors import BaseModelExecutor, Checkpoint
+from sandbox.executors.internvl_data import PROMPT, read_annotations, write_training_set
+from sandbox.job import JobScope, NonNegativeInt, PositiveFloat, PositiveInt, rule
 
 _SNAPSHOT = "snapshot.txt"
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+# The part of a training's request that a warm-up does not choose.
+_WARMUP = {
+    "gradient_accumulation_steps": 1,
+    "lr_scheduler": "cosine",
+    "warmup_ratio": 0.1,
+    "weight_decay": 0.01,
+    "adam_beta2": 0.98,
+    "precision": "auto",
+    "num_data_workers": 0,
+    "gradient_checkpointing": False,
+    "max_tiles": 1,
+    "save_steps": None,
+    "eval_steps": None,
+    "eval_meta": None,
+    "early_stopping_patience": None,
+    "logging_steps": 10,
+}
 
 
 def check_checkpoint(name_or_path: Path | str) -> None:
     """Refuse a folder that is no InternVL checkpoint; a hub id is not looked up.
 
     Raises:
-        ValueError: It is neither a folder that holds an InternVL checkpoint nor looks like a hub id.
+        ValueError: It is neither the folder of an InternVL checkpoint nor looks like a hub id.
     """
     folder = Path(name_or_path)
     config_path = folder / "config.json"
@@ -28,7 +49,7 @@ def check_checkpoint(name_or_path: Path | str) -> None:
         if isinstance(name_or_path, str) and _HUB_ID.fullmatch(name_or_path):
             return
         raise ValueError(
-            f"checkpoint {name_or_path} does not exist; expected a folder, or a hub id as name/model"
+            f"checkpoint {name_or_path} does not exist; expected a folder or a hub id, name/model"
         )
     if not config_path.is_file():
         raise ValueError(f"{name_or_path} is not a checkpoint: it has no config.json")
@@ -40,165 +61,117 @@ def check_checkpoint(name_or_path: Path | str) -> None:
     if model_type != "internvl":
         raise ValueError(
             f"{name_or_path} is not an InternVL checkpoint: model_type is {model_type!r}, expected "
-            "'internvl' (those that transformers loads have names that end in -hf)"
+            "'internvl' (the checkpoints that transformers loads have names that end in -hf)"
         )
 
 
+@dataclass(frozen=True, kw_only=True)
 class InternVLPretrained(BaseModelExecutor):
-    """Hand on a checkpoint that exists: a local folder, or one that is fetched from the hub once.
+    """Pass on an existing checkpoint: a local folder, or one that is fetched from the hub once.
 
     Args:
         name_or_path: Hub id such as ``OpenGVLab/InternVL3-1B-hf``, or a local folder.
-
-    Raises:
-        ValueError: A local folder is not there, or is no InternVL checkpoint.
-        ProcessError: The hub has no such model, or cannot be reached.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ("checkpoint_path",)
     VERSION: ClassVar[int] = 2
 
-    def __init__(self, name_or_path: Path | str) -> None:
-        check_checkpoint(name_or_path)
-        self.name_or_path = name_or_path
+    name_or_path: Path | str
 
-    async def _run(self, data: Any, *, output_dir: Path, log_path: Path) -> None:
+    @rule
+    def _is_a_checkpoint(name_or_path: Path | str) -> None:
+        check_checkpoint(name_or_path)
+
+    async def _run(self, data: Any, *, scope: JobScope) -> None:
         if Path(self.name_or_path).exists():
             return
-        request = {"repo_id": str(self.name_or_path), "snapshot_path": output_dir / _SNAPSHOT}
-        await run_worker("hub_snapshot", request, output_dir=output_dir, log_path=log_path)
+        request = {"repo_id": str(self.name_or_path)}
+        fetched = await run_worker_async("hub_snapshot", request, scope)
+        (scope.output_dir / _SNAPSHOT).write_text(fetched["folder"], encoding="utf-8")
 
-    def outputs(self, output_dir: Path) -> Outputs:
-        """``checkpoint_path``: the folder."""
-        snapshot_path = output_dir / _SNAPSHOT
-        folder = Path(
-            snapshot_path.read_text(encoding="utf-8")
-            if snapshot_path.exists()
-            else self.name_or_path
-        )
+    def outputs(self, *, scope: JobScope) -> Checkpoint:
+        """Return the folder.
+
+        Raises:
+            ValueError: The fetched folder is no InternVL checkpoint.
+        """
+        folder = Path(self.name_or_path)
+        snapshot_path = scope.output_dir / _SNAPSHOT
+        if snapshot_path.exists():
+            folder = Path(snapshot_path.read_text(encoding="utf-8"))
         check_checkpoint(folder)
-        return {"checkpoint_path": folder.absolute()}
+        return Checkpoint(checkpoint_path=folder.absolute())
 
 
+@dataclass(frozen=True, kw_only=True)
 class InternVLTiny(BaseModelExecutor):
-    """Build a small InternVL from a config, train its tokenizer on captions, and warm it up on them.
+    """Build a small InternVL from a config; train its tokenizer and the model on captions.
 
-    The result is a folder of the same kind as ``OpenGVLab/InternVL3-*-hf`` (model, tokenizer, picture
-    processor, chat template, generation config), so everything that takes one takes the other.
-    The defaults make a model of 1.2 million parameters.
+    The result is a folder of the same kind as ``OpenGVLab/InternVL3-*-hf`` (model, tokenizer,
+    picture processor, chat template, generation config), so that components take either. The
+    defaults make a model of 1.2 million parameters.
 
     Args:
         annotation_path: Clean captions, COCO format, that tokenizer and model are trained on.
         image_dir: Folder that the annotations' file names are relative to.
-        image_size: Side of the square picture that the model sees, pixels.
+        image_size: Side of the square picture that the model sees, pixels; a multiple of twice
+            ``patch_size``.
         patch_size: Side of a patch, pixels; four patches become one token.
         vision_hidden_size: Width of the vision tower.
         vision_num_layers: Depth of the vision tower.
         text_hidden_size: Width of the language model.
         text_num_layers: Depth of the language model.
-        num_attention_heads: Heads of both; divides both widths.
-        vocab_size: Largest number of tokens besides the special ones; small captions give fewer.
+        num_attention_heads: Heads of both; twice their number divides both widths.
+        vocab_size: Largest number of tokens besides the special ones; 256 of them are the bytes.
+            Few captions give fewer.
         max_steps: Steps of the warm-up; 0 leaves the random weights.
         batch_size: Pictures a step.
         learning_rate: Peak of the cosine schedule.
         prompt: Question that goes with every picture.
         seed: Seed of weights and order.
-
-    Raises:
-        ValueError: A size is not positive, or the sizes do not fit each other.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ("checkpoint_path",)
+    annotation_path: Path
+    image_dir: Path
+    image_size: PositiveInt = 64
+    patch_size: PositiveInt = 8
+    vision_hidden_size: PositiveInt = 96
+    vision_num_layers: PositiveInt = 3
+    text_hidden_size: PositiveInt = 128
+    text_num_layers: PositiveInt = 3
+    num_attention_heads: PositiveInt = 4
+    vocab_size: Annotated[int, Ge(300)] = 2048
+    max_steps: NonNegativeInt = 200
+    batch_size: PositiveInt = 32
+    learning_rate: PositiveFloat = 1e-3
+    prompt: str = PROMPT
+    seed: int = 0
 
-    def __init__(
-        self,
-        annotation_path: Path,
-        image_dir: Path,
-        image_size: int = 64,
-        patch_size: int = 8,
-        vision_hidden_size: int = 96,
-        vision_num_layers: int = 3,
-        text_hidden_size: int = 128,
-        text_num_layers: int = 3,
-        num_attention_heads: int = 4,
-        vocab_size: int = 2048,
-        max_steps: int = 200,
-        batch_size: int = 32,
-        learning_rate: float = 1e-3,
-        prompt: str = PROMPT,
-        seed: int = 0,
-    ) -> None:
-        if max_steps < 0 or batch_size < 1 or learning_rate <= 0:
-            raise ValueError(
-                f"max_steps {max_steps}, batch_size {batch_size} and learning_rate {learning_rate}; "
-                "expected at least 0, at least 1 and a positive number"
-            )
+    @rule
+    def _patches_fill_the_picture(image_size: int, patch_size: int) -> None:
         if image_size % (2 * patch_size):
             raise ValueError(
-                f"image_size {image_size} is not a multiple of twice patch_size {patch_size}"
+                f"image_size is {image_size}, not a multiple of twice patch_size, {patch_size}"
             )
+
+    @rule
+    def _heads_divide_the_widths(
+        vision_hidden_size: int, text_hidden_size: int, num_attention_heads: int
+    ) -> None:
         for name, width in (("vision", vision_hidden_size), ("text", text_hidden_size)):
             if width % (2 * num_attention_heads):
                 raise ValueError(
-                    f"{name}_hidden_size {width} is not a multiple of twice num_attention_heads "
-                    f"{num_attention_heads}"
+                    f"{name}_hidden_size is {width}, not a multiple of twice "
+                    f"num_attention_heads, {num_attention_heads}"
                 )
-        if vocab_size < 300 or vision_num_layers < 1 or text_num_layers < 1:
-            raise ValueError(
-                f"vocab_size {vocab_size} and layers {vision_num_layers}, {text_num_layers}; "
-                "expected at least 300 (256 of them are the bytes) and at least 1"
-            )
-        self.annotation_path = annotation_path
-        self.image_dir = image_dir
-        self.prompt = prompt
-        self._sizes = {
-            "image_size": image_size,
-            "patch_size": patch_size,
-            "vision_hidden_size": vision_hidden_size,
-            "vision_num_layers": vision_num_layers,
-            "text_hidden_size": text_hidden_size,
-            "text_num_layers": text_num_layers,
-            "num_attention_heads": num_attention_heads,
-            "vocab_size": vocab_size,
-        }
-        self._training = {
-            "max_steps": max_steps,
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "seed": seed,
-        }
 
-    def data_connector(self, output_dir: Path) -> Path:
-        """The captions in InternVL's conversation format."""
-        pairs = read_annotations(self.annotation_path, self.image_dir.absolute())
-        return write_conversations(pairs, self.prompt, output_dir, "warmup")
+    def data_connector(self, *, scope: JobScope) -> Path:
+        """Write the captions in InternVL's conversation format; return the meta file."""
+        pairs = read_annotations(self.annotation_path, self.image_dir.absolute(), self.prompt)
+        return write_training_set(pairs, scope.output_dir, "warmup")
 
-    async def _run(self, data: Path, *, output_dir: Path, log_path: Path) -> None:
-        fixed = {
-            "gradient_accumulation_steps": 1,
-            "lr_scheduler": "cosine",
-            "warmup_ratio": 0.1,
-            "weight_decay": 0.01,
-            "adam_beta2": 0.98,
-            "precision": "auto",
-            "num_data_workers": 0,
-            "gradient_checkpointing": False,
-            "max_tiles": 1,
-            "save_steps": None,
-            "eval_steps": None,
-            "eval_meta": None,
-            "early_stopping_patience": None,
-            "logging_steps": 10,
-        }
-        request = {
-            **fixed,
-            **self._sizes,
-            **self._training,
-            "output_dir": output_dir,
-            "train_meta": data,
-        }
-        await run_worker("internvl_build", request, output_dir=output_dir, log_path=log_path)
+    async def _run(self, data: Path, *, scope: JobScope) -> None:
+        files = {"output_dir": scope.output_dir, "train_meta": data}
+        await run_worker_async("internvl_build", {**_WARMUP, **vars(self), **files}, scope)
 
-    def outputs(self, output_dir: Path) -> Outputs:
-        """``checkpoint_path``: the folder that transformers' classes load."""
-        return {"checkpoint_path": output_dir / "checkpoint"}
+    def outputs(self, *, scope: JobScope) -> Checkpoint:
+        return Checkpoint(checkpoint_path=scope.output_dir / "checkpoint")

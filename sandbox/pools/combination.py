@@ -1,85 +1,85 @@
-"""What ranked pools have in common."""
+"""Samples that ranked pools have in common."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import MaxLen, MinLen
 
-from sandbox.job import Outputs
-from sandbox.pools import BaseDataPoolManipulator
+from sandbox.job import JobScope, NonEmptyText
+from sandbox.pools import BaseDataPoolManipulator, OutputFormat, check_packages
 from sandbox.pools.identity import hashes, pools_of_each
+from sandbox.pools.naming import common_words
 from sandbox.pools.opening import movable, open_pool
-from sandbox.pools.pool_file import base_names, check_format, check_paths, common_words, format_of
-from sandbox.pools.writing import NewPool, prepare, write_pools
+from sandbox.pools.writing import NewPool, write_pools
+from sandbox.samples import format_of
 
-_MOST = 16
 _log = logging.getLogger(__name__)
 
 
-class DataPoolCombination(BaseDataPoolManipulator):
-    """Intersect ranked data pools in all 2ⁿ-1 ways: each alone, every pair, …, all of them.
+@dataclass(frozen=True, kw_only=True)
+class Intersections:
+    """Intersections of pools, by number of pools, then by rank.
 
-    Two samples are equal where their content is identical, byte for byte in JSON Lines once relative
-    media paths are absolute, which holds for pools of one construction; or where they have the same value
-    under ``key``. Contents are compared by 128-bit hashes. An intersection has the lines of
-    its best-ranked pool, in that pool's order.
-
-    Outputs:
-        paths: The intersections that are not empty, by number of pools, then by rank:
+    Args:
+        paths: Those that are not empty:
             ``<common prefix of the names>_top_<ranks>_num_<number of samples>.jsonl``.
         names: Their names, ``top_1``, ``top_1_2``, …; rank 1 is the best.
         left_out: Names of the intersections that are empty.
+    """
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPoolCombination(BaseDataPoolManipulator):
+    """Intersect ranked data pools in all 2ⁿ-1 ways: each alone, every pair, …, all of them.
+
+    Two samples are equal where their content is identical, byte for byte in JSON Lines once
+    relative media paths are absolute, which holds for pools of one construction; or where they have
+    the same value under ``key``. Contents are compared by 128-bit hashes. An intersection has the
+    lines of its best-ranked pool, in that pool's order.
 
     Args:
         dataset_paths: The n pools, best first; at most 16.
-        key: Where to find what makes two samples equal, a path with dots such as ``meta.id``;
+        key: Place of the value that makes two samples equal, with dots such as ``meta.id``;
             ``None`` compares whole samples.
-        output_format: ``jsonl``, ``jsonl.gz``, ``jsonl.zst`` or ``parquet``; ``None`` is the first pool's.
+        output_format: Format of the new pools; ``None`` is the first pool's.
 
     Raises:
-        ValueError: ``dataset_paths`` is empty or too long, a pool is empty, or a sample has no such
-            ``key``.
+        SampleError: A pool is empty or malformed, or a sample has no such ``key``.
         FileNotFoundError: A pool is missing.
 
     Source: Data-Juicer Sandbox guide, DataPoolCombination.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ("paths", "names", "left_out")
     VERSION: ClassVar[int] = 2
 
-    def __init__(
-        self,
-        dataset_paths: Sequence[Path],
-        key: str | None = None,
-        output_format: str | None = None,
-    ) -> None:
-        check_paths(dataset_paths)
-        check_format(output_format)
-        if len(dataset_paths) > _MOST:
-            raise ValueError(
-                f"dataset_paths: expected at most {_MOST} pools, got {len(dataset_paths)}"
-            )
-        if key is not None and (not isinstance(key, str) or not key):
-            raise ValueError(f"key: expected a path with dots such as meta.id, got {key!r}")
-        self.dataset_paths = dataset_paths
-        self.key = key
-        self.output_format = output_format
+    dataset_paths: Annotated[Sequence[Path], MinLen(1), MaxLen(16)]
+    key: NonEmptyText | None = None
+    output_format: OutputFormat | None = None
 
-    def run(self, *, output_dir: Path) -> Outputs:
+    @staticmethod
+    def check() -> None:
+        """Require the packages that pools are read and compared with."""
+        check_packages("pyarrow", "xxhash")
+
+    def run(self, *, scope: JobScope) -> Intersections:
         """Write the intersections."""
-        prepare(output_dir)
+        folder = scope.output_dir
         ending = self.output_format or format_of(self.dataset_paths[0])
-        pools = [open_pool(path, ending, output_dir) for path in self.dataset_paths]
-        pools = [
-            movable(pool, output_dir) for pool in pools
-        ]  # one relative path, two folders: two files
+        # Absolute first: one relative path in two folders means two files.
+        pools = [movable(open_pool(path, ending, folder), folder) for path in self.dataset_paths]
         members = pools_of_each([hashes(pool, self.key) for pool in pools])
-        prefix = common_words(base_names(self.dataset_paths)) or "combination"
+        prefix = common_words(self.dataset_paths) or "combination"
         new, names, left_out = [], [], []
         for ranks in _subsets(len(pools)):
             wanted = sum(1 << rank for rank in ranks)
@@ -90,12 +90,12 @@ class DataPoolCombination(BaseDataPoolManipulator):
                 left_out.append(name)
                 continue
             names.append(name)
-            path = output_dir / f"{prefix}_{name}_num_{len(rows)}.{ending}"
+            path = folder / f"{prefix}_{name}_num_{len(rows)}.{ending}"
             every = range(len(best)) if len(rows) == len(best) else rows
             new.append(NewPool(path, [(pools[ranks[0]], every)]))
         if left_out:
             _log.warning("empty intersections, left out: %s", ", ".join(left_out))
-        return {"paths": write_pools(new), "names": names, "left_out": left_out}
+        return Intersections(paths=write_pools(new), names=tuple(names), left_out=tuple(left_out))
 
 
 def _subsets(num_pools: int) -> Iterator[tuple[int, ...]]:

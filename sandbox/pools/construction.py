@@ -5,191 +5,185 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
+from annotated_types import MinLen
 
-from sandbox.job import Outputs
-from sandbox.pools import BaseDataPoolManipulator
+from sandbox.job import JobScope, NonNegativeInt, PositiveInt, rule
+from sandbox.pools import BaseDataPoolManipulator, OutputFormat, check_packages
 from sandbox.pools.lines import Lines, Rows
-from sandbox.pools.opening import movable, open_pool
-from sandbox.pools.pool_file import base_name, check_format, check_whole, format_of
+from sandbox.pools.opening import movable, open_pool, open_statistics
 from sandbox.pools.sampling import draw
 from sandbox.pools.statistics import read_statistics
 from sandbox.pools.table import Table
-from sandbox.pools.writing import NewPool, prepare, write_pools
+from sandbox.pools.writing import NewPool, write_pools
+from sandbox.samples import base_name, format_of
 
 _RANDOM = "random"
 _IN_ORDER = "ignore_stats"
-_REMEDY = "leave it out with ignore_stats"
 _log = logging.getLogger(__name__)
 
 
-class DataPoolConstruction(BaseDataPoolManipulator):
-    """Split a data set into pools along each of its statistics, with random pools as controls.
+@dataclass(frozen=True, kw_only=True)
+class ConstructedPools:
+    """Pools of one data set: statistic by statistic, ascending, then the random ones.
 
-    For every statistic the samples are sorted in ascending order, NaN after all numbers, those of equal
-    value in input order, and cut. Lists of numbers count by their mean. A pool's lines are the data
-    set's, byte for byte, in the order of the statistic; random pools are in input order.
-
-    Outputs:
-        paths: All pools: statistic by statistic, ascending, then the random ones;
-            ``<base>_<statistic>_<part>.jsonl``, where three parts are ``low``, ``middle`` and
+    Args:
+        paths: ``<base>_<statistic>_<part>.jsonl``, where three parts are ``low``, ``middle`` and
             ``high`` and any other number of them is numbered from 0, and ``<base>_random.jsonl``
-            (``<base>_random_0.jsonl``, … where there are several).
+            (``<base>_random_0.jsonl``, … if there are several).
         names: Their names, ``<statistic>_<part>``, ``random``, ``random_0``, …
         groups: The statistic that each was split by, ``random`` for a control.
         pools: ``{statistic: {part: path}}``; random pools under ``random``, numbered from 0.
         left_out: Statistics that are not numeric.
+    """
+
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+    pools: Mapping[str, Mapping[str, Path]]
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataPoolConstruction(BaseDataPoolManipulator):
+    """Split a data set into pools along each of its statistics, with random pools as controls.
+
+    For every statistic the samples are sorted in ascending order, NaN after all numbers, those of
+    equal value in input order, and cut. Lists of numbers count by their mean. A pool's lines are
+    the data set's, byte for byte, in the order of the statistic; random pools are in input order.
 
     Args:
-        dataset_path: The data set with statistics under ``__dj__stats__`` in every sample.
+        dataset_path: The data set; its statistics are under ``__dj__stats__`` in every sample, or
+            else in Data-Juicer's separate file beside it (``<dataset>_stats.jsonl``).
         statistics: The statistics to split by; ``None`` takes all numeric ones.
         split_ratios: Where to cut, ascending in (0, 1): numbers or fractions such as ``"1/3"``.
             With N samples the cut is after ``floor(N * ratio + 1/2)``, as in the original.
         split_num: Samples per pool, in place of ``split_ratios``; the last pool may be smaller.
-        ignore_stats: Statistics not to split by; ``True`` looks at none and cuts the data set as it
-            lies, into pools of the group ``ignore_stats``.
+        ignore_stats: Statistics not to split by; ``True`` reads none and cuts the data set in its
+            own order, into pools of the group ``ignore_stats``.
         equal_size: Cut every pool down, at random, to the size of the smallest.
         num_random: Number of random pools, each as large as the smallest pool.
         seed: Seed of all draws.
-        stats_path: Data-Juicer's separate file of statistics (``…_stats.jsonl``), one line a sample in
-            the same order; ``None`` reads them from the samples.
-        output_format: ``jsonl``, ``jsonl.gz``, ``jsonl.zst`` or ``parquet``; ``None`` is the data set's.
+        stats_path: A file of statistics anywhere else, one line a sample in the same order.
+        output_format: Format of the new pools; ``None`` is the data set's.
 
     Raises:
-        ValueError: Ratios are not ascending in (0, 1), a line is malformed, a sample lacks a statistic,
-            a statistic is unknown, not numeric, numeric in some samples only or no name for a file,
-            ``stats_path`` has another number of samples, or a pool would be empty.
+        SampleError: A line is malformed or a sample has no value of a statistic.
+        ValueError: A statistic is unknown, not numeric, numeric in some samples only or no name for
+            a file, ``stats_path`` has another number of samples, or a pool would be empty.
         FileNotFoundError: The data set is missing.
 
     Source: Data-Juicer Sandbox guide, DataPoolConstruction; equal sizes and random controls after
     arXiv 2407.11784, section 3.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ("paths", "names", "groups", "pools", "left_out")
     VERSION: ClassVar[int] = 2
 
-    def __init__(
-        self,
-        dataset_path: Path,
-        statistics: Sequence[str] | None = None,
-        split_ratios: Sequence[float | str] = ("1/3", "2/3"),
-        split_num: int | None = None,
-        ignore_stats: Sequence[str] | bool = (),
-        equal_size: bool = False,
-        num_random: int = 0,
-        seed: int = 42,
-        stats_path: Path | None = None,
-        output_format: str | None = None,
-    ) -> None:
-        for name, names in (("statistics", statistics), ("ignore_stats", ignore_stats)):
-            if isinstance(names, str):
-                raise ValueError(f"{name}: expected a list of names, got {names!r}")
-        if split_num is not None:
-            check_whole("split_num", split_num, least=1)
-        check_whole("num_random", num_random, least=0)
-        check_whole("seed", seed)
-        check_format(output_format)
-        self.dataset_path = dataset_path
-        self.statistics = statistics
-        self.ratios = _ratios(split_ratios)
-        self.split_num = split_num
-        self.ignore_stats = ignore_stats
-        self.equal_size = equal_size
-        self.num_random = num_random
-        self.seed = seed
-        self.stats_path = stats_path
-        self.output_format = output_format
+    dataset_path: Path
+    statistics: Sequence[str] | None = None
+    split_ratios: Annotated[Sequence[float | str], MinLen(1)] = ("1/3", "2/3")
+    split_num: PositiveInt | None = None
+    ignore_stats: Sequence[str] | bool = ()
+    equal_size: bool = False
+    num_random: NonNegativeInt = 0
+    seed: int = 42
+    stats_path: Path | None = None
+    output_format: OutputFormat | None = None
 
-    def run(self, *, output_dir: Path) -> Outputs:
+    @rule
+    def _ratios_ascend(split_ratios: Sequence[float | str]) -> None:
+        exact = _ratios(split_ratios)
+        if not all(0 < ratio < 1 for ratio in exact) or exact != sorted(set(exact)):
+            raise ValueError(
+                f"split_ratios: expected ascending numbers between 0 and 1, got {split_ratios!r}"
+            )
+
+    @staticmethod
+    def check() -> None:
+        """Require the package that pools are read with."""
+        check_packages("pyarrow")
+
+    def run(self, *, scope: JobScope) -> ConstructedPools:
         """Write the pools."""
-        prepare(output_dir)
-        pool = open_pool(self.dataset_path, self.output_format, output_dir)
+        folder = scope.output_dir
+        pool = open_pool(self.dataset_path, self.output_format, folder)
         bounds = self._bounds(len(pool))
-        size = min(stop - start for start, stop in bounds)
-        orders, left_out = self._orders(pool, output_dir)
-        pool = movable(pool, output_dir)
-        base, ending = (
-            base_name(self.dataset_path),
-            self.output_format or format_of(self.dataset_path),
-        )
+        orders, left_out = self._orders(pool, folder)
+        pool = movable(pool, folder)
+        base = base_name(self.dataset_path)
+        ending = self.output_format or format_of(self.dataset_path)
         new: list[NewPool] = []
         names: list[str] = []
         pools: dict[str, dict[str, Path]] = {}
-
-        def add(group: str, part: str, name: str, rows: Rows) -> None:
+        for group, part, name, rows in self._parts(len(pool), orders, bounds):
             names.append(name)
-            path = output_dir / f"{base}_{name}.{ending}"
+            path = folder / f"{base}_{name}.{ending}"
             pools.setdefault(group, {})[part] = path
             new.append(NewPool(path, [(pool, rows)]))
+        return ConstructedPools(
+            paths=write_pools(new),
+            names=tuple(names),
+            groups=tuple(group for group, parts in pools.items() for _ in parts),
+            pools=pools,
+            left_out=tuple(left_out),
+        )
 
+    def _parts(
+        self, num_samples: int, orders: Mapping[str, Rows], bounds: Sequence[tuple[int, int]]
+    ) -> Iterator[tuple[str, str, str, Rows]]:
+        """Yield the group, the part, the name and the samples of every pool."""
+        size = min(stop - start for start, stop in bounds)
         for statistic, order in orders.items():
-            for part, (start, stop) in zip(_parts(len(bounds)), bounds, strict=True):
+            for part, (start, stop) in zip(_part_names(len(bounds)), bounds, strict=True):
                 rows = order[start:stop]
                 if self.equal_size and size < len(rows):
                     rows = np.asarray(rows)[draw(len(rows), size, self.seed)]
-                add(statistic, part, f"{statistic}_{part}", rows)
+                yield statistic, part, f"{statistic}_{part}", rows
         for number in range(self.num_random):
             name = _RANDOM if self.num_random == 1 else f"{_RANDOM}_{number}"
-            add(_RANDOM, str(number), name, draw(len(pool), size, self.seed + number))
-        groups = [group for group, parts in pools.items() for _ in parts]
-        paths = write_pools(new)
-        return {
-            "paths": paths,
-            "names": names,
-            "groups": groups,
-            "pools": pools,
-            "left_out": left_out,
-        }
+            yield _RANDOM, str(number), name, draw(num_samples, size, self.seed + number)
 
-    def _orders(self, pool: Lines | Table, output_dir: Path) -> tuple[dict[str, Rows], list[str]]:
-        """The order of the samples by every statistic, and the statistics that are not numeric."""
+    def _orders(self, pool: Lines | Table, scratch_dir: Path) -> tuple[dict[str, Rows], list[str]]:
+        """Order the samples by every statistic; also return the statistics that are not numeric."""
         if self.ignore_stats is True:
             return {_IN_ORDER: range(len(pool))}, []
-        source = pool
-        if self.stats_path is not None:
-            source = open_pool(self.stats_path, None, output_dir)
-            if len(source) != len(pool):
-                raise ValueError(
-                    f"{self.stats_path} has statistics of {len(source)} samples, "
-                    f"but {self.dataset_path} has {len(pool)} samples"
-                )
+        source = open_statistics(pool, self.stats_path, scratch_dir)
         columns, left_out = read_statistics(source, self.statistics, self.ignore_stats or ())
         for name in columns:
-            self._check_name(name, source.name)
+            self._check_name(name, source.path)
         if left_out:
-            _log.warning(
-                "%s: statistics that are not numeric, left out: %s",
-                source.name,
-                ", ".join(left_out),
-            )
+            names = ", ".join(left_out)
+            _log.warning("%s: not numeric, left out: %s", source.path, names)
         narrow = np.uint32 if len(pool) < 1 << 32 else np.int64
         orders: dict[str, Rows] = {}
-        for name in list(columns):  # one by one: a column goes before the next order comes
+        # One by one, so that a column is freed before the next order is made.
+        for name in list(columns):
             orders[name] = np.argsort(columns.pop(name), kind="stable").astype(narrow)
         return orders, left_out
 
-    def _check_name(self, statistic: str, source: str) -> None:
-        """Pools are files named after their statistic."""
+    def _check_name(self, statistic: str, source: Path) -> None:
+        """Refuse a statistic that no pool can be named after."""
+        problem = ""
         if not statistic or "/" in statistic or "\0" in statistic:
-            raise ValueError(
-                f"{source}: no file can be named after the statistic {statistic!r}; {_REMEDY}"
-            )
-        if statistic == _RANDOM and self.num_random:
-            raise ValueError(
-                f"{source}: the statistic {_RANDOM!r} is named like the controls; {_REMEDY}"
-            )
+            problem = f"no file can be named after the statistic {statistic!r}"
+        elif statistic == _RANDOM and self.num_random:
+            problem = f"the statistic {_RANDOM!r} is named like the controls"
+        if problem:
+            raise ValueError(f"{source}: {problem}; leave it out with ignore_stats")
 
     def _bounds(self, num_samples: int) -> list[tuple[int, int]]:
         if self.split_num is not None:
             cuts = [*range(0, num_samples, self.split_num), num_samples]
         else:
-            inner = [math.floor(num_samples * ratio + Fraction(1, 2)) for ratio in self.ratios]
-            cuts = [0, *inner, num_samples]
+            half = Fraction(1, 2)
+            inner = (num_samples * ratio + half for ratio in _ratios(self.split_ratios))
+            cuts = [0, *map(math.floor, inner), num_samples]
         bounds = list(itertools.pairwise(cuts))
         if any(start == stop for start, stop in bounds):
             raise ValueError(
@@ -199,23 +193,16 @@ class DataPoolConstruction(BaseDataPoolManipulator):
 
 
 def _ratios(ratios: Sequence[float | str]) -> list[Fraction]:
-    # a float such as 0.3333333333333333 stands for the fraction that was meant
     try:
-        exact = [Fraction(ratio).limit_denominator(1_000_000) for ratio in ratios]
+        # A float such as 0.3333333333333333 means the fraction 1/3.
+        return [Fraction(ratio).limit_denominator(1_000_000) for ratio in ratios]
     except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(
             f"split_ratios: expected numbers or fractions such as '1/3', got {ratios!r}"
         ) from error
-    if not exact or not all(0 < ratio < 1 for ratio in exact) or exact != sorted(set(exact)):
-        raise ValueError(
-            f"split_ratios: expected ascending numbers between 0 and 1, got {ratios!r}"
-        )
-    return exact
 
 
-def _parts(num_parts: int) -> list[str]:
-    return (
-        ["low", "middle", "high"]
-        if num_parts == 3
-        else [str(number) for number in range(num_parts)]
-    )
+def _part_names(num_parts: int) -> list[str]:
+    if num_parts == 3:
+        return ["low", "middle", "high"]
+    return [str(number) for number in range(num_parts)]

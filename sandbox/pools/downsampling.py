@@ -2,65 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import ClassVar
+from dataclasses import dataclass
 
-from sandbox.job import Outputs
-from sandbox.pools import BaseDataPoolManipulator
+from sandbox.job import JobScope, PositiveInt
+from sandbox.pools import BaseDataPoolManipulator, OutputFormat, PoolPaths, Pools, check_packages
 from sandbox.pools.lines import Lines, Rows, num_threads
+from sandbox.pools.naming import base_names
 from sandbox.pools.opening import Moving, open_pool
-from sandbox.pools.pool_file import base_names, check_format, check_paths, check_whole, format_of
 from sandbox.pools.sampling import draw
-from sandbox.pools.writing import NewPool, prepare, write_pools
+from sandbox.pools.writing import NewPool, write_pools
+from sandbox.samples import format_of
 
 
+@dataclass(frozen=True, kw_only=True)
 class DataPoolDownsampling(BaseDataPoolManipulator):
     """Draw the same number of samples from every data pool, without replacement.
 
-    A pool already at or below the size is copied unchanged, so the result
-    holds one pool per input, in input order. Samples keep their order and their bytes.
-
-    Outputs:
-        paths: One pool per input, ``<base>_<num_samples>.jsonl``.
+    A pool already at or below the size is copied unchanged, so the result holds one pool per input,
+    in input order, ``<base>_<num_samples>.jsonl``. Samples keep their order and their bytes.
 
     Args:
         dataset_paths: The N pools.
         num_samples: Samples per pool; ``None`` takes the smallest pool's size.
         seed: Seed of the draw; every pool is drawn with the same seed.
-        output_format: ``jsonl``, ``jsonl.gz``, ``jsonl.zst`` or ``parquet``; ``None`` is each pool's own.
+        output_format: Format of the new pools; ``None`` is each pool's own.
 
     Raises:
-        ValueError: ``dataset_paths`` is empty, ``num_samples`` is not positive, or a pool is empty.
+        SampleError: A pool is empty or malformed.
         FileNotFoundError: A pool is missing.
 
     Source: Data-Juicer Sandbox guide, DataPoolManipulator; unlike it, a missing pool is an error.
     """
 
-    OUTPUTS: ClassVar[tuple[str, ...]] = ("paths",)
+    dataset_paths: PoolPaths
+    num_samples: PositiveInt | None = None
+    seed: int = 42
+    output_format: OutputFormat | None = None
 
-    def __init__(
-        self,
-        dataset_paths: Sequence[Path],
-        num_samples: int | None = None,
-        seed: int = 42,
-        output_format: str | None = None,
-    ) -> None:
-        check_paths(dataset_paths)
-        check_format(output_format)
-        if num_samples is not None:
-            check_whole("num_samples", num_samples, least=1)
-        check_whole("seed", seed)
-        self.dataset_paths = dataset_paths
-        self.num_samples = num_samples
-        self.seed = seed
-        self.output_format = output_format
+    @staticmethod
+    def check() -> None:
+        """Require the package that pools are read with."""
+        check_packages("pyarrow")
 
-    def run(self, *, output_dir: Path) -> Outputs:
+    def run(self, *, scope: JobScope) -> Pools:
         """Write the smaller pools."""
-        prepare(output_dir)
-        pools = [open_pool(path, self.output_format, output_dir) for path in self.dataset_paths]
+        folder = scope.output_dir
+        pools = [open_pool(path, self.output_format, folder) for path in self.dataset_paths]
         size = self.num_samples or min(len(pool) for pool in pools)
         with ThreadPoolExecutor(num_threads()) as executor:
             drawn = list(executor.map(lambda pool: self._draw(len(pool), size), pools))
@@ -69,8 +57,9 @@ class DataPoolDownsampling(BaseDataPoolManipulator):
         for path, name, pool, rows in zip(self.dataset_paths, names, pools, drawn, strict=True):
             ending = self.output_format or format_of(path)
             source = Moving(pool) if isinstance(pool, Lines) else pool
-            new.append(NewPool(output_dir / f"{name}_{len(rows)}.{ending}", [(source, rows)]))
-        return {"paths": write_pools(new, num_threads() + 1)}  # three on two cores: one round
+            new.append(NewPool(folder / f"{name}_{len(rows)}.{ending}", [(source, rows)]))
+        # One more than cores: three pools on two cores are then written in one round.
+        return Pools(paths=write_pools(new, num_threads() + 1))
 
     def _draw(self, num_samples: int, size: int) -> Rows:
         return draw(num_samples, size, self.seed) if size < num_samples else range(num_samples)

@@ -1,4 +1,4 @@
-"""Which samples of several pools are the same."""
+"""Equality of samples in several pools."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 
 from sandbox.pools.lines import Lines, num_threads
-from sandbox.pools.opening import parse
 from sandbox.pools.sampling import Indices
 from sandbox.pools.table import Table
+from sandbox.samples import SampleError
 
 _PART_BITS = 6
 
 
 def hashes(pool: Lines | Table, key: str | None) -> Indices:
-    """128-bit hashes of all samples, or of what they have under ``key``, as two columns of 64 bits.
+    """Return 128-bit hashes of all samples, or of their values under ``key``, as two columns.
 
-    xxHash's XXH3 of the line as it is (without its line end), of a Parquet row as JSON. Among 100 million
-    different samples the chance of any two equal hashes is below 10⁻²².
+    xxHash's XXH3 of the line as it is (without its line end), of a Parquet row as JSON. Among 100
+    million different samples the chance of any two equal hashes is below 10⁻²².
 
     Raises:
-        ValueError: A sample has no such ``key``.
+        SampleError: A sample has no such ``key``.
     """
     import xxhash
 
@@ -42,9 +42,10 @@ def hashes(pool: Lines | Table, key: str | None) -> Indices:
 
 
 def pools_of_each(identities: Sequence[Indices]) -> list[Indices]:
-    """For every sample of every pool, the pools that hold it: bit r stands for pool r.
+    """For every sample of every pool, return the pools that hold it: bit r is set for pool r.
 
-    Part by part, by the first bits of the hashes: each is sorted in the processor's cache, in threads.
+    Part by part, by the first bits of the hashes, in threads: each part fits the processor's cache
+    while it is sorted.
     """
     sizes = [len(each) for each in identities]
     both = np.concatenate(identities)
@@ -63,7 +64,7 @@ def pools_of_each(identities: Sequence[Indices]) -> list[Indices]:
 
 
 def _pools_of_equal(identities: Indices, bits: Indices) -> Indices:
-    """For every row the bits of all rows of its identity."""
+    """For every row, return the bits of all rows of its identity."""
     order = np.argsort(identities[:, 0])
     is_new = _changes(identities[order])
     if (is_new & ~_changes(identities[order, :1])).any():  # the first 64 bits are not enough
@@ -80,29 +81,23 @@ def _columns(digests: bytes) -> Indices:
 
 
 def _changes(sorted_rows: Indices) -> Indices:
-    """Where a row differs from the one before it."""
+    """Mark the rows that differ from the row before."""
     is_new = np.ones(len(sorted_rows), dtype=bool)
     is_new[1:] = (sorted_rows[1:] != sorted_rows[:-1]).any(axis=1)
     return is_new
 
 
 def _identities(pool: Lines | Table, key: str | None) -> Iterator[bytes]:
-    for number, sample in enumerate(_samples(pool), 1):
-        value = sample if key is None else _value(sample, key, pool.name, number)
+    for row, sample in enumerate(pool.samples()):
+        value = sample if key is None else _value(pool, row, sample, key)
         yield json.dumps(value, sort_keys=True, default=str).encode()
 
 
-def _samples(pool: Lines | Table) -> Iterator[dict[str, Any]]:
-    if isinstance(pool, Lines):
-        yield from (parse(line, pool.name, number) for number, line in enumerate(pool, 1))
-    else:
-        yield from (sample for batch in pool.batches for sample in batch.to_pylist())
-
-
-def _value(sample: dict[str, Any], key: str, name: str, number: int) -> Any:
+def _value(pool: Lines | Table, row: int, sample: dict[str, Any], key: str) -> Any:
     value: Any = sample
     for part in key.split("."):
         if not isinstance(value, dict) or part not in value:
-            raise ValueError(f"{name}: sample {number} has no {key!r}; keys: {', '.join(sample)}")
+            reason = f"no {key!r}; keys: {', '.join(sample)}"
+            raise SampleError.at(pool.path, pool.number(row), reason)
         value = value[part]
     return value

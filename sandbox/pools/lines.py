@@ -1,16 +1,16 @@
-"""JSON Lines pools of any size: where lines begin, and lines in any order, without parsing them.
+"""JSON Lines pools of any size: lines in any order, without parsing them.
 
-The file is mapped into memory, the line ends are found block by block (8 bytes a sample), and mapping and
-offsets together are an Arrow array of binary values, without a copy. Arrow's ``take`` then lays the wanted
-lines side by side: its data buffer is what is written. All of it runs outside Python's lock, so that
-several threads work at once.
+The file is mapped into memory, the line ends are found block by block (8 bytes a sample), and
+mapping and offsets together are an Arrow array of binary values, without a copy. Arrow's ``take``
+then puts the wanted lines side by side: its data buffer is written as it is. All of it runs outside
+Python's lock, so that several threads work at once.
 
-Chosen by measuring on two shared cores, in CPU seconds because they were busy: 100,000 samples of 534
-bytes, cut into 27 pools along 9 statistics, 480 MB written, statistics read included. This way 1.0 (up to
-twice that with five other processes beside it); slicing
-raw lines in Python 1.1, but under Python's lock and with the whole file in memory; pyarrow.json over the
-whole file and ``take`` 1.2, likewise; polars 3.1, which spells every sample anew; DuckDB 3.7, 535 MB; ``cp``
-of the output 0.2. Of 1 million, beforehand: slices 26.9 s, pyarrow.json as a whole 13.3 s and 1.1 GB.
+Chosen by measuring on two shared cores, in CPU seconds because they were busy: 100,000 samples of
+534 bytes, cut into 27 pools along 9 statistics, 480 MB written, statistics read included. This way
+1.0 (up to twice that with five other processes beside it); slicing raw lines in Python 1.1, but
+under Python's lock and with the whole file in memory; pyarrow.json over the whole file and ``take``
+1.2, likewise; polars 3.1, which spells every sample anew; DuckDB 3.7, 535 MB; ``cp`` of the output
+0.2. Of 1 million, beforehand: slices 26.9 s, pyarrow.json as a whole 13.3 s and 1.1 GB.
 """
 
 from __future__ import annotations
@@ -19,20 +19,23 @@ import errno
 import logging
 import mmap
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
 from sandbox.pools.sampling import Indices
+from sandbox.samples import parse_sample
 
 LOG_EVERY_S = 5.0
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 Rows = Indices | range
-"""Which samples, in which order; a range takes its samples as they lie in the file."""
+"""Samples in some order; a range takes them as they follow each other in the file."""
 
 _SCAN = 4 << 20  # bytes
 _COPY = 16 << 20
@@ -43,25 +46,30 @@ _CHECK = 4096  # lines
 _TAKE = 1024  # from the file: each may make 64 KB of it resident
 _TAKE_WINDOW = 4096
 _CANNOT_COPY = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)  # file systems differ
+_NONE_BLANK = np.zeros(0, dtype=np.int64)
 
 
 def num_threads() -> int:
-    """Threads for work on pools: the processor cores that this process may use, at most 8."""
-    return min(8, len(os.sched_getaffinity(0)))
+    """Return the threads for work on pools: the cores that this process may use, at most 8."""
+    if hasattr(os, "sched_getaffinity"):
+        return min(8, len(os.sched_getaffinity(0)))
+    return min(8, os.cpu_count() or 1)  # macOS
 
 
 class Lines:
     """The lines of an uncompressed JSON Lines file that ends with a line end.
 
-    Memory is 8 bytes a line; of the mapping only what is in use is resident.
+    Memory is 8 bytes a line; only those parts of the mapping that are in use are resident.
 
     Args:
         file: The file, uncompressed and not empty; kept open.
-        name: What messages call it.
+        path: The pool that it holds, for messages.
+        blank: Rows of the blank lines that the pool has and the file has not, ascending.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
-        self.name = name
+    def __init__(self, file: BinaryIO, path: Path, blank: Indices = _NONE_BLANK) -> None:
+        self.path = path
+        self.blank = blank
         self._file = file
         self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         self.bytes = np.frombuffer(self._map, dtype=np.uint8)
@@ -80,23 +88,40 @@ class Lines:
             yield from (self[row] for row in range(start, stop))
             self._forget(int(self.offsets[start]), int(self.offsets[stop]))
 
+    def number(self, row: int) -> int:
+        """Return the number of a line in the pool's own file, from 1."""
+        before = np.searchsorted(self.blank - np.arange(len(self.blank)), row, side="right")
+        return row + int(before) + 1
+
+    def sample(self, row: int) -> dict[str, Any]:
+        """Return the sample of a line.
+
+        Raises:
+            SampleError: The line is not a JSON object in UTF-8.
+        """
+        return parse_sample(self[row], self.path, self.number(row))
+
+    def samples(self) -> Iterator[dict[str, Any]]:
+        """Yield the samples of all lines, as :meth:`sample` returns them."""
+        for row, line in enumerate(self):
+            yield parse_sample(line, self.path, self.number(row))
+
     def block(self, start: int, stop: int, shift: int = 0) -> Any:
-        """Lines ``start`` to ``stop`` as an Arrow array, a view of the file.
+        """Return lines ``start`` to ``stop`` as an Arrow array, a view of the file.
 
         With ``shift`` each begins and ends so many bytes later, but none after the file's end.
         """
         if not shift:
             return self._array[start:stop]
-        return _binary_array(
-            np.minimum(self.offsets[start : stop + 1] + shift, len(self.bytes)), self._map
-        )
+        offsets = np.minimum(self.offsets[start : stop + 1] + shift, len(self.bytes))
+        return _binary_array(offsets, self._map)
 
     def span(self, start: int, stop: int) -> memoryview:
-        """The bytes of lines ``start`` to ``stop``, a view of the file."""
+        """Return the bytes of lines ``start`` to ``stop``, a view of the file."""
         return memoryview(self._map)[int(self.offsets[start]) : int(self.offsets[stop])]
 
     def over_blocks(self, work: Callable[[int, int], T]) -> Iterator[T]:
-        """``work(start, stop)`` for blocks of lines, in threads; results come in order."""
+        """Yield ``work(start, stop)`` for blocks of lines, done in threads, in order."""
         import pyarrow as pa
 
         def one(start: int) -> T:
@@ -107,43 +132,49 @@ class Lines:
                 self._forget(int(self.offsets[start]), int(self.offsets[stop]))
 
         size = max(1, min(_CHECK, 16 * _SCAN * len(self) // len(self.bytes)))
-        said = time.monotonic()
+        logged = time.monotonic()
         with ThreadPoolExecutor(num_threads()) as executor:
             for number, result in enumerate(executor.map(one, range(0, len(self), size))):
-                if time.monotonic() - said > LOG_EVERY_S:
-                    said = time.monotonic()
-                    _log.info("%s: %d of %d samples read", self.name, number * size, len(self))
+                if time.monotonic() - logged > LOG_EVERY_S:
+                    logged = time.monotonic()
+                    _log.info("%s: %d of %d samples read", self.path, number * size, len(self))
                 yield result
         pa.default_memory_pool().release_unused()
 
     def copy_to(
         self, descriptor: int, rows: range, count: Callable[[int], None] = lambda num_bytes: None
     ) -> None:
-        """Append lines to a file inside the kernel; ``count`` is told the bytes as they go."""
+        """Append lines to a file; ``count`` is called with the bytes as they are copied."""
         start, stop = (int(self.offsets[row]) for row in (rows.start, rows.stop))
         while start < stop:
-            num = min(stop - start, _COPY)
-            try:
-                num = os.copy_file_range(self._file.fileno(), descriptor, num, start)
-            except OSError as error:
-                if error.errno not in _CANNOT_COPY:
-                    raise
-                write_all(descriptor, memoryview(self._map)[start : start + num])
-                self._forget(start, start + num)
+            num = self._copy(descriptor, start, min(stop - start, _COPY))
             if num == 0:
-                raise OSError(errno.EIO, f"{self.name} became shorter while it was read")
+                raise OSError(errno.EIO, f"{self.path} became shorter while it was read")
             start += num
             count(num)
 
-    def pieces(self, rows: Rows) -> Iterator[memoryview]:
-        """The bytes of ``rows``, in that order, piece by piece.
+    def _copy(self, descriptor: int, start: int, num_bytes: int) -> int:
+        """Copy inside the kernel if both file systems can, else through the mapping."""
+        if hasattr(os, "copy_file_range"):  # not on macOS
+            try:
+                return os.copy_file_range(self._file.fileno(), descriptor, num_bytes, start)
+            except OSError as error:
+                if error.errno not in _CANNOT_COPY:
+                    raise
+        write_all(descriptor, memoryview(self._map)[start : start + num_bytes])
+        self._forget(start, start + num_bytes)
+        return num_bytes
 
-        Lines in ascending order are taken straight from the file. Others are taken a window at a time:
-        first in ascending order, so that the file is walked through and its memory given back behind,
-        then from there in the order wanted. Windows grow with the pool, so that a large one needs no
-        more walks than a small one, and no more time a line. (Jumping about in 5 GB with little of it
-        resident took 4.5 to 7.6 CPU-µs a line. Construction, reading included, took 1.4 a line written of
-        1 million samples, in windows of 7 %, and 3.1 of 10 million, in windows of 4 %, on two loaded cores.)
+    def pieces(self, rows: Rows) -> Iterator[memoryview]:
+        """Yield the bytes of ``rows``, in that order, piece by piece.
+
+        Lines in ascending order are taken straight from the file. Others are taken a window at a
+        time: first in ascending order, so that memory is freed behind a walk through the file, then
+        from there in the order wanted. Windows grow with the pool, so that a large one needs no
+        more walks than a small one, and no more time a line. (Random access to 5 GB with little of
+        it resident took 4.5 to 7.6 CPU-µs a line. Construction, reading included, took 1.4 a line
+        written of 1 million samples, in windows of 7 %, and 3.1 of 10 million, in windows of 4 %,
+        on two loaded cores.)
         """
         if isinstance(rows, range):
             step = max(1, _SCAN * len(self) // len(self.bytes))
@@ -162,7 +193,7 @@ class Lines:
                 yield from self._reorder(window, lengths, store)
 
     def _windows(self, rows: Indices, limit: int) -> Iterator[tuple[Indices, Indices]]:
-        """Consecutive rows and their lengths, at most ``limit`` bytes together, but at least one."""
+        """Yield rows and their lengths, at most ``limit`` bytes at a time, but at least one row."""
         most = max(1, limit * len(self) // len(self.bytes))
         start = 0
         while start < len(rows):
@@ -194,17 +225,15 @@ class Lines:
             self._forget(int(self.offsets[part[0]]), int(self.offsets[part[-1] + 1]))
 
     def _find_lines(self) -> tuple[Indices, bool]:
-        """Where lines begin and the last one ends; whether nothing about them is odd.
+        """Return where lines begin and the last one ends, and if all are plain.
 
-        Not odd: they are ``{…}`` without control characters, and the last one has its end.
+        Plain lines are ``{…}`` without control characters, and the last one has its end.
         """
 
         def ends(start: int) -> tuple[Indices, bool]:
             found = np.flatnonzero(self.bytes[start : start + _SCAN] < ord(" ")) + start
             is_end = self.bytes[found] == ord("\n")
-            has_others = (
-                not is_end.all()
-            )  # other control characters: a tab, a carriage return, rubbish
+            has_others = not is_end.all()  # a tab, a carriage return, garbage
             found = found[is_end] if has_others else found
             after = found[: np.searchsorted(found, len(self.bytes) - 1)] + 1
             closed = (self.bytes[found - 1] == ord("}")).all()
@@ -220,7 +249,7 @@ class Lines:
         return np.concatenate([np.zeros(1, dtype=np.int64), *found, end]), is_plain
 
     def _forget(self, start: int, stop: int) -> None:
-        """Give back the memory of a part of the mapping; the file stays in the page cache."""
+        """Free the memory of a part of the mapping; the file stays in the page cache."""
         if len(self.bytes) <= _SMALL:
             return
         start -= start % _FAULT  # the kernel maps neighbours too
@@ -230,9 +259,14 @@ class Lines:
 
 
 def write_all(descriptor: int, piece: bytes | memoryview) -> None:
-    """Write all of ``piece``, or raise: a disk that fills up takes a part first, without complaint."""
+    """Write all of ``piece``, or raise: a disk that fills up takes a part without an error."""
     while len(piece):
         piece = piece[os.write(descriptor, piece) :]
+
+
+def scratch_file(folder: Path) -> BinaryIO:
+    """Open a file without a name in a folder; it is gone when it is closed."""
+    return tempfile.TemporaryFile(dir=folder)
 
 
 def _binary_array(offsets: Indices, data: Any) -> Any:
@@ -243,20 +277,20 @@ def _binary_array(offsets: Indices, data: Any) -> Any:
 
 
 def as_one(piece: Any) -> Any:
-    """Many bytes as an Arrow array with one value."""
+    """Return many bytes as an Arrow array with one value."""
     return _binary_array(np.array([0, len(piece)]), piece)
 
 
 def data_of(array: Any) -> memoryview:
-    """The values of a new Arrow array of binary values, side by side, as Arrow keeps them."""
+    """Return the values of a new Arrow array of binary values, side by side, without a copy."""
     _, offsets, data = array.buffers()
     return memoryview(data).cast("B")[: int(np.frombuffer(offsets, dtype=np.int64)[len(array)])]
 
 
 def _taken(array: Any, rows: Indices) -> memoryview:
-    """The values of ``rows`` laid side by side."""
+    """Return the values of ``rows``, side by side."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    # the system's allocator gives memory back at once, Arrow's own some 100 MB later
+    # The system's allocator frees memory at once, Arrow's own some 100 MB later.
     return data_of(pc.take(array, pa.array(rows), memory_pool=pa.system_memory_pool()))

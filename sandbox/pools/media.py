@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sandbox.pools.sampling import Indices
+from sandbox.samples import MEDIA_KEYS, is_relative, media_folder
 
-KEYS = ("images", "videos", "audios")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _STRING = rb'"((?:[^"\\]|\\.)*)"'
 _LISTS = re.compile(rb'"(images|videos|audios)"\s*:\s*(\[\s*(?:' + _STRING + rb"\s*,?\s*)*\])")
 _ITEM = re.compile(_STRING)
 _NOT_HTTP = r"h([^t]|t([^t]|t([^p]|p([^s:]|:[^/]|s([^:]|:[^/])))))"
-_RELATIVE_LIST = (  # an item that begins with none of / \/ http:/ https:/ s3:/
+# An item that begins with none of / \/ http:/ https:/ s3:/, since RE2 has no look-ahead.
+_RELATIVE_LIST = (
     r'\[\s*("([^"\\]|\\.)*"\s*,\s*)*'
     rf'"([^/"\\hs]|\\[^/]|s([^3]|3([^:]|:[^/]))|{_NOT_HTTP})'
 )
 _RELATIVE_MEDIA = r'"(images|videos|audios)"\s*:\s*' + _RELATIVE_LIST
 
 
-def is_relative(path: str) -> bool:
-    """Whether a media path counts from its pool's folder: neither absolute nor a URL."""
-    return bool(path) and not path.startswith("/") and not _SCHEME.match(path)
-
-
 def perhaps_relative(piece: Any, lines: Any) -> Indices:
-    """Those of some raw lines, an Arrow array, that perhaps name a relative media path; ascending.
+    """Find the raw lines that perhaps name a relative media path, in ascending order.
 
-    By RE2, which has no look-ahead. Most pieces, the same bytes as one value, have no list whatever with
-    such an item, which shows for 0.1 CPU-s a GB; the lists of media take 0.65, since they begin anywhere.
+    Args:
+        piece: The bytes of the lines, an Arrow array of one value. Most pieces have no list at all
+            with such an item, and a search for one costs 0.1 CPU-s a GB; a search for the lists of
+            media, which begin anywhere, costs 0.65.
+        lines: The same bytes as an Arrow array of lines.
     """
     import pyarrow.compute as pc
 
@@ -44,54 +42,47 @@ def perhaps_relative(piece: Any, lines: Any) -> Indices:
     return np.flatnonzero(found.to_numpy(zero_copy_only=False))
 
 
-def prefix_of(folder: Path) -> bytes:
-    """What comes before a relative path in ``folder``, as JSON spells it."""
-    return json.dumps(f"{folder}/", ensure_ascii=False)[1:-1].encode()
+def prefix_of(path: Path) -> bytes:
+    """Return the text that makes relative paths of a pool absolute, as JSON spells it."""
+    return json.dumps(f"{media_folder(path)}/", ensure_ascii=False)[1:-1].encode()
 
 
 def made_absolute(line: bytes, sample: Mapping[str, Any], prefix: bytes) -> bytes:
-    """A ``sample``'s line with ``prefix`` before its relative media paths, and nothing else touched."""
+    """Return a ``sample``'s line with ``prefix`` before its relative media paths."""
 
     def change_list(found: re.Match[bytes]) -> bytes:
         paths = sample.get(found[1].decode())
-        if paths != loads(found[2]):  # one of a nested mapping
+        if paths != json.loads(found[2]):  # the list of a nested mapping
             return found[0]
         start = found.start(2) - found.start()
         each = iter(paths)
-        return found[0][:start] + _ITEM.sub(
-            lambda item: b'"' + prefix + item[1] + b'"' if is_relative(next(each)) else item[0],
-            found[2],
-        )
+
+        def change_item(item: re.Match[bytes]) -> bytes:
+            return b'"' + prefix + item[1] + b'"' if is_relative(next(each)) else item[0]
+
+        return found[0][:start] + _ITEM.sub(change_item, found[2])
 
     return _LISTS.sub(change_list, line)
 
 
-def loads(text: bytes) -> Any:
-    """What JSON says, by orjson, or by Python where orjson refuses: NaN, numbers of more than 64 bits."""
-    import orjson
-
-    try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return json.loads(text)
-
-
 def absolute_columns(table: Any, folder: Path) -> Any:
-    """An Arrow table with absolute paths in its columns of media."""
+    """Return an Arrow table with absolute paths in its columns of media."""
     import pyarrow as pa
 
-    for key in KEYS:
-        if key in table.column_names and hasattr(
-            table.schema.field(key).type, "value_field"
-        ):  # any list
-            position, kind = table.column_names.index(key), table.schema.field(key)
-            media = [
-                list(_absolute(each, folder)) if each else each for each in table[key].to_pylist()
-            ]
-            table = table.set_column(position, kind, pa.array(media, type=kind.type))
+    for key in MEDIA_KEYS:
+        position = table.schema.get_field_index(key)
+        if position < 0 or not hasattr(table.schema.field(key).type, "value_field"):  # any list
+            continue
+        field = table.schema.field(key)
+        media = [_absolute(paths, folder) for paths in table[key].to_pylist()]
+        table = table.set_column(position, field, pa.array(media, type=field.type))
     return table
 
 
-def _absolute(paths: list[Any], folder: Path) -> Iterator[Any]:
-    for path in paths:
-        yield f"{folder}/{path}" if isinstance(path, str) and is_relative(path) else path
+def _absolute(paths: list[Any] | None, folder: Path) -> list[Any] | None:
+    if not paths:
+        return paths
+    return [
+        f"{folder}/{path}" if isinstance(path, str) and is_relative(path) else path
+        for path in paths
+    ]

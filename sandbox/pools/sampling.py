@@ -10,10 +10,10 @@ Indices = np.ndarray[Any, np.dtype[Any]]
 
 
 def draw(num_items: int, num_drawn: int, seed: int) -> Indices:
-    """Positions of a random sample without replacement, in ascending order.
+    """Return the positions of a random sample without replacement, in ascending order.
 
-    Every item has a key, the next number of :func:`_keys`; the items with the smallest keys are drawn,
-    the earlier one where two are equal. A smaller draw is part of a larger one.
+    Every item has a key, the next number of :func:`_keys`; the items with the smallest keys are
+    drawn, the earlier one of two with equal keys. A smaller draw is part of a larger one.
     """
     if num_drawn >= num_items:
         return np.arange(num_items)
@@ -26,18 +26,17 @@ def draw(num_items: int, num_drawn: int, seed: int) -> Indices:
 
 
 def shuffled(num_items: int, seed: int) -> Indices:
-    """All positions in random order: that of their keys, equal ones in input order."""
+    """Return all positions in random order: that of their keys, equal ones in input order."""
     return np.argsort(_keys(num_items, seed), kind="stable")
 
 
 def _keys(num_items: int, seed: int) -> Indices:
-    """What ``random.Random(seed).random()`` returns, ``num_items`` times.
+    """Return the first ``num_items`` results of ``random.Random(seed).random()``.
 
-    Python promises to keep that stream across versions, NumPy the one of ``RandomState`` (NEP 19), not
-    those of its newer generators. Seeded with an array both are the same Mersenne twister with the same
-    53 bits a number, and NumPy's is 50 times faster.
+    Python guarantees that stream across versions, NumPy the one of ``RandomState`` (NEP 19), but
+    not those of its newer generators. Seeded with an array both are the same Mersenne twister with
+    the same 53 bits a number, and NumPy's is 50 times faster.
     """
-    words = [
-        abs(seed) >> shift & 0xFFFFFFFF for shift in range(0, max(abs(seed).bit_length(), 1), 32)
-    ]
+    size = abs(seed)
+    words = [size >> shift & 0xFFFFFFFF for shift in range(0, max(size.bit_length(), 1), 32)]
     return np.random.RandomState(words).random_sample(num_items)

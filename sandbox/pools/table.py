@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,14 +18,14 @@ class Table:
     """The rows of an Arrow file, mapped into memory.
 
     Args:
-        file: The file, uncompressed; kept open.
-        name: What messages call it.
+        file: The file, uncompressed and with at least one batch; kept open.
+        path: The pool that it was made from, for messages.
     """
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: BinaryIO, path: Path) -> None:
         import pyarrow as pa
 
-        self.name = name
+        self.path = path
         self._file = file
         data = pa.py_buffer(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
         reader = pa.ipc.open_file(pa.BufferReader(data))
@@ -33,10 +34,24 @@ class Table:
         self._ends = np.cumsum([batch.num_rows for batch in self.batches])
 
     def __len__(self) -> int:
-        return int(self._ends[-1]) if self.batches else 0
+        return int(self._ends[-1])
+
+    def number(self, row: int) -> int:
+        """Return the number of a row for messages, from 1."""
+        return row + 1
+
+    def samples(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """Yield all rows; of ``columns`` those that there are."""
+        for batch in self.batches:
+            wanted = batch
+            if columns is not None:
+                wanted = batch.select([name for name in columns if name in batch.schema.names])
+            # A first look at a few rows must not convert a whole batch.
+            for start in range(0, wanted.num_rows, 256):
+                yield from wanted[start : start + 256].to_pylist()
 
     def pieces(self, rows: Rows) -> Iterator[Any]:
-        """The rows, in that order, as Arrow tables of bounded size."""
+        """Yield the rows, in that order, as Arrow tables of bounded size."""
         wanted = np.asarray(rows)
         for start in range(0, len(wanted), _TAKE):
             yield self._taken(wanted[start : start + _TAKE])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import importlib.util
 import logging
 import os
 import threading
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from sandbox.pools.lines import LOG_EVERY_S, Lines, Rows, num_threads, write_all
+from sandbox.samples import SampleError, require
 
 _PARTIAL = ".part"
 _LONGEST_NAME = 255  # bytes, on every file system in use
@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 class Source(Protocol):
-    """What new pools are made of."""
+    """Samples that new pools are made of."""
 
     def pieces(self, rows: Rows) -> Iterator[Any]:
-        """The samples ``rows``: bytes of JSON Lines, or Arrow tables."""
+        """Yield the samples ``rows``: bytes of JSON Lines, or Arrow tables."""
 
 
 @dataclass(frozen=True)
@@ -34,37 +34,21 @@ class NewPool:
     """A pool to write.
 
     Args:
-        path: Where; its extension is its format.
-        parts: Which samples of which pools it holds, one after another.
+        path: Its file; the extension is its format.
+        parts: Its samples: rows of pools, one after another.
     """
 
     path: Path
     parts: Sequence[tuple[Source, Rows]]
 
 
-def prepare(output_dir: Path) -> None:
-    """Make the folder that pools are written to, where it does not exist.
-
-    Raises:
-        ValueError: There is a file in its place.
-        ModuleNotFoundError: What all pools are read with is not installed.
-    """
-    if importlib.util.find_spec("pyarrow") is None:
-        raise ModuleNotFoundError("pyarrow is not installed; pip install 'sandbox[data]'")
-    try:
-        output_dir.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise ValueError(
-            f"cannot write pools to {output_dir}: expected a folder, found a file"
-        ) from error
-
-
-def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> list[Path]:
+def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> tuple[Path, ...]:
     """Write pools, several at once (one a core), each under a temporary name until it is whole.
 
     Raises:
         ValueError: A pool's name is too long for a file.
-        OSError: A pool cannot be written, with its name; nothing of it stays.
+        OSError: A pool cannot be written; names it, and nothing of it stays.
+        ModuleNotFoundError: The package that writes the format is not installed.
     """
     for pool in pools:
         if len(os.fsencode(pool.path.name + _PARTIAL)) > _LONGEST_NAME:
@@ -73,7 +57,7 @@ def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> lis
     with ThreadPoolExecutor(num_at_once or num_threads()) as executor:
         running = [executor.submit(_write, pool, progress) for pool in pools]
         try:
-            return [future.result() for future in running]
+            return tuple(future.result() for future in running)
         except BaseException:
             executor.shutdown(cancel_futures=True)
             raise
@@ -143,13 +127,10 @@ class _ParquetSink:
                 if self._writer is None:
                     self._writer = pq.ParquetWriter(self._path, table.schema)
                 self._writer.write_table(table)
-            except (
-                pa.ArrowInvalid,
-                pa.ArrowNotImplementedError,
-            ) as error:  # such as a mapping without keys
-                raise ValueError(
-                    f"{self._path.stem}: cannot be written as Parquet: {error}"
-                ) from error
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                # Such as a mapping without keys.
+                reason = f"cannot be written as Parquet: {error}"
+                raise SampleError.at(self._path.with_suffix(""), None, reason) from error
             self._progress.add(table.nbytes)
 
     def close(self) -> None:
@@ -168,8 +149,7 @@ def _sink(path: Path, suffix: str, progress: _Progress) -> Iterator[Any]:
             with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
                 yield _CompressedSink(packed, progress)
         elif suffix == ".zst":
-            import zstandard
-
+            zstandard = require("zstandard", path.with_suffix(""))
             with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as packed:
                 yield _CompressedSink(packed, progress)
         else:
@@ -182,14 +162,14 @@ class _Progress:
     def __init__(self, num_pools: int) -> None:
         self._num_pools = num_pools
         self._num_bytes = 0
-        self._said = time.monotonic()
+        self._logged = time.monotonic()
         self._lock = threading.Lock()
 
     def add(self, num_bytes: int) -> None:
         with self._lock:
             self._num_bytes += num_bytes
-            if time.monotonic() - self._said > LOG_EVERY_S:
-                self._said = time.monotonic()
+            if time.monotonic() - self._logged > LOG_EVERY_S:
+                self._logged = time.monotonic()
                 _log.info(
                     "writing %d pools: %.1f GB so far", self._num_pools, self._num_bytes / 1e9
                 )

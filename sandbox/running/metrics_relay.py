@@ -24,9 +24,9 @@ _PROGRESS_S = 20.0
 
 
 class MetricsRelay:
-    """Send the metrics of elements to the watcher: from a file while they run, then from the record.
+    """Send the metrics of elements to the watcher while the block lasts.
 
-    Metrics are relayed while the block lasts.
+    They come from a file while an element runs, and from its record when it has finished.
     """
 
     def __init__(self, elements: Sequence[Element], watcher: OpenWatcher) -> None:

@@ -6,11 +6,12 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from sandbox.components.build import build
-from sandbox.compute import BaseCompute
+from sandbox.compute import ComputeSession
 from sandbox.job import JobFailed, JobSpec
 from sandbox.running.attempt import ElementFailed, execute
 from sandbox.running.context import Context
@@ -61,7 +62,8 @@ class Pipeline:
         self.force = set(force)
         self.context = Context()
         self._forced_since = time.time() if forced_since is None else forced_since
-        self._computes: dict[str, BaseCompute] = {}
+        self._computes: dict[str, ComputeSession] = {}
+        self._open = ExitStack()
         self._infos: dict[str, list[dict[str, Any]]] = {}
 
     def run(self, iteration: int) -> None:
@@ -80,9 +82,8 @@ class Pipeline:
             self._run_job(spec, f"[{number}/{len(self.specs)}] {spec.name}")
 
     def close(self) -> None:
-        """Release the computes."""
-        for compute in self._computes.values():
-            compute.close()
+        """Leave the sessions of the computes."""
+        self._open.close()
 
     def _run_job(self, spec: JobSpec, title: str) -> None:
         try:
@@ -102,9 +103,7 @@ class Pipeline:
         relay = MetricsRelay(elements, self.watcher)
         for index, record in records.items():
             relay.finish(index, record)
-        failures = (
-            self._run_elements(elements, missing, records, compute, relay) if compute else []
-        )
+        failures = self._run_elements(elements, missing, records, compute, relay) if compute else []
         for element in elements:
             self._link(element)
         if failures:
@@ -118,7 +117,7 @@ class Pipeline:
         elements: Sequence[Element],
         missing: Sequence[int],
         records: dict[int, JobRecord],
-        compute: BaseCompute,
+        compute: ComputeSession,
         relay: MetricsRelay,
     ) -> list[str]:
         """Run what is missing, add its records; returns the failures' messages."""
@@ -148,11 +147,12 @@ class Pipeline:
     def _not_before(self, spec: JobSpec) -> float:
         return self._forced_since if spec.name in self.force else 0.0
 
-    def _compute(self, spec: JobSpec) -> BaseCompute:
+    def _compute(self, spec: JobSpec) -> ComputeSession:
         node = spec.compute or self.compute
         key = canonical(node)
         if key not in self._computes:
-            self._computes[key] = build(node, self.allowed)
+            session = build(node, self.allowed).open()
+            self._computes[key] = self._open.enter_context(session)
         return self._computes[key]
 
     def _report_changed_sources(self, spec: JobSpec, records: Sequence[JobRecord]) -> None:
@@ -205,7 +205,9 @@ class Pipeline:
         link.symlink_to(element.folder)
 
 
-def _counts(num_elements: int, num_missing: int, compute: BaseCompute | None, forced: bool) -> str:
+def _counts(
+    num_elements: int, num_missing: int, compute: ComputeSession | None, forced: bool
+) -> str:
     if not num_missing:
         return "recorded" if num_elements == 1 else f"all {num_elements} recorded"
     why = "forced" if forced else f"{num_elements - num_missing} recorded"

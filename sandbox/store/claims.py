@@ -3,15 +3,15 @@
 <folder>/attempts/<n>/  owner.json  claim
 
 The folder of an attempt appears complete, by a rename that fails where its number is taken, and it
-stays for ever: attempt n + 1 begins only when attempt n has ended. The file ``claim`` is there while
-the attempt goes on. Renaming that one file ends the attempt: the owner renames it to the job's record
-or to ``failure.json``; whoever takes the job over renames it to ``died`` or ``lost``. A rename has one
-winner. So an owner that comes back late cannot commit a job that was taken over, and only one process
-takes it over.
+stays for ever: attempt n + 1 begins only when attempt n has ended. The file ``claim`` is there
+while the attempt goes on. Renaming that one file ends the attempt: the owner renames it to the
+job's record or to ``failure.json``; whoever takes the job over renames it to ``died`` or ``lost``.
+A rename has one winner. So an owner that comes back late cannot commit a job that was taken over,
+and only one process takes it over.
 
-The owner shows that it is alive by a lock on ``owner.json`` and by the modification time of ``claim``
-(see ``sandbox.system.liveness``). Programs that it starts inherit the lock: a program that outlives
-its killed owner still holds the job.
+The owner shows that it is alive by a lock on ``owner.json`` and by the modification time of
+``claim`` (see ``sandbox.system.liveness``). Programs that it starts inherit the lock: a program
+that outlives its killed owner still holds the job.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Claim:
         return "claim" in _names(self.attempt_dir)
 
     def end_as(self, path: Path, text: str) -> None:
-        """End the attempt: the claim becomes the file ``path`` with ``text``, durably and atomically.
+        """End the attempt: the claim becomes the file ``path`` with this text, durably and at once.
 
         Raises:
             ClaimLost: Another process has taken the job over; ``path`` is unchanged.

@@ -111,7 +111,7 @@ class Owner:
 
 
 def write_and_lock(path: Path, owner: Owner) -> int:
-    """Write a new file that names its owner, and lock it; return the descriptor that holds the lock.
+    """Write a new file that names its owner, lock it, and return the descriptor with the lock.
 
     Where the file system has no locks, only the heartbeat is left.
     """

@@ -1,6 +1,6 @@
 """Signals that interrupt a run: when they are noticed, and by whom.
 
-Python lets only the main thread change signal handlers; in other threads nothing here has an effect.
+Python lets only the main thread change handlers; in other threads nothing here has an effect.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from typing import Any
 
 import causal_lm_model as lm
 import torch
+from sample_files import STATS, texts
 from torch import Tensor
 from worker_start import InputError, start
 
@@ -26,7 +27,7 @@ _REPORT_S = 10.0
 _MOST_NATS = 700.0
 
 Window = tuple[int, list[int], int]
-"""Number of its text, its tokens, and how many of the first predictions another window counts."""
+"""Number of its text, its tokens, and the number of first predictions that another counts."""
 
 
 def main(given: dict[str, Any]) -> dict[str, float]:
@@ -39,16 +40,14 @@ def main(given: dict[str, Any]) -> dict[str, float]:
         )
     scorer = _Scorer(lm.place(model).train(False), tokenizer, start, given)
     with Path(given["scores_path"]).open("w", encoding="utf-8") as out:
-        texts = lm.texts(given["texts_path"], "text")
-        while chunk := list(islice(texts, _CHUNK)):
-            out.writelines(
-                json.dumps({"__dj__stats__": score}) + "\n" for score in scorer.score(chunk)
-            )
+        content = texts([Path(given["texts_path"])], "text")
+        while chunk := list(islice(content, _CHUNK)):
+            out.writelines(json.dumps({STATS: score}) + "\n" for score in scorer.score(chunk))
     return scorer.sums
 
 
 class _Scorer:
-    """The model, and what it found so far."""
+    """Scores texts chunk by chunk and sums up their likelihoods."""
 
     def __init__(self, model: Any, tokenizer: Any, start: int, given: dict[str, Any]) -> None:
         self.sums: dict[str, float] = dict.fromkeys(
@@ -62,11 +61,11 @@ class _Scorer:
         self._reported = self._began = time.monotonic()
 
     def score(self, texts: list[str]) -> Iterator[dict[str, float | None]]:
-        """The statistics of some texts, in order."""
+        """Yield the statistics of some texts, in order."""
         tokens = self._tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
-        windows = [
-            window for number, row in enumerate(tokens) for window in self._windows(number, row)
-        ]
+        windows: list[Window] = []
+        for number, row in enumerate(tokens):
+            windows += self._windows(number, row)
         nats = [0.0] * len(texts)
         for batch in self._batches(windows):
             for (number, _, _), found in zip(batch, self._nats(batch), strict=True):
@@ -76,14 +75,14 @@ class _Scorer:
             yield self._statistics(len(text.encode()), len(row), found)
 
     def _windows(self, number: int, tokens: list[int]) -> Iterator[Window]:
-        """A text's tokens after the start token, in windows that overlap."""
+        """Cut a text's tokens, after the start token, into windows that overlap."""
         window, overlap = self._given["window"], self._given["overlap"]
         row = [self._start, *tokens]
         for first in range(0, max(len(row) - 1 - overlap, min(len(tokens), 1)), window - overlap):
             yield number, row[first : first + window + 1], overlap if first else 0
 
     def _batches(self, windows: list[Window]) -> Iterator[list[Window]]:
-        """Windows of about one length, longest first, as many as ``batch_tokens`` holds."""
+        """Group windows of about one length, longest first, as many as ``batch_tokens`` allows."""
         ordered = sorted(windows, key=lambda window: -len(window[1]))
         while ordered:
             size = max(1, self._given["batch_tokens"] // len(ordered[0][1]))
@@ -92,9 +91,9 @@ class _Scorer:
 
     @torch.no_grad()
     def _nats(self, batch: list[Window]) -> list[float]:
-        """Minus the log-likelihood of what each window counts."""
+        """Return minus the log-likelihood of the tokens that each window counts."""
         longest = len(batch[0][1])
-        # What pads a row stands after its tokens, where they cannot see it.
+        # Padding comes after a row's tokens, which therefore cannot attend to it.
         rows = torch.tensor(
             [[*tokens, *[self._start] * (longest - len(tokens))] for _, tokens, _ in batch]
         )
@@ -129,8 +128,8 @@ class _Scorer:
             self._reported = time.monotonic()
             done = int(self.sums["num_texts"])
             print(
-                f"{done} of {self._given['num_texts']} texts done, at work on the next {num_texts}, "
-                f"{self._reported - self._began:.0f} s",
+                f"{done} of {self._given['num_texts']} texts done, working on the next "
+                f"{num_texts}, {self._reported - self._began:.0f} s",
                 flush=True,
             )
 

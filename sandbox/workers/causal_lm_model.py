@@ -1,14 +1,13 @@
-"""What training and judging a causal language model share: tokenizer, model, texts, blocks, loss."""
+"""Shared by the workers of causal language models: tokenizer, model, rows of tokens, loss."""
 
 from __future__ import annotations
 
-import json
 import math
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from sample_files import texts
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
@@ -28,7 +27,7 @@ _SMALL = 256
 
 
 def byte_tokenizer() -> PreTrainedTokenizerBase:
-    """A tokenizer of the 256 bytes and the end of a text: the same for every data set, nothing learned."""
+    """Build a tokenizer of the 256 bytes and the end of a text, which no data set changes."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -38,7 +37,7 @@ def byte_tokenizer() -> PreTrainedTokenizerBase:
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    # In a text, "<|endoftext|>" is these 13 characters: only we end texts.
+    # Inside a text, "<|endoftext|>" stays these 13 characters: only we mark ends.
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         eos_token=END_OF_TEXT,
@@ -48,7 +47,7 @@ def byte_tokenizer() -> PreTrainedTokenizerBase:
 
 
 def load(model_path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """The model and tokenizer in a checkpoint folder."""
+    """Load model and tokenizer of a checkpoint folder."""
     try:
         model = AutoModelForCausalLM.from_pretrained(
             model_path, local_files_only=True, dtype=torch.float32
@@ -62,7 +61,7 @@ def load(model_path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 
 
 def from_config(vocab_size: int, hidden_size: int, num_layers: int) -> PreTrainedModel:
-    """A new Qwen2 model, with random weights from torch's present seed."""
+    """Make a new Qwen2 model, with random weights from torch's current seed."""
     config = Qwen2Config(
         vocab_size=vocab_size,
         hidden_size=hidden_size,
@@ -79,37 +78,18 @@ def from_config(vocab_size: int, hidden_size: int, num_layers: int) -> PreTraine
     return Qwen2ForCausalLM(config)
 
 
-def texts(path: str, text_key: str) -> Iterator[str]:
-    """The texts of a JSON Lines file."""
-    with Path(path).open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                sample = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"{path}, line {number} is not JSON: {error}") from None
-            text = sample.get(text_key) if isinstance(sample, dict) else None
-            if not isinstance(text, str):
-                keys = ", ".join(sample) if isinstance(sample, dict) else "none"
-                raise InputError(
-                    f"{path}, line {number} has no text under {text_key!r}; keys: {keys}"
-                )
-            yield text
-
-
 def blocks(
     path: str, text_key: str, tokenizer: PreTrainedTokenizerBase, sequence_length: int
 ) -> tuple[Tensor, int]:
-    """All texts of a file, joined and cut into rows of ``sequence_length`` + 1 tokens, and their bytes.
+    """Join all texts of a pool and cut them into rows of ``sequence_length`` + 1 tokens.
 
-    The end of every text is marked. A row begins with the last token of the one before, so that every
-    token but the first is predicted once; the last tokens, too few for a row, are left out. The second
-    value is the number of UTF-8 bytes of the tokens that are predicted.
+    The end of every text is marked. A row begins with the last token of the one before, so that
+    every token but the first is predicted once; the last tokens, too few for a row, are left out.
+
+    Returns:
+        The rows, and the number of UTF-8 bytes of the tokens that are predicted.
     """
-    content = list(texts(path, text_key))
-    if not content:
-        raise InputError(f"{path} has no samples")
+    content = list(texts([Path(path)], text_key))
     end = tokenizer.eos_token_id
     if end is None:
         raise InputError(f"the tokenizer {tokenizer.name_or_path!r} has no end-of-text token")
@@ -118,7 +98,8 @@ def blocks(
     num_rows = (len(tokens) - 1) // sequence_length
     if num_rows == 0:
         raise InputError(
-            f"{path} has {len(tokens)} tokens, fewer than one row of sequence_length {sequence_length}"
+            f"{path} has {len(tokens)} tokens, fewer than one row of sequence_length "
+            f"{sequence_length}"
         )
     rows = tokens[: num_rows * sequence_length + 1].unfold(0, sequence_length + 1, sequence_length)
     num_bytes = sum(len(text.encode()) for text in content)
@@ -126,7 +107,7 @@ def blocks(
 
 
 def token_loss(model: PreTrainedModel, rows: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Cross-entropy of every row's tokens but its first, in nats."""
+    """Return the cross-entropy of every row's tokens but its first, in nats."""
     with torch.autocast(rows.device.type, torch.bfloat16, enabled=rows.device.type == "cuda"):
         logits = model(input_ids=rows[:, :-1], use_cache=False).logits
     return torch.nn.functional.cross_entropy(
@@ -136,7 +117,7 @@ def token_loss(model: PreTrainedModel, rows: Tensor, *, reduction: str = "mean")
 
 @torch.no_grad()
 def evaluate(model: PreTrainedModel, rows: Tensor, num_bytes: int) -> dict[str, float]:
-    """``loss`` in nats a token, ``perplexity`` a token, and ``bits_per_byte``."""
+    """Measure ``loss`` in nats a token, ``perplexity`` a token, and ``bits_per_byte``."""
     model.train(False)
     total = 0.0
     for part in torch.split(rows, _EVAL_BATCH):
@@ -150,8 +131,9 @@ def evaluate(model: PreTrainedModel, rows: Tensor, num_bytes: int) -> dict[str, 
 
 
 def place(model: PreTrainedModel) -> PreTrainedModel:
-    """Move a model to the first GPU that is visible, if there is one; small ones get one CPU thread."""
+    """Move a model to the first visible GPU, if any; on a CPU small models get one thread."""
     if model.config.hidden_size < _SMALL and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(1)  # more only wait for each other: 7 times as slow on a busy machine
+        # More threads wait for each other: 7 times as slow on a busy machine.
+        torch.set_num_threads(1)
     torch.nn.Module.to(model, "cuda" if torch.cuda.is_available() else "cpu")
     return model

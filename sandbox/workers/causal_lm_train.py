@@ -1,8 +1,8 @@
 """Worker: train a causal language model on the texts of a pool.
 
-Request: the arguments of ``CausalLMTraining`` and ``output_dir``, which receives ``checkpoint/``. The
-state is saved every ``save_steps``; a worker that is started again resumes from it and reaches the
-same weights.
+Request: the arguments of ``CausalLMTraining`` and ``output_dir``, which receives ``checkpoint/``.
+The state is saved every ``save_steps``; a worker that is started again resumes from it and reaches
+the same weights.
 """
 
 from __future__ import annotations
@@ -24,14 +24,11 @@ def main(given: dict[str, Any]) -> None:
     """Train, and save the model with its tokenizer."""
     set_seed(given["seed"])
     model, tokenizer = _start(given)
-    rows, _ = lm.blocks(
-        given["dataset_path"], given["text_key"], tokenizer, given["sequence_length"]
-    )
+    options = (given["text_key"], tokenizer, given["sequence_length"])
+    rows, _ = lm.blocks(given["dataset_path"], *options)
     heldout = None
     if given["heldout_path"]:
-        heldout = lm.blocks(
-            given["heldout_path"], given["text_key"], tokenizer, given["sequence_length"]
-        )
+        heldout = lm.blocks(given["heldout_path"], *options)
     training = _Training(lm.place(model), given, len(rows))
     training.resume()
     while training.step < given["max_steps"]:
@@ -56,7 +53,7 @@ def _start(given: dict[str, Any]) -> tuple[PreTrainedModel, Any]:
 
 
 class _Training:
-    """Model, optimizer, schedule and the number of steps done: what a state file holds."""
+    """Model, optimizer, schedule and the number of steps done: the content of a state file."""
 
     def __init__(self, model: PreTrainedModel, given: dict[str, Any], num_rows: int) -> None:
         self.state_path = Path(given["output_dir"], "state.pt")
@@ -86,17 +83,15 @@ class _Training:
         self._schedule.step()
         self._optimizer.zero_grad()
         self.step += 1
-        if self.step % self._given["logging_steps"] == 0 or self.step in (
-            1,
-            self._given["max_steps"],
-        ):
+        is_first_or_last = self.step in (1, self._given["max_steps"])
+        if is_first_or_last or self.step % self._given["logging_steps"] == 0:
             value = loss.item()
             if not math.isfinite(value):
                 raise InputError(f"the loss is {value} at step {self.step}; lower learning_rate")
             report({"loss": value, "learning_rate": rate}, self.step)
 
     def save(self) -> None:
-        """Write the state file anew; one that exists is whole."""
+        """Replace the state file; a file that exists is complete."""
         state = {
             "step": self.step,
             "model": self._model.state_dict(),
@@ -109,7 +104,7 @@ class _Training:
         partial.replace(self.state_path)
 
     def resume(self) -> None:
-        """Take up the state file where there is one."""
+        """Load the state file, if there is one."""
         if not self.state_path.exists():
             return
         state = torch.load(self.state_path, map_location=self._model.device)
@@ -118,10 +113,10 @@ class _Training:
         self._schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["random"].cpu())
         self.step = state["step"]
-        print(f"goes on from step {self.step}", flush=True)
+        print(f"resumed at step {self.step}", flush=True)
 
     def _draw(self) -> Tensor:
-        """The rows of the next batch: whole passes over the data, each in an order of its own."""
+        """Choose the rows of the next batch: passes over the data, each in its own order."""
         size = self._given["batch_size"]
         numbers = range(self.step * size, (self.step + 1) * size)
         orders: dict[int, Tensor] = {}

@@ -1,7 +1,7 @@
 """Worker: build a tiny InternVL from a config, with a tokenizer of its own, and train it briefly.
 
-Request: ``output_dir`` (receives ``checkpoint/``), ``train_meta``, the sizes of
-:class:`sandbox.executors.internvl_model.InternVLTiny`, and what :func:`internvl_trainer.train` reads.
+Request: ``output_dir`` (receives ``checkpoint/``), ``train_meta``, the sizes of ``InternVLTiny``,
+and the arguments of :func:`internvl_trainer.train`.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 
 import worker_start
 
+# With the library's initial weights, of 0.02, a model this small stays blind to the picture.
 _INITIALIZER_RANGE = 0.06
 _LAYER_SCALE = 1.0
-"""With the library's 0.02 for the initial weights a model this small stays blind to the picture."""
 
 
 def main(request: dict[str, Any]) -> None:
     """Build, train, and write one checkpoint that transformers' own classes load."""
     worker_start.prepare_for_trainer()
     with worker_start.importing():
-        from internvl_data import read_pairs
+        from internvl_conversations import read_conversations
         from internvl_model import save_processor
         from internvl_trainer import train
         from transformers import InternVLForConditionalGeneration, set_seed
 
     set_seed(request["seed"])
-    pairs = read_pairs(request["train_meta"])
-    processor = build_processor([pair.answer for pair in pairs], pairs[0].prompt, request)
+    pairs = read_conversations(Path(request["train_meta"]))
+    processor = build_processor([pair.caption for pair in pairs], pairs[0].prompt, request)
     model = InternVLForConditionalGeneration(build_config(processor, request))
     tokenizer = processor.tokenizer
     model.generation_config.eos_token_id = tokenizer.eos_token_id
@@ -41,7 +41,7 @@ def main(request: dict[str, Any]) -> None:
 
 
 def build_processor(captions: list[str], prompt: str, request: Mapping[str, Any]) -> Any:
-    """Tokenizer, picture processor of the real checkpoints' kind, and chat template."""
+    """Build a processor like the real checkpoints': tokenizer, pictures, chat template."""
     from internvl_model import ImageOnlyProcessor
     from internvl_tokenizer import CHAT_TEMPLATE, train_tokenizer
     from transformers import GotOcr2ImageProcessorPil
@@ -65,7 +65,7 @@ def build_processor(captions: list[str], prompt: str, request: Mapping[str, Any]
 
 
 def build_config(processor: Any, request: Mapping[str, Any]) -> Any:
-    """The model's config: InternViT and Qwen2 of the requested sizes, four patches a token."""
+    """Build the config: InternViT and Qwen2 of the requested sizes, four patches a token."""
     from transformers import InternVLConfig
 
     tokenizer = processor.tokenizer

@@ -1,7 +1,8 @@
-"""Worker: write a caption for every picture of a COCO-format annotation file.
+"""Worker: write a caption for every picture of a list.
 
-Request: ``model_path``, ``annotation_path``, ``image_dir``, ``captions_path`` (written, COCO results format),
-``prompt``, ``max_new_tokens``, ``num_beams``, ``batch_size``, ``max_tiles``, ``precision``.
+Request: ``model_path``, ``pictures`` (``[{"image_id", "path", "origin"}]``), ``captions_path``
+(written, COCO results format), ``prompt``, ``max_new_tokens``, ``num_beams``, ``batch_size``,
+``max_tiles``, ``precision``.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ def main(request: dict[str, Any]) -> None:
         from internvl_data import PictureReader, collate
         from internvl_model import chat, load_model, load_processor, use_bf16
 
-    annotation_path = Path(request["annotation_path"])
-    pictures = json.loads(annotation_path.read_text(encoding="utf-8"))["images"]
+    pictures, size = request["pictures"], request["batch_size"]
     processor = load_processor(request["model_path"])
     dtype = torch.bfloat16 if use_bf16(request["precision"]) else torch.float32
     model = load_model(request["model_path"], dtype).eval()
@@ -35,22 +35,17 @@ def main(request: dict[str, Any]) -> None:
         return list(processor.tokenizer(chat(processor, request["prompt"], num_tiles))["input_ids"])
 
     def encode(picture: Mapping[str, Any]) -> dict[str, Any]:
-        path = str(Path(request["image_dir"]) / picture["file_name"])
-        pixels = reader.read(path, f"{annotation_path}: image {picture['id']}")
+        pixels = reader.read(picture["path"], picture["origin"])
         return {"input_ids": question(len(pixels)), "pixel_values": pixels.to(dtype)}
 
     captions: list[dict[str, Any]] = []
-    size = request["batch_size"]
     for begin in range(0, len(pictures), size):
         part = pictures[begin : begin + size]
-        batch = collate(
-            [encode(picture) for picture in part], processor.tokenizer.pad_token_id, left=True
-        )
+        rows = [encode(picture) for picture in part]
+        batch = collate(rows, processor.tokenizer.pad_token_id, left=True)
         texts = generate(model, processor, batch, request)
-        captions += [
-            {"image_id": picture["id"], "caption": text}
-            for picture, text in zip(part, texts, strict=True)
-        ]
+        for picture, text in zip(part, texts, strict=True):
+            captions.append({"image_id": picture["image_id"], "caption": text})
         print(f"{len(captions)} of {len(pictures)} pictures captioned", flush=True)
     partial = Path(request["captions_path"] + ".partial")
     partial.write_text(json.dumps(captions, ensure_ascii=False), encoding="utf-8")
@@ -60,7 +55,7 @@ def main(request: dict[str, Any]) -> None:
 def generate(
     model: Any, processor: Any, batch: Mapping[str, Any], request: Mapping[str, Any]
 ) -> list[str]:
-    """One caption a picture, by greedy or beam search: the same every time."""
+    """Return one caption a picture, by greedy or beam search: the same every time."""
     import torch
 
     with torch.inference_mode():

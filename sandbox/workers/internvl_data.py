@@ -1,14 +1,12 @@
-"""Picture and caption pairs as InternVL reads them: conversations in, padded batches out."""
+"""Pairs of picture and caption as InternVL reads them: tokens, labels, pixels, padded batches."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
+from internvl_conversations import CaptionedPicture
 from internvl_model import answer_end, chat
 from PIL import Image
 from torch.utils.data import Dataset
@@ -18,39 +16,14 @@ _CACHE_BYTES = 512 * 1024**2
 _IGNORED = -100
 
 
-@dataclass(frozen=True)
-class Pair:
-    """One picture with the answer that the model learns; ``origin`` says where the pair stands."""
-
-    image_path: str
-    prompt: str
-    answer: str
-    origin: str
-
-
-def read_pairs(meta_path: str) -> list[Pair]:
-    """The pairs of all data sets in InternVL's meta file, repeated as it says."""
-    pairs: list[Pair] = []
-    for entry in json.loads(Path(meta_path).read_text(encoding="utf-8")).values():
-        root = Path(entry["root"])
-        with Path(entry["annotation"]).open(encoding="utf-8") as file:
-            rows = [json.loads(line) for line in file]
-        pairs += [_pair(row, root) for row in rows] * entry["repeat_time"]
-    return pairs
-
-
-def _pair(row: dict[str, Any], root: Path) -> Pair:
-    question, answer = (turn["value"] for turn in row["conversations"])
-    prompt = question.removeprefix("<image>").strip()
-    return Pair(str(root / row["image"]), prompt, answer, row.get("origin", row["image"]))
-
-
 class PictureReader:
-    """Decode pictures and cut them into tiles; small ones are kept, since captions share their picture.
+    """Decode pictures and cut them into tiles.
+
+    Small pictures stay in memory, because the captions of a picture share it.
 
     Args:
         processor: The checkpoint's processor.
-        max_tiles: Largest number of tiles of a picture, its thumbnail not counted; 1 does not cut.
+        max_tiles: Most tiles of a picture, its thumbnail not counted; 1 does not cut.
     """
 
     def __init__(self, processor: Any, max_tiles: int) -> None:
@@ -64,7 +37,7 @@ class PictureReader:
         self._bytes_left = _CACHE_BYTES
 
     def read(self, path: str, origin: str) -> torch.Tensor:
-        """Pixels of the tiles of one picture, (tiles, 3, height, width)."""
+        """Return the pixels of the tiles of one picture, (tiles, 3, height, width)."""
         if path in self._kept:
             return self._kept[path]
         try:
@@ -82,14 +55,14 @@ class PictureReader:
 
 
 class PairDataset(Dataset[dict[str, Any]]):
-    """Token ids, labels and pixels of pairs; only the answer and the token that ends it are learnt."""
+    """Token ids, labels and pixels of pairs; only the answer and its end token are learnt."""
 
-    def __init__(self, pairs: Sequence[Pair], processor: Any, max_tiles: int) -> None:
+    def __init__(self, pairs: Sequence[CaptionedPicture], processor: Any, max_tiles: int) -> None:
         self._pairs = pairs
         self._processor = processor
         self._reader = PictureReader(processor, max_tiles)
         end = answer_end(processor)
-        self._answers = processor.tokenizer([pair.answer + end for pair in pairs])["input_ids"]
+        self._answers = processor.tokenizer([pair.caption + end for pair in pairs])["input_ids"]
         self._prefixes: dict[tuple[str, int], list[int]] = {}
 
     def __len__(self) -> int:
@@ -97,7 +70,7 @@ class PairDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         pair, answer = self._pairs[index], self._answers[index]
-        pixels = self._reader.read(pair.image_path, pair.origin)
+        pixels = self._reader.read(str(pair.image_path), pair.origin)
         prefix = self._prefix(pair.prompt, len(pixels))
         labels = [_IGNORED] * len(prefix) + answer
         return {"input_ids": prefix + answer, "labels": labels, "pixel_values": pixels}
@@ -111,7 +84,7 @@ class PairDataset(Dataset[dict[str, Any]]):
 
 
 def collate(rows: Sequence[dict[str, Any]], pad_id: int, *, left: bool = False) -> dict[str, Any]:
-    """One batch, padded on the right (training) or on the ``left`` (generation)."""
+    """Make one batch, padded on the right (training) or on the ``left`` (generation)."""
     width = max(len(row["input_ids"]) for row in rows)
 
     def padded(values: list[int], fill: int) -> list[int]:
@@ -124,7 +97,7 @@ def collate(rows: Sequence[dict[str, Any]], pad_id: int, *, left: bool = False) 
         "pixel_values": torch.cat([row["pixel_values"] for row in rows]),
     }
     if "labels" in rows[0]:
-        # Scores of the whole vocabulary are computed only where a label is, plus the position before the
+        # Scores of the whole vocabulary are computed only at labels, plus the position before the
         # first, which predicts it: with real checkpoints the prompt's would take gigabytes.
         answers = width - min(row["labels"].count(_IGNORED) for row in rows) + 1
         labels = torch.tensor([padded(row["labels"], _IGNORED) for row in rows])

@@ -59,7 +59,7 @@ class ImageOnlyProcessor(InternVLProcessor):
 
 
 def load_processor(checkpoint: str) -> Any:
-    """The processor of a checkpoint: the library's own, or without torchvision the image-only one."""
+    """Load a checkpoint's processor; without torchvision it is the image-only one."""
     if not is_torchvision_available():
         return ImageOnlyProcessor.from_pretrained(checkpoint)
     from transformers import AutoProcessor
@@ -68,7 +68,7 @@ def load_processor(checkpoint: str) -> Any:
 
 
 def save_processor(processor: Any, folder: Path) -> None:
-    """Save so that both :func:`load_processor` and, where torchvision works, ``AutoProcessor`` read it."""
+    """Save a processor for :func:`load_processor` and, given torchvision, ``AutoProcessor``."""
     processor.save_pretrained(folder)
     config_path = folder / "processor_config.json"
     config = json.loads(config_path.read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ def save_processor(processor: Any, folder: Path) -> None:
 
 
 def load_model(checkpoint: str, dtype: torch.dtype = torch.float32) -> Any:
-    """The model of a checkpoint folder or hub id, with its weights in ``dtype``."""
+    """Load the model of a checkpoint folder or hub id, with its weights in ``dtype``."""
     try:
         return InternVLForConditionalGeneration.from_pretrained(checkpoint, dtype=dtype)
     except OSError as error:
@@ -97,14 +97,14 @@ def load_model(checkpoint: str, dtype: torch.dtype = torch.float32) -> Any:
 
 
 def use_bf16(precision: str) -> bool:
-    """Whether to compute in bfloat16: ``auto`` asks the hardware."""
+    """True if the model computes in bfloat16; ``auto`` asks the hardware."""
     if precision == "auto":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return precision == "bf16"
 
 
 def chat(processor: Any, prompt: str, num_tiles: int) -> str:
-    """The prompt up to where the answer begins, with the tokens of a picture of ``num_tiles`` tiles."""
+    """Return the prompt up to the answer, with the tokens of a picture of ``num_tiles`` tiles."""
     content = [{"type": "image"}, {"type": "text", "text": prompt}]
     messages = [{"role": "user", "content": content}]
     text = str(processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
@@ -114,7 +114,7 @@ def chat(processor: Any, prompt: str, num_tiles: int) -> str:
 
 
 def answer_end(processor: Any) -> str:
-    """What the chat template puts after an answer: the token that ends a turn."""
+    """Return the text that the chat template puts after an answer: the token that ends a turn."""
     content = [{"type": "text", "text": "ANSWER"}]
     messages = [{"role": "assistant", "content": content}]
     text = str(processor.apply_chat_template(messages, tokenize=False))

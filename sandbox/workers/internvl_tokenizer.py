@@ -1,4 +1,4 @@
-"""A small tokenizer of the Qwen2 kind, trained on captions, with the special tokens of InternVL3."""
+"""A small tokenizer like Qwen2's, trained on captions, with InternVL3's special tokens."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WORDS = (
 
 
 def train_tokenizer(texts: Sequence[str], vocab_size: int) -> Any:
-    """Byte-level BPE over ``texts``; at most ``vocab_size`` entries and the special tokens."""
+    """Train byte-level BPE on ``texts``: at most ``vocab_size`` entries and the special tokens."""
     bpe = Tokenizer(models.BPE())
     bpe.normalizer = normalizers.NFC()
     split = pre_tokenizers.Split(Regex(_WORDS), behavior="isolated")

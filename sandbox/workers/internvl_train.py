@@ -1,8 +1,8 @@
 """Worker: fine-tune an InternVL checkpoint, fully or with LoRA.
 
-Request: ``model_path``, ``output_dir`` (receives ``checkpoint/``, with LoRA also ``adapter/``, meanwhile
-``checkpoints/``), ``train_meta``, ``eval_meta`` (InternVL's meta files) and the arguments of
-:class:`sandbox.executors.internvl_training.InternVLTraining` by their names.
+Request: ``model_path``, ``output_dir`` (receives ``checkpoint/``, with LoRA also ``adapter/``, and
+``checkpoints/`` meanwhile), ``train_meta``, ``eval_meta`` (InternVL's meta files) and the arguments
+of ``InternVLTraining`` by their names.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 import worker_start
 
+# The pattern names the tower, because the vision tower has layers of the same names.
 _LANGUAGE_MODEL_LINEARS = (
     r".*language_model\.layers\.\d+\.(self_attn\.(q|k|v|o)_proj|mlp\.(gate|up|down)_proj)"
 )
-"""Names the tower: the vision tower has layers of the same names."""
 
 
 def main(request: dict[str, Any]) -> None:
@@ -29,7 +29,7 @@ def main(request: dict[str, Any]) -> None:
         from transformers import set_seed
 
     set_seed(request["seed"])
-    # Frozen weights may rest in bfloat16; trained ones stay in float32 and are cast while computing.
+    # Frozen weights may be bfloat16; trained ones stay in float32 and are cast while computing.
     in_half = bool(request["lora_rank"]) and use_bf16(request["precision"])
     processor = load_processor(request["model_path"])
     model = load_model(request["model_path"], torch.bfloat16 if in_half else torch.float32)
@@ -47,7 +47,7 @@ def main(request: dict[str, Any]) -> None:
 
 
 def prepare(model: Any, request: Mapping[str, Any]) -> Any:
-    """Freeze the parts that the request names, and add adapters to the language model if it asks."""
+    """Freeze the parts that the request names, and add adapters to the language model."""
     if request["lora_rank"]:
         return add_lora(model, request)
     parts = {
@@ -62,21 +62,22 @@ def prepare(model: Any, request: Mapping[str, Any]) -> Any:
 
 
 def add_lora(model: Any, request: Mapping[str, Any]) -> Any:
-    """Adapters on the language model's linear layers; parts that are not frozen train as a whole beside them.
+    """Add adapters to the language model's linear layers.
 
-    Rank r, alpha 2r and dropout 0.05 follow InternVL's ``use_llm_lora``.
+    Parts that are not frozen train as a whole beside them. Rank r, alpha 2r and dropout 0.05 follow
+    InternVL's ``use_llm_lora``.
     """
     from peft import LoraConfig, get_peft_model
 
-    whole = {"freeze_mlp": "multi_modal_projector", "freeze_vision_tower": "vision_tower"}
+    parts = {"freeze_mlp": "multi_modal_projector", "freeze_vision_tower": "vision_tower"}
+    whole = [module for argument, module in parts.items() if not request[argument]]
     rank = request["lora_rank"]
     config = LoraConfig(
         r=rank,
         lora_alpha=2 * rank,
         lora_dropout=0.05,
         target_modules=_LANGUAGE_MODEL_LINEARS,
-        modules_to_save=[module for argument, module in whole.items() if not request[argument]]
-        or None,
+        modules_to_save=whole or None,
         task_type="CAUSAL_LM",
     )
     adapted = get_peft_model(model, config)

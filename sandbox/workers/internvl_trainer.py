@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from internvl_data import PairDataset, collate, read_pairs
+from internvl_conversations import read_conversations
+from internvl_data import PairDataset, collate
 from internvl_model import use_bf16
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
@@ -23,9 +24,9 @@ _REPORTED = ("loss", "learning_rate", "grad_norm", "eval_loss")
 class InternVLTrainer(Trainer):
     """Trainer whose resume works for this model.
 
-    transformers saves InternVL under the hub's older key names and, on resume and when it loads the best
-    model, fills the model from them with ``strict=False``: no key matches and nothing is restored
-    (transformers issue 43701). Loading through ``from_pretrained`` translates the names back.
+    transformers saves InternVL under the hub's older key names. On resume, and when it loads the
+    best model, it fills the model from them with ``strict=False``: no key matches and nothing is
+    restored (transformers issue 43701). ``from_pretrained`` translates the names back.
     """
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
@@ -44,17 +45,17 @@ class InternVLTrainer(Trainer):
 
 
 class MetricLines(TrainerCallback):
-    """Report losses and rates while training, and the speed at its end, once for all processes."""
+    """Report losses and rates while training, and the speed at its end, from one process."""
 
     def __init__(self) -> None:
         self._begin = (0.0, 0)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock; a resumed training counts its own steps only."""
+        """Start the clock; a resumed training counts only its own steps."""
         self._begin = (time.perf_counter(), state.global_step)
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Report what Trainer logs."""
+        """Report the numbers that Trainer logs."""
         logs = kwargs["logs"]
         metrics = {name: float(logs[name]) for name in _REPORTED if name in logs}
         if metrics and state.is_world_process_zero:
@@ -88,15 +89,15 @@ class CompleteCheckpoints(TrainerCallback):
 
 
 def newest_complete(folder: Path) -> str | None:
-    """The newest checkpoint in ``folder`` that was written to its end."""
+    """Return the newest checkpoint in ``folder`` that was written to its end."""
     complete = [path.parent for path in folder.glob(f"checkpoint-*/{_COMPLETE}")]
-    return (
-        str(max(complete, key=lambda path: int(path.name.rsplit("-", 1)[1]))) if complete else None
-    )
+    if not complete:
+        return None
+    return str(max(complete, key=lambda path: int(path.name.rsplit("-", 1)[1])))
 
 
 def train(model: Any, processor: Any, request: Mapping[str, Any]) -> InternVLTrainer:
-    """Train ``model`` as ``request`` says, from its newest complete checkpoint where there is one."""
+    """Train ``model`` as requested, starting from its newest complete checkpoint, if any."""
     folder = Path(request["output_dir"]) / "checkpoints"
     datasets = _datasets(processor, request)
     callbacks: list[Any] = [MetricLines(), CompleteCheckpoints()]
@@ -122,7 +123,7 @@ def train(model: Any, processor: Any, request: Mapping[str, Any]) -> InternVLTra
 def _datasets(processor: Any, request: Mapping[str, Any]) -> dict[str, PairDataset]:
     paths = {"train": request["train_meta"], "eval": request["eval_meta"]}
     return {
-        name: PairDataset(read_pairs(path), processor, request["max_tiles"])
+        name: PairDataset(read_conversations(Path(path)), processor, request["max_tiles"])
         for name, path in paths.items()
         if path is not None
     }

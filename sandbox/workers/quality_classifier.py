@@ -1,7 +1,7 @@
 """Worker: score texts with a quality classifier, a saved pyspark pipeline.
 
-Request: ``texts_path`` (JSON Lines, ``{"row": 0, "text": …}``), ``model_path``, ``tokenizer_path`` or
-null, ``num_threads``, ``memory_gb``, ``scores_path`` (written, one score a line, in order of rows).
+Request: ``texts_path`` (JSON Lines, ``{"row": 0, "text": …}``), ``model_path``, ``tokenizer_path``
+or null, ``num_threads``, ``memory_gb``, ``scores_path`` (written, one score a line, in order).
 """
 
 from __future__ import annotations
@@ -21,12 +21,10 @@ def main(given: dict[str, Any]) -> None:
     try:
         texts_path, columns = Path(given["texts_path"]), "row long, text string"
         if given["tokenizer_path"]:
-            texts_path, columns = (
-                _split(texts_path, given["tokenizer_path"]),
-                "row long, words array<string>",
-            )
+            texts_path = _split(texts_path, given["tokenizer_path"], Path(given["work_dir"]))
+            columns = "row long, words array<string>"
         _score(given, texts_path, columns, scores_dir)
-    except Exception as error:  # Spark's are Java's, with hundreds of lines behind the first
+    except Exception as error:  # Java's errors have hundreds of lines after the first
         cause = str(error).strip().splitlines() or [type(error).__name__]
         print(error, flush=True)
         raise InputError(f"{given['model_path']}: Spark cannot score with it: {cause[0]}") from None
@@ -37,11 +35,11 @@ def main(given: dict[str, Any]) -> None:
             out.write(score + "\n")
 
 
-def _split(texts_path: Path, tokenizer_path: str) -> Path:
-    """The texts as the pieces of a sentencepiece model."""
+def _split(texts_path: Path, tokenizer_path: str, work_dir: Path) -> Path:
+    """Write the texts as the pieces of a sentencepiece model."""
     from sentencepiece import SentencePieceProcessor
 
-    pieces_path = texts_path.with_name("pieces.jsonl")
+    pieces_path = work_dir / "pieces.jsonl"
     tokenizer = SentencePieceProcessor(model_file=tokenizer_path)
     with texts_path.open(encoding="ascii") as lines, pieces_path.open("w", encoding="ascii") as out:
         for line in lines:
@@ -58,7 +56,7 @@ def _score(given: dict[str, Any], texts_path: Path, columns: str, scores_dir: Pa
 
     settings = {
         "spark.driver.memory": f"{given['memory_gb']}g",
-        "spark.driver.host": "127.0.0.1",  # a machine's own name need not resolve
+        "spark.driver.host": "127.0.0.1",  # the machine's own name may not resolve
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
@@ -78,7 +76,7 @@ def _score(given: dict[str, Any], texts_path: Path, columns: str, scores_dir: Pa
         model = PipelineModel.load(given["model_path"])
         scored = model.transform(spark.read.schema(columns).json(str(texts_path)))
         score = vector_to_array(scored["probability"])[1]
-        # Files are numbered by partition, partitions follow the file: the order is kept.
+        # Output files are numbered by partition and partitions follow the file, so order is kept.
         scored.select("row", score.alias("score")).write.csv(str(scores_dir))
     finally:
         spark.stop()

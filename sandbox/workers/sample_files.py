@@ -18,6 +18,32 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+__all__ = [
+    "FORMATS",
+    "MEDIA_KEYS",
+    "POOL_SUFFIXES",
+    "STATS",
+    "SampleError",
+    "base_name",
+    "format_of",
+    "is_pool",
+    "is_relative",
+    "json_chunks",
+    "media_folder",
+    "media_of",
+    "numbered_lines",
+    "parquet_batches",
+    "parse_sample",
+    "read_lines",
+    "read_samples",
+    "require",
+    "shards",
+    "shown",
+    "stats_beside",
+    "text_of",
+    "texts",
+]
+
 T = TypeVar("T")
 Samples = Iterator[tuple[int, dict[str, Any]]]
 
@@ -273,7 +299,7 @@ def parquet_batches(
     Raises:
         SampleError: The file is no Parquet, or damaged.
     """
-    parquet, arrow = imported("pyarrow.parquet", path), imported("pyarrow", path)
+    parquet, arrow = require("pyarrow.parquet", path), require("pyarrow", path)
     try:
         with parquet.ParquetFile(path) as file:
             yield from file.iter_batches(num_rows, columns=columns)
@@ -281,8 +307,8 @@ def parquet_batches(
         raise SampleError.at(path, None, f"cannot be read as Parquet: {error}") from error
 
 
-def imported(module: str, path: Path) -> Any:
-    """Import the package that reads a pool's format.
+def require(module: str, path: Path) -> Any:
+    """Import a package that a pool's format needs.
 
     Raises:
         ModuleNotFoundError: It is not installed; names the package, the extra and the environment.
@@ -292,7 +318,7 @@ def imported(module: str, path: Path) -> Any:
     except ModuleNotFoundError as error:
         package = module.partition(".")[0]
         raise ModuleNotFoundError(
-            f"{package}, which reads {path.name}, is not installed in {sys.prefix}; "
+            f"{path.name} needs {package}, which is not installed in {sys.prefix}; "
             "pip install 'sandbox[data]'",
             name=package,
         ) from error
@@ -375,7 +401,7 @@ def _unpacked(path: Path, kind: str, file: BinaryIO) -> Iterator[bytes]:
     if kind == "jsonl.gz":
         pieces = _pieces(gzip.GzipFile(fileobj=file))
     else:
-        zstandard = imported("zstandard", path)
+        zstandard = require("zstandard", path)
         pieces, damage = _frames(file, zstandard), (EOFError, zstandard.ZstdError)
     try:
         yield from pieces

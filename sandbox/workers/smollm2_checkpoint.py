@@ -27,7 +27,7 @@ def main(given: dict[str, Any]) -> None:
     config: Any = packed.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
-    # A model that came from GGUF refuses to be saved; its weights in a new model do not.
+    # transformers refuses to save a model from GGUF, but saves its weights in a new model.
     with torch.device("meta"):
         plain = LlamaForCausalLM(config)
     plain.load_state_dict(packed.state_dict(), assign=True)

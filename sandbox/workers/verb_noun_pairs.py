@@ -1,18 +1,18 @@
 """Worker: count pairs of verb and direct object in texts, with a parser of spaCy.
 
-Request: ``model_path``, ``texts_path`` (JSON Lines with the texts under ``text``), ``first_sentence``.
+Request: ``model_path``, ``texts_path`` (a pool with the texts under ``text``), ``first_sentence``.
 Result: ``pairs``, ``[[verb, noun, count], …]``.
 """
 
 from __future__ import annotations
 
-import json
+import itertools
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sample_files import texts
 from worker_start import InputError, start
 
 _MOST_CHARS = 10_000
@@ -25,7 +25,12 @@ def main(given: dict[str, Any]) -> dict[str, Any]:
     model = _load(given["model_path"])
     counts: Counter[tuple[str, str]] = Counter()
     reported = time.monotonic()
-    for number, parsed in enumerate(model.pipe(_texts(given["texts_path"])), start=1):
+    beginnings = (
+        # No first sentence is longer, and the parser's memory grows with the text.
+        text[:_MOST_CHARS].strip()
+        for text in texts([Path(given["texts_path"])], "text")
+    )
+    for number, parsed in enumerate(model.pipe(beginnings), start=1):
         pair = _first_pair(parsed, given["first_sentence"])
         if pair:
             counts[pair] += 1
@@ -40,20 +45,13 @@ def _load(model_path: str) -> Any:
 
     try:
         model = spacy.load(model_path, exclude=["ner"])
-    except Exception as error:  # whatever spaCy makes of a broken folder
+    except Exception as error:  # a broken folder raises errors of many kinds
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"{model_path}: spaCy cannot load it: {reason}") from None
     if "parser" not in model.pipe_names:
-        there = ", ".join(model.pipe_names) or "nothing"
-        raise InputError(f"{model_path} has no dependency parser; its pipeline has: {there}")
+        parts = ", ".join(model.pipe_names) or "nothing"
+        raise InputError(f"{model_path} has no dependency parser; its pipeline has: {parts}")
     return model
-
-
-def _texts(path: str) -> Iterator[str]:
-    """The texts' beginnings: a first sentence does not lie further on, and the parser's memory is spared."""
-    with Path(path).open(encoding="ascii") as lines:
-        for line in lines:
-            yield json.loads(line)["text"][:_MOST_CHARS].strip()
 
 
 def _first_pair(parsed: Any, first_sentence: bool) -> tuple[str, str] | None:
@@ -65,17 +63,19 @@ def _first_pair(parsed: Any, first_sentence: bool) -> tuple[str, str] | None:
 
 
 def _pair(root: Any) -> tuple[str, str] | None:
-    """The verb nearest to the root, level by level, and its object; ``None`` where it has no noun for one."""
+    """Return the verb nearest to the root and its object, or ``None`` if that is no noun."""
     level = [root]
     while level:
         for token in level:
             if token.pos_ == "VERB":
-                nouns = [
-                    each for each in token.children if each.dep_ in _OBJECTS and each.pos_ == "NOUN"
-                ]
+                nouns = [each for each in token.children if _is_object(each)]
                 return (_lemma(token), _lemma(nouns[0])) if nouns else None
-        level = [child for token in level for child in token.children]
+        level = [*itertools.chain.from_iterable(token.children for token in level)]
     return None
+
+
+def _is_object(token: Any) -> bool:
+    return token.dep_ in _OBJECTS and token.pos_ == "NOUN"
 
 
 def _lemma(token: Any) -> str:

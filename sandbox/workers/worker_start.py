@@ -1,6 +1,7 @@
-"""The frame of every worker program: read the request, write the result, name the user's mistake.
+"""The frame of every worker program: read the request, write the result, report mistakes.
 
-Workers are scripts, ``python <worker>.py request.json result.json``, and import each other as siblings.
+Workers are scripts, ``python <worker>.py request.json result.json``, that import each other as
+siblings.
 """
 
 from __future__ import annotations
@@ -15,21 +16,24 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from sample_files import SampleError
+
 
 class InputError(Exception):
-    """A mistake of the user's that the worker found: reported in one clear line, without traceback."""
+    """A mistake of the user's, reported in one clear line without a traceback."""
 
 
 def start(main: Callable[[dict[str, Any]], Mapping[str, Any] | None]) -> None:
     """Call ``main`` with the request and write what it returns as the result.
 
-    Both files are named on the command line. An :class:`InputError` ends the program with status 1 and
-    its message as the last line. Under torchrun the first process writes the result.
+    Both files are named on the command line. An :class:`InputError` or ``SampleError`` ends the
+    program with status 1 and its message as the last line. Under torchrun the first process writes
+    the result.
     """
     request_path, result_path = map(Path, sys.argv[1:3])
     try:
         result = main(json.loads(request_path.read_text(encoding="utf-8")))
-    except InputError as error:
+    except (InputError, SampleError) as error:
         # A data loader's own process wraps the message into a traceback: the last line is ours.
         message = str(error).rsplit("InputError: ", 1)[-1].strip()
         _report_to_torchrun(message)
@@ -56,7 +60,7 @@ def importing() -> Iterator[None]:
 
 
 def report(metrics: Mapping[str, float], step: int | None = None) -> None:
-    """Print one line of metrics for the launcher; only the first process of a launch may call this."""
+    """Print one line of metrics for the launcher; only the first of several processes may."""
     event: dict[str, Any] = {"metrics": {name: float(value) for name, value in metrics.items()}}
     if step is not None:
         event["step"] = step

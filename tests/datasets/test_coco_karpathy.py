@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 from PIL import Image
 
 from sandbox.datasets.coco_karpathy import COCOKarpathy
@@ -20,7 +22,7 @@ SPLITS = {
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A folder as InternVL wants it; the training pictures have two captions each."""
+    """Create a folder as InternVL wants it; training pictures have two captions each."""
     root = tmp_path / "coco"
     for number, name in enumerate(name for names in SPLITS.values() for name in names):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +54,7 @@ def human() -> dict[str, str]:
 
 
 def karpathy_file(root: Path) -> Path:
-    """The same as ``dataset_coco.json``; the second training picture is of ``restval``."""
+    """Write ``dataset_coco.json`` with the same content; the second picture is of ``restval``."""
     split_names = {"val": "val", "test": "test"}
     images = []
     for split, names in SPLITS.items():
@@ -73,12 +75,10 @@ def karpathy_file(root: Path) -> Path:
 
 
 def run(data: COCOKarpathy, folder: Path) -> dict[str, Any]:
-    outputs = data.run(output_dir=folder, log_path=folder / "log")
-    assert set(outputs) == set(COCOKarpathy.OUTPUTS)
-    return {
-        key: value if key == "image_dir" else json.loads(value.read_text())
-        for key, value in outputs.items()
-    }
+    outputs = asdict(data.run(scope=scope(folder)))
+    for key in outputs.keys() - {"image_dir"}:
+        outputs[key] = json.loads(outputs[key].read_text())
+    return outputs
 
 
 def ids(content: dict[str, Any]) -> list[int]:
@@ -86,9 +86,9 @@ def ids(content: dict[str, Any]) -> list[int]:
 
 
 @pytest.mark.parametrize("form", ["internvl", "karpathy"])
-def test_both_forms_give_the_splits(root: Path, tmp_path: Path, form: str) -> None:
+def test_both_forms_give_the_same_splits(root: Path, tmp_path: Path, form: str) -> None:
     dataset_file = karpathy_file(root).name if form == "karpathy" else None
-    outputs = run(COCOKarpathy(root, dataset_file=dataset_file, num_warmup=1), tmp_path)
+    outputs = run(COCOKarpathy(root=root, dataset_file=dataset_file, num_warmup=1), tmp_path)
     assert ids(outputs["train_path"]) == [1, 2]
     assert ids(outputs["selection_path"]) == [3]
     assert ids(outputs["report_path"]) == [4]
@@ -106,20 +106,20 @@ def test_both_forms_give_the_splits(root: Path, tmp_path: Path, form: str) -> No
 
 
 def test_a_smaller_training_set_can_be_drawn(root: Path, tmp_path: Path) -> None:
-    outputs = run(COCOKarpathy(root, num_train=1, num_warmup=1), tmp_path)
+    outputs = run(COCOKarpathy(root=root, num_train=1, num_warmup=1), tmp_path)
     assert len(ids(outputs["train_path"])) == 1
     assert ids(outputs["warmup_path"]) == ids(outputs["train_path"])
 
 
 def test_more_pictures_than_there_are_is_an_error(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"num_selection is 5; .* has 1 such pictures"):
-        run(COCOKarpathy(root, num_warmup=1, num_selection=5), tmp_path)
+        run(COCOKarpathy(root=root, num_warmup=1, num_selection=5), tmp_path)
 
 
 def test_check_names_missing_annotation_files(root: Path) -> None:
     (root / "annotations/coco_karpathy_val.json").unlink()
     with pytest.raises(ValueError, match=r"has no annotations/coco_karpathy_val\.json"):
-        COCOKarpathy(root).check()
+        COCOKarpathy(root=root).check()
 
 
 def test_missing_pictures_are_counted_and_named(root: Path, tmp_path: Path) -> None:
@@ -128,20 +128,20 @@ def test_missing_pictures_are_counted_and_named(root: Path, tmp_path: Path) -> N
     with pytest.raises(
         ValueError, match=f"2 of 4 pictures are missing .*{SPLITS['val'][0]}, {SPLITS['test'][0]}"
     ):
-        run(COCOKarpathy(root, num_warmup=1), tmp_path)
+        run(COCOKarpathy(root=root, num_warmup=1), tmp_path)
 
 
-def test_a_picture_that_is_none_is_named(root: Path, tmp_path: Path) -> None:
+def test_a_broken_picture_is_named(root: Path, tmp_path: Path) -> None:
     (root / SPLITS["val"][0]).write_bytes(b"no picture")
     with pytest.raises(ValueError, match=f"{SPLITS['val'][0]} cannot be decoded"):
-        run(COCOKarpathy(root, num_warmup=1), tmp_path)
+        run(COCOKarpathy(root=root, num_warmup=1), tmp_path)
 
 
 def test_a_picture_in_two_splits_is_an_error(root: Path, tmp_path: Path) -> None:
     rows = [{"image": SPLITS["train"][0], "caption": "Leaked."}]
     (root / "annotations/coco_karpathy_test.json").write_text(json.dumps(rows))
     with pytest.raises(ValueError, match=r"picture 1 .* is in train and again in report"):
-        run(COCOKarpathy(root, num_warmup=1), tmp_path)
+        run(COCOKarpathy(root=root, num_warmup=1), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -176,15 +176,15 @@ def test_a_picture_in_two_splits_is_an_error(root: Path, tmp_path: Path) -> None
 def test_bad_rows_are_named(root: Path, tmp_path: Path, line: str, message: str) -> None:
     (root / "annotations/coco_karpathy_train_567k.jsonl").write_text(line)
     with pytest.raises(ValueError, match=message):
-        run(COCOKarpathy(root), tmp_path)
+        run(COCOKarpathy(root=root), tmp_path)
 
 
 def test_a_file_of_another_form_as_dataset_file_is_an_error(root: Path, tmp_path: Path) -> None:
     (root / "dataset_coco.json").write_text('{"images": [{"filename": "x.jpg"}]}')
     with pytest.raises(ValueError, match="not of the form of Karpathy's"):
-        run(COCOKarpathy(root, dataset_file="dataset_coco.json"), tmp_path)
+        run(COCOKarpathy(root=root, dataset_file="dataset_coco.json"), tmp_path)
 
 
 def test_counts_must_be_positive(root: Path) -> None:
-    with pytest.raises(ValueError, match="num_warmup is 0"):
-        COCOKarpathy(root, num_warmup=0)
+    (problem,) = problems_of(COCOKarpathy, root=str(root), num_warmup=0)
+    assert (problem.where, problem.kind) == ("num_warmup", "constraint")

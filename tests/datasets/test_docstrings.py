@@ -1,26 +1,29 @@
+"""Docstrings of the standard library as a data set."""
+
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 
 from sandbox.datasets.docstrings import DocstringsDataset
 
 
 def collect(output_dir: Path, **arguments: Any) -> tuple[dict[str, Any], list[Any], list[Any]]:
     output_dir.mkdir()
-    outputs = DocstringsDataset(**arguments).run(output_dir=output_dir, log_path=output_dir / "log")
+    outputs = asdict(DocstringsDataset(**arguments).run(scope=scope(output_dir)))
     train, heldout = (
         [json.loads(line) for line in outputs[name].read_text().splitlines()]
         for name in ("train_path", "heldout_path")
     )
-    assert set(outputs) == set(DocstringsDataset.OUTPUTS)
-    return dict(outputs), train, heldout
+    return outputs, train, heldout
 
 
-def test_docstrings_are_real_and_say_where_they_stand(tmp_path: Path) -> None:
+def test_docstrings_are_real_and_name_their_objects(tmp_path: Path) -> None:
     import importlib
     import inspect
     from operator import attrgetter
@@ -43,7 +46,7 @@ def test_training_and_held_out_data_share_no_module_and_no_text(tmp_path: Path) 
     ]
 
 
-def test_the_seed_decides_and_nothing_else(tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_samples(tmp_path: Path) -> None:
     _, first, first_heldout = collect(tmp_path / "a", num_samples=50)
     _, again, again_heldout = collect(tmp_path / "b", num_samples=50)
     _, other, _ = collect(tmp_path / "c", num_samples=50, seed=1)
@@ -55,8 +58,8 @@ def test_the_seed_decides_and_nothing_else(tmp_path: Path) -> None:
     "given", [{"num_samples": 0}, {"heldout_fraction": 0.0}, {"heldout_fraction": 1.0}], ids=str
 )
 def test_arguments_are_checked(given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=next(iter(given))):
-        DocstringsDataset(**given)
+    (problem,) = problems_of(DocstringsDataset, **given)
+    assert (problem.where, problem.kind) == (next(iter(given)), "constraint")
 
 
 def test_a_python_without_sources_is_an_error(

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 from PIL import Image
 
 from sandbox.datasets.image_folder import ImageFolder
@@ -20,7 +22,7 @@ NAMES = [
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Twenty different pictures, no captions."""
+    """Create twenty different pictures without captions."""
     root = tmp_path / "pictures"
     (root / "sub").mkdir(parents=True)
     for number, name in enumerate(NAMES):
@@ -41,12 +43,10 @@ def rows_for(names: list[str]) -> list[dict[str, Any]]:
 
 
 def run(data: ImageFolder, folder: Path) -> dict[str, Any]:
-    outputs = data.run(output_dir=folder, log_path=folder / "log")
-    assert set(outputs) == set(ImageFolder.OUTPUTS)
-    return {
-        key: value if key == "image_dir" else json.loads(value.read_text())
-        for key, value in outputs.items()
-    }
+    outputs = asdict(data.run(scope=scope(folder)))
+    for key in outputs.keys() - {"image_dir"}:
+        outputs[key] = json.loads(outputs[key].read_text())
+    return outputs
 
 
 def names_in(content: dict[str, Any]) -> set[str]:
@@ -72,7 +72,7 @@ def write_captions(root: Path, form: str) -> None:
 def test_pictures_are_split_with_all_their_captions(root: Path, tmp_path: Path, form: str) -> None:
     write_captions(root, form)
     outputs = run(
-        ImageFolder(root, selection_fraction=0.2, report_fraction=0.3, warmup_fraction=0.5),
+        ImageFolder(root=root, selection_fraction=0.2, report_fraction=0.3, warmup_fraction=0.5),
         tmp_path,
     )
     train, selection, report = (
@@ -98,7 +98,7 @@ def test_pictures_are_split_with_all_their_captions(root: Path, tmp_path: Path, 
 def test_the_seed_decides_the_split(root: Path, tmp_path: Path) -> None:
     write_captions(root, "txt")
     first, same, other = (
-        run(ImageFolder(root, seed=seed), tmp_path)["report_path"] for seed in (0, 0, 1)
+        run(ImageFolder(root=root, seed=seed), tmp_path)["report_path"] for seed in (0, 0, 1)
     )
     assert first == same
     assert names_in(first) != names_in(other)
@@ -108,14 +108,14 @@ def test_absolute_paths_and_other_columns_are_taken(root: Path, tmp_path: Path) 
     write_jsonl(
         root, [{"file": str((root / name).absolute()), "text": f"A {name}."} for name in NAMES]
     )
-    outputs = run(ImageFolder(root, image_column="file", caption_column="text"), tmp_path)
+    outputs = run(ImageFolder(root=root, image_column="file", caption_column="text"), tmp_path)
     assert names_in(outputs["train_path"]) < set(NAMES)
 
 
-def test_no_pictures_is_an_error_that_says_what_is_there(tmp_path: Path) -> None:
+def test_no_pictures_is_an_error_that_lists_the_other_files(tmp_path: Path) -> None:
     (tmp_path / "captions.csv").write_text("image,caption\n")
     with pytest.raises(ValueError, match=r"has no pictures .*; it has files with \.csv"):
-        ImageFolder(tmp_path).check()
+        ImageFolder(root=tmp_path).check()
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_no_pictures_is_an_error_that_says_what_is_there(tmp_path: Path) -> None
     [
         ({"image": NAMES[0], "caption": " "}, rf"line 41: the caption of '{NAMES[0]}' is empty"),
         ({"image": NAMES[0], "caption": None}, "line 41: the caption .* is empty or not text"),
-        ({"image": NAMES[0], "caption": f"One caption of {NAMES[0]}."}, "line 41: .* comes twice"),
+        ({"image": NAMES[0], "caption": f"One caption of {NAMES[0]}."}, "line 41: .* occurs twice"),
         ({"image": "none.jpg", "caption": "A."}, r"line 41: the picture 'none\.jpg' is not in"),
         (
             {"image": "/etc/x.jpg", "caption": "A."},
@@ -141,19 +141,19 @@ def test_bad_rows_are_named(
 ) -> None:
     write_jsonl(root, [*rows_for(NAMES), change])
     with pytest.raises(ValueError, match=message):
-        run(ImageFolder(root), tmp_path)
+        run(ImageFolder(root=root), tmp_path)
 
 
 def test_wrong_csv_columns_are_named(root: Path, tmp_path: Path) -> None:
     (root / "captions.csv").write_text("path,title\n00.jpg,A.\n")
     with pytest.raises(ValueError, match="has the columns path, title; expected image and caption"):
-        run(ImageFolder(root), tmp_path)
+        run(ImageFolder(root=root), tmp_path)
 
 
 def test_a_line_that_is_not_json_is_named(root: Path, tmp_path: Path) -> None:
     (root / "captions.jsonl").write_text("image,caption\n")
     with pytest.raises(ValueError, match="line 1 is not JSON"):
-        run(ImageFolder(root), tmp_path)
+        run(ImageFolder(root=root), tmp_path)
 
 
 def test_pictures_without_captions_are_named(root: Path, tmp_path: Path) -> None:
@@ -161,20 +161,20 @@ def test_pictures_without_captions_are_named(root: Path, tmp_path: Path) -> None
     with pytest.raises(
         ValueError, match=f"2 pictures .* have no caption in captions.jsonl: {NAMES[0]}, {NAMES[1]}"
     ):
-        run(ImageFolder(root), tmp_path)
+        run(ImageFolder(root=root), tmp_path)
     (root / "captions.jsonl").unlink()
     with pytest.raises(ValueError, match=r"20 pictures .* have no \.txt file"):
-        run(ImageFolder(root), tmp_path)
+        run(ImageFolder(root=root), tmp_path)
 
 
 def test_empty_and_repeated_text_captions_are_named(root: Path, tmp_path: Path) -> None:
     write_captions(root, "txt")
     (root / "00.txt").write_text(" \n")
     with pytest.raises(ValueError, match=r"1 caption files .* are empty: .*00\.txt"):
-        run(ImageFolder(root), tmp_path)
+        run(ImageFolder(root=root), tmp_path)
     (root / "00.txt").write_text("Same.\nSame.\n")
-    with pytest.raises(ValueError, match=r"00\.txt come twice: Same\."):
-        run(ImageFolder(root), tmp_path)
+    with pytest.raises(ValueError, match=r"00\.txt occur twice: Same\."):
+        run(ImageFolder(root=root), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["00.jpg", "02.png"])
@@ -183,14 +183,14 @@ def test_a_truncated_picture_is_named(root: Path, tmp_path: Path, name: str) -> 
     content = (root / name).read_bytes()
     (root / name).write_bytes(content[: len(content) * 3 // 4])
     with pytest.raises(ValueError, match=f"{name} cannot be decoded"):
-        run(ImageFolder(root), tmp_path)
+        run(ImageFolder(root=root), tmp_path)
 
 
 def test_the_same_picture_twice_is_an_error(root: Path, tmp_path: Path) -> None:
     (root / "sub/copy.jpg").write_bytes((root / NAMES[0]).read_bytes())
     write_jsonl(root, rows_for([*NAMES, "sub/copy.jpg"]))
-    with pytest.raises(ValueError, match=rf"1 pictures .* come twice: sub/copy\.jpg = {NAMES[0]}"):
-        run(ImageFolder(root), tmp_path)
+    with pytest.raises(ValueError, match=rf"1 pictures .* occur twice: sub/copy\.jpg = {NAMES[0]}"):
+        run(ImageFolder(root=root), tmp_path)
 
 
 def test_several_tables_need_a_choice(root: Path, tmp_path: Path) -> None:
@@ -199,27 +199,30 @@ def test_several_tables_need_a_choice(root: Path, tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"several caption files, captions\.csv, captions\.jsonl; choose one"
     ):
-        run(ImageFolder(root), tmp_path)
-    run(ImageFolder(root, captions_file="captions.csv"), tmp_path)
-    with pytest.raises(ValueError, match=r"captions_file .*other\.csv is not there"):
-        ImageFolder(root, captions_file="other.csv").check()
+        run(ImageFolder(root=root), tmp_path)
+    run(ImageFolder(root=root, captions_file="captions.csv"), tmp_path)
+    with pytest.raises(ValueError, match=r"captions_file .*other\.csv is missing"):
+        ImageFolder(root=root, captions_file="other.csv").check()
 
 
 def test_too_few_pictures_for_a_split_is_an_error(root: Path, tmp_path: Path) -> None:
     write_captions(root, "txt")
     with pytest.raises(ValueError, match="leave nothing for report"):
-        run(ImageFolder(root, report_fraction=0.01), tmp_path)
+        run(ImageFolder(root=root, report_fraction=0.01), tmp_path)
 
 
 @pytest.mark.parametrize(
-    "fractions",
+    ("fractions", "kind"),
     [
-        {"report_fraction": 0.0},
-        {"selection_fraction": 1.2},
-        {"selection_fraction": 0.5, "report_fraction": 0.5},
+        ({"report_fraction": 0.0}, "constraint"),
+        ({"selection_fraction": 1.2}, "constraint"),
+        ({"selection_fraction": 0.5, "report_fraction": 0.5}, "rule"),
     ],
     ids=["none", "more-than-all", "no-training"],
 )
-def test_fractions_must_leave_training_data(tmp_path: Path, fractions: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="fraction"):
-        ImageFolder(tmp_path, **fractions)
+def test_fractions_must_leave_training_data(
+    tmp_path: Path, fractions: dict[str, Any], kind: str
+) -> None:
+    (problem,) = problems_of(ImageFolder, root=str(tmp_path), **fractions)
+    assert problem.kind == kind
+    assert kind == "rule" or problem.where in fractions

@@ -1,4 +1,4 @@
-"""The drawn caption data set."""
+"""The caption data set of drawn pictures."""
 
 from __future__ import annotations
 
@@ -7,25 +7,29 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 from PIL import Image
 
 from sandbox.datasets.shapes_caption import ShapesCaption
 
-SMALL = {"num_train": 40, "num_warmup": 5, "num_selection": 6, "num_report": 7, "image_size": 48}
+SMALL: dict[str, Any] = {
+    "num_train": 40,
+    "num_warmup": 5,
+    "num_selection": 6,
+    "num_report": 7,
+    "image_size": 48,
+}
 NO_DIRT = {"junk": 0.0, "mismatch": 0.0, "tiny": 0.0, "strip": 0.0}
 
 
 def make(folder: Path, **arguments: Any) -> dict[str, Any]:
     folder.mkdir()
-    outputs = ShapesCaption(**{**SMALL, **arguments}).run(
-        output_dir=folder, log_path=folder / "log"
-    )
-    assert set(outputs) == set(ShapesCaption.OUTPUTS)
-    return dict(outputs)
+    return asdict(ShapesCaption(**{**SMALL, **arguments}).run(scope=scope(folder)))
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -66,7 +70,7 @@ def test_dirt_is_dealt_out_exactly_and_to_the_training_pictures_alone(tmp_path: 
         assert not any("dirt" in image for image in read(outputs[f"{split}_path"])["images"])
 
 
-def test_dirt_is_what_its_name_says(tmp_path: Path) -> None:
+def test_every_kind_of_dirt_matches_its_name(tmp_path: Path) -> None:
     dirty = read(make(tmp_path / "dirty", blur=0.1)["train_path"])
     clean = read(make(tmp_path / "clean", **NO_DIRT)["train_path"])
     true_captions = [captions_of(clean, image["id"]) for image in clean["images"]]
@@ -84,8 +88,9 @@ def test_same_seed_same_bytes_in_another_process_and_another_seed_differs(tmp_pa
     make(tmp_path / "here")
     program = (
         "import pathlib, sys; from sandbox.datasets.shapes_caption import ShapesCaption;"
+        "from contract import scope;"
         "folder = pathlib.Path(sys.argv[1]); folder.mkdir();"
-        f"ShapesCaption(**{SMALL!r}).run(output_dir=folder, log_path=folder)"
+        f"ShapesCaption(**{SMALL!r}).run(scope=scope(folder))"
     )
     for hash_seed in ("1", "2"):
         there = tmp_path / f"there{hash_seed}"
@@ -97,18 +102,34 @@ def test_same_seed_same_bytes_in_another_process_and_another_seed_differs(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "where"),
     [
-        ({"num_train": 0}, "num_train is 0"),
-        ({"num_captions": 7}, "num_captions is 7; expected 1 to 6"),
-        ({"image_size": 8}, "image_size is 8"),
-        ({"junk": 1.5}, "junk is 1.5"),
-        ({"blur": -0.1}, "blur is -0.1"),
-        ({"junk": 0.6, "tiny": 0.6}, "add up to more than 1"),
-        ({"num_train": 1}, "mismatch needs at least 2"),
+        ({"num_train": 0}, "num_train"),
+        ({"num_captions": 7}, "num_captions"),
+        ({"image_size": 8}, "image_size"),
+        ({"junk": 1.5}, "junk"),
+        ({"blur": -0.1}, "blur"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )
-def test_arguments_out_of_range_are_refused(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ShapesCaption(**arguments)
+def test_an_argument_out_of_range_is_refused(arguments: dict[str, Any], where: str) -> None:
+    (problem,) = problems_of(ShapesCaption, **arguments)
+    assert (problem.where, problem.kind) == (where, "constraint")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"junk": 0.6, "tiny": 0.6}, "add up to 1.4, more than 1"),
+        ({"num_train": 1}, "mismatch needs at least 2"),
+    ],
+    ids=["dirt", "mismatch"],
+)
+def test_arguments_must_fit_together(arguments: dict[str, Any], message: str) -> None:
+    (problem,) = problems_of(ShapesCaption, **arguments)
+    assert problem.kind == "rule" and message in problem.text
+
+
+def test_fractions_of_dirt_may_add_up_to_exactly_1() -> None:
+    fractions = {"junk": 0.0, "mismatch": 0.05, "blur": 0.55, "tiny": 0.3, "strip": 0.1}
+    assert sum(fractions.values()) > 1 and not problems_of(ShapesCaption, **fractions)

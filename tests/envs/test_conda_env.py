@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of
 
 from sandbox.envs import managers
 from sandbox.envs.conda_env import CondaEnv
 from sandbox.system.process import ProcessError
-from tests.support.contract import problems_of
 
 # Creates a prefix on `create`, runs the command after the options of `run`, records its arguments.
 STAND_IN = """#!{python}

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import scope
 from dry_run import shown_jobs
 from toy_project import Project, compose, experiment
 
@@ -16,7 +17,6 @@ from sandbox.envs import Env, managers, worker
 from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.executors.internvl_training import InternVLTraining
-from tests.support.contract import scope
 
 from .conftest import Sources
 

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of
 from toy_project import ROOT, until
 
 from sandbox.envs import CurrentEnv, Env, managers
 from sandbox.envs.router import ENV_ROUTER
 from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.system.process import ProcessError
-from tests.support.contract import problems_of
 
 from .conftest import Sources
 

@@ -8,14 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import scope
 
 from sandbox.evaluators.coco_caption import (
-    METRICS,
     COCOCaptionEvaluator,
     COCOCaptionJavaFreeEvaluator,
+    JavaFreeCaptionScores,
 )
 
 pytest.importorskip("pycocoevalcap")
+
+METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", "CIDEr")
 
 PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "coco_caption"
 needs_published = pytest.mark.skipif(
@@ -58,9 +61,15 @@ def write_captions(folder: Path, captions: Any = CAPTIONS) -> Path:
 
 def evaluate(
     folder: Path, captions: Any = CAPTIONS, references: Any = REFERENCES
-) -> dict[str, Any]:
-    evaluator = COCOCaptionJavaFreeEvaluator(write_references(folder, references))
-    return dict(evaluator.run(None, write_captions(folder, captions), output_dir=folder))
+) -> JavaFreeCaptionScores:
+    return evaluate_against(write_references(folder, references), folder, captions)
+
+
+def evaluate_against(
+    annotation_path: Path, folder: Path, captions: Any = CAPTIONS
+) -> JavaFreeCaptionScores:
+    evaluator = COCOCaptionJavaFreeEvaluator(annotation_path=annotation_path)
+    return evaluator.run(None, write_captions(folder, captions), scope=scope(folder))
 
 
 @needs_published
@@ -69,72 +78,69 @@ def evaluate(
 def test_published_scores_are_reproduced_to_four_digits(tmp_path: Path) -> None:
     expected = json.loads((PUBLISHED / "EXPECTED.json").read_text())
     captions = PUBLISHED / "captions_val2014_fakecap_results.json"
-    evaluator = COCOCaptionEvaluator(PUBLISHED / "captions_val2014_subset1000.json")
-    scores = evaluator.run(None, str(captions), output_dir=tmp_path)
-    assert set(scores) == set(COCOCaptionEvaluator.OUTPUTS)
+    annotation_path = PUBLISHED / "captions_val2014_subset1000.json"
+    evaluator = COCOCaptionEvaluator(annotation_path=annotation_path)
+    scores = evaluator.run(None, captions, scope=scope(tmp_path))
     for metric, score in expected["measured_here_pycocoevalcap_1.2_java17"].items():
-        assert scores[metric] == pytest.approx(score, abs=5e-7), metric
+        assert getattr(scores, metric) == pytest.approx(score, abs=5e-7), metric
     for metric, score in expected["published_4_decimals"].items():
-        assert scores[metric] == pytest.approx(score, abs=5.1e-5), metric
-    assert scores["avg_score"] == pytest.approx(sum(scores[metric] for metric in METRICS) / 7)
-    per_image = json.loads(scores["per_image_path"].read_text())
+        assert getattr(scores, metric) == pytest.approx(score, abs=5.1e-5), metric
+    assert scores.avg_score == pytest.approx(sum(getattr(scores, metric) for metric in METRICS) / 7)
+    per_image = json.loads(scores.per_image_path.read_text())
     assert set(per_image) == set(METRICS)
     assert all(len(single) == 1000 for single in per_image.values())
-    assert sum(per_image["CIDEr"].values()) / 1000 == pytest.approx(scores["CIDEr"])
+    assert sum(per_image["CIDEr"].values()) / 1000 == pytest.approx(scores.CIDEr)
 
 
 @needs_published
 def test_java_free_scores_are_close_to_the_published(tmp_path: Path) -> None:
     expected = json.loads((PUBLISHED / "EXPECTED.json").read_text())["published_4_decimals"]
-    evaluator = COCOCaptionJavaFreeEvaluator(PUBLISHED / "captions_val2014_subset1000.json")
-    scores = evaluator.run(
-        None, PUBLISHED / "captions_val2014_fakecap_results.json", output_dir=tmp_path
-    )
+    annotation_path = PUBLISHED / "captions_val2014_subset1000.json"
+    evaluator = COCOCaptionJavaFreeEvaluator(annotation_path=annotation_path)
+    captions = PUBLISHED / "captions_val2014_fakecap_results.json"
+    scores = evaluator.run(None, captions, scope=scope(tmp_path))
     for metric, score in expected.items():
-        assert scores[f"{metric}_nojava"] == pytest.approx(score, abs=5e-4), metric
+        assert getattr(scores, f"{metric}_nojava") == pytest.approx(score, abs=5e-4), metric
 
 
 @needs_java
 @pytest.mark.slow
 def test_known_scores_with_java(tmp_path: Path) -> None:
-    evaluator = COCOCaptionEvaluator(write_references(tmp_path))
-    scores = evaluator.run(None, write_captions(tmp_path), output_dir=tmp_path)
-    per_image = json.loads(scores["per_image_path"].read_text())
-    # As METEOR's own command line gives it with the whole paraphrase table.
+    evaluator = COCOCaptionEvaluator(annotation_path=write_references(tmp_path))
+    scores = evaluator.run(None, write_captions(tmp_path), scope=scope(tmp_path))
+    per_image = json.loads(scores.per_image_path.read_text())
+    # From METEOR's own command line, with the whole paraphrase table.
     assert per_image["METEOR"] == {"1": 1.0, "2": pytest.approx(0.3932249165105456), "3": 0.0}
     java_free = evaluate(tmp_path)
     for metric in ("Bleu_1", "Bleu_4", "ROUGE_L", "CIDEr"):
-        assert scores[metric] == pytest.approx(java_free[f"{metric}_nojava"]), metric
+        assert getattr(scores, metric) == pytest.approx(getattr(java_free, f"{metric}_nojava"))
 
 
 def test_known_scores_without_java(tmp_path: Path) -> None:
     scores = evaluate(tmp_path)
-    assert set(scores) == set(COCOCaptionJavaFreeEvaluator.OUTPUTS)
-    assert not set(scores) & set(METRICS)
-    per_image = json.loads(scores["per_image_path"].read_text())
+    assert not set(vars(scores)) & set(METRICS)
+    per_image = json.loads(scores.per_image_path.read_text())
     assert per_image["Bleu_4_nojava"]["1"] == pytest.approx(1.0)
     assert per_image["ROUGE_L_nojava"] == {"1": 1.0, "2": pytest.approx(5 / 6), "3": 0.0}
     # 12 of 13 words match; the references are 7, 6 and 7 words: brevity costs exp(1 - 20 / 13).
-    assert scores["Bleu_1_nojava"] == pytest.approx(12 / 13 * 2.718281828459045 ** (1 - 20 / 13))
+    assert scores.Bleu_1_nojava == pytest.approx(12 / 13 * 2.718281828459045 ** (1 - 20 / 13))
 
 
 @pytest.mark.parametrize("space", ["\r", "\u2028", "\x0b", "\n\n", "\t "], ids=ascii)
-def test_line_ends_in_a_caption_shift_nothing(tmp_path: Path, space: str) -> None:
+def test_line_ends_in_a_caption_do_not_shift_others(tmp_path: Path, space: str) -> None:
     captions = {**CAPTIONS, 1: CAPTIONS[1].replace(" ", space)}
-    assert evaluate(tmp_path, captions)["CIDEr_nojava"] == pytest.approx(
-        evaluate(tmp_path)["CIDEr_nojava"]
-    )
+    scores = evaluate(tmp_path, captions)
+    assert scores.CIDEr_nojava == pytest.approx(evaluate(tmp_path).CIDEr_nojava)
 
 
 @needs_java
 @pytest.mark.slow
 def test_odd_captions_score_with_java(tmp_path: Path) -> None:
     odd = {1: "A\u2028red\rcircle", 2: "...", 3: "日本語 ||| café “x” &amp; 1,000.50 İ"}
-    evaluator = COCOCaptionEvaluator(
-        write_references(tmp_path, {**REFERENCES, 2: ["!!!", "A ring ||| here"]})
-    )
-    scores = evaluator.run(None, write_captions(tmp_path, odd), output_dir=tmp_path)
-    assert all(0 <= scores[metric] < 1 for metric in METRICS if metric != "CIDEr")
+    references = write_references(tmp_path, {**REFERENCES, 2: ["!!!", "A ring ||| here"]})
+    evaluator = COCOCaptionEvaluator(annotation_path=references)
+    scores = evaluator.run(None, write_captions(tmp_path, odd), scope=scope(tmp_path))
+    assert all(0 <= getattr(scores, metric) < 1 for metric in METRICS if metric != "CIDEr")
 
 
 @pytest.mark.parametrize(
@@ -156,7 +162,7 @@ def test_odd_captions_score_with_java(tmp_path: Path) -> None:
     ],
     ids=["unknown", "missing", "twice", "text-ids", "null", "other-keys", "none"],
 )
-def test_captions_that_do_not_fit_the_references_are_errors(
+def test_captions_that_do_not_match_the_references_are_errors(
     tmp_path: Path, captions: Any, message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -171,9 +177,7 @@ def test_captions_that_do_not_fit_the_references_are_errors(
     ],
     ids=["bare", "empty"],
 )
-def test_references_that_miss_something_are_errors(
-    tmp_path: Path, references: Any, message: str
-) -> None:
+def test_incomplete_references_are_errors(tmp_path: Path, references: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         evaluate(tmp_path, references=references)
 
@@ -181,11 +185,11 @@ def test_references_that_miss_something_are_errors(
 @pytest.mark.parametrize(
     "content", ["", "[]", '{"images": []}'], ids=["empty", "list", "no-annotations"]
 )
-def test_another_file_as_references_is_an_error(tmp_path: Path, content: str) -> None:
+def test_another_kind_of_file_is_an_error(tmp_path: Path, content: str) -> None:
     path = write_references(tmp_path)
     path.write_text(content)
     with pytest.raises(ValueError, match="is no COCO caption annotation file"):
-        COCOCaptionJavaFreeEvaluator(path).run(None, write_captions(tmp_path), output_dir=tmp_path)
+        evaluate_against(path, tmp_path)
 
 
 def test_references_for_an_unlisted_picture_are_an_error(tmp_path: Path) -> None:
@@ -196,20 +200,18 @@ def test_references_for_an_unlisted_picture_are_an_error(tmp_path: Path) -> None
     with pytest.raises(
         ValueError, match="references are for pictures that it does not list, the first: 77"
     ):
-        COCOCaptionJavaFreeEvaluator(path).run(None, write_captions(tmp_path), output_dir=tmp_path)
+        evaluate_against(path, tmp_path)
 
 
-def test_only_the_one_way_and_one_file_are_taken(tmp_path: Path) -> None:
-    evaluator = COCOCaptionJavaFreeEvaluator(write_references(tmp_path))
-    with pytest.raises(ValueError, match="eval_type is 'fast'"):
-        evaluator.run("fast", write_captions(tmp_path), output_dir=tmp_path)
-    with pytest.raises(ValueError, match="expected the path of one file"):
-        evaluator.run(None, [write_captions(tmp_path)], output_dir=tmp_path)
+def test_an_eval_type_or_several_files_are_refused_in_the_plan() -> None:
+    COCOCaptionEvaluator.check_request(None, "captions.json")
+    with pytest.raises(ValueError, match="eval_type: 'fast'; available: none"):
+        COCOCaptionEvaluator.check_request("fast", "captions.json")
+    with pytest.raises(ValueError, match="eval_obj: expected one path"):
+        COCOCaptionEvaluator.check_request(None, ["captions.json"])
 
 
-def test_missing_java_is_a_clear_error_before_anything_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_java_is_found_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match=r"install it.*coco_caption_java_free"):
         COCOCaptionEvaluator.check()

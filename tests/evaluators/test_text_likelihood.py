@@ -4,13 +4,14 @@ import json
 import math
 import random
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import build, problems_of, scope
+from pool_files import write_texts as write
 
-from sandbox.evaluators.text_likelihood import TextLikelihood
+from sandbox.evaluators.text_likelihood import LikelihoodScores, TextLikelihood
 from sandbox.executors.smollm2 import SmolLM2Checkpoint
 from sandbox.system.process import run
 
@@ -41,24 +42,19 @@ for text in json.loads(sys.argv[3]):
 """
 
 
-def write(path: Path, texts: Sequence[str]) -> Path:
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    return path
-
-
 def score(
-    model: Path, pool: Path, output_dir: Path, **arguments: Any
-) -> tuple[dict[str, Any], list[Any]]:
-    output_dir.mkdir(exist_ok=True)
-    outputs = TextLikelihood(model, **arguments).run(None, pool, output_dir=output_dir)
-    assert set(outputs) == set(TextLikelihood.OUTPUTS)
-    rows = [json.loads(line)[STATS] for line in outputs["scores_path"].read_text().splitlines()]
-    return dict(outputs), rows
+    model: Path, pool: Path, folder: Path, **arguments: Any
+) -> tuple[LikelihoodScores, list[Any]]:
+    folder.mkdir(exist_ok=True)
+    evaluator = build(TextLikelihood, model_path=model, **arguments)
+    outputs = evaluator.run(None, pool, scope=scope(folder))
+    rows = [json.loads(line)[STATS] for line in outputs.scores_path.read_text().splitlines()]
+    return outputs, rows
 
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float | None]]:
-    """A model with random weights that reads bytes, and its own loss on each of the odd texts."""
+    """Make a model with random weights that reads bytes, and take its loss on each odd text."""
     folder = tmp_path_factory.mktemp("model")
     workers = Path(__file__).parents[2] / "sandbox" / "workers"
     argv = [sys.executable, "-c", BUILD, workers, folder, json.dumps(ODD_TEXTS)]
@@ -69,12 +65,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float | N
 
 @pytest.fixture(scope="module")
 def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model of the package, made once."""
+    """Unpack the model of the package once."""
     SmolLM2Checkpoint().check()
     folder = tmp_path_factory.mktemp("smollm2")
-    outputs = SmolLM2Checkpoint().run(output_dir=folder, log_path=folder / "log.txt")
-    assert set(outputs) == set(SmolLM2Checkpoint.OUTPUTS)
-    path: Path = outputs["checkpoint_path"]
+    path: Path = SmolLM2Checkpoint().run(scope=scope(folder)).checkpoint_path
     return path
 
 
@@ -82,7 +76,7 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_clean_texts_score_better_than_the_same_words_in_disorder(
     smollm2: Path, tmp_path: Path
 ) -> None:
-    """Under a model that a package ships, with no download: every single one of them does."""
+    """Every text does, under a model that a package ships."""
     rng = random.Random(0)
     shuffled = [" ".join(rng.sample(text.split(), len(text.split()))) for text in TEXTS]
     outputs, rows = score(
@@ -92,14 +86,12 @@ def test_clean_texts_score_better_than_the_same_words_in_disorder(
         assert good["lm_log_likelihood"] > bad["lm_log_likelihood"] + 1
         assert good["lm_perplexity"] < 0.4 * bad["lm_perplexity"]
         assert good["lm_bits_per_byte"] < 2 < bad["lm_bits_per_byte"]
-    assert outputs["num_samples"] == 2 * len(TEXTS)
+    assert outputs.num_samples == 2 * len(TEXTS)
 
 
 @pytest.mark.slow
-def test_every_text_is_scored_as_if_it_were_alone(
-    tiny: tuple[Path, list[float | None]], tmp_path: Path
-) -> None:
-    """As transformers' own loss says; in the pool's order, whatever the batches."""
+def test_every_text_is_scored_alone(tiny: tuple[Path, list[float | None]], tmp_path: Path) -> None:
+    """Scores equal the loss of transformers, in the order of the pool, for any batches."""
     model, losses = tiny
     outputs, rows = score(
         model,
@@ -118,23 +110,23 @@ def test_every_text_is_scored_as_if_it_were_alone(
             None if loss is None else pytest.approx(math.exp(loss), rel=1e-3)
         )
     scored = [loss for loss in losses if loss is not None]
-    assert outputs["log_likelihood"] == pytest.approx(-sum(scored) / len(scored), rel=1e-4)
+    assert outputs.log_likelihood == pytest.approx(-sum(scored) / len(scored), rel=1e-4)
     nats = sum((loss or 0) * length for loss, length in zip(losses, lengths, strict=True))
-    assert outputs["perplexity"] == pytest.approx(math.exp(nats / sum(lengths)), rel=1e-3)
-    assert outputs["bits_per_byte"] == pytest.approx(nats / math.log(2) / sum(lengths), rel=1e-4)
-    assert (outputs["num_samples"], outputs["num_empty"], outputs["num_long"]) == (8, 1, 0)
-    assert outputs["num_tokens"] == sum(lengths)
+    assert outputs.perplexity == pytest.approx(math.exp(nats / sum(lengths)), rel=1e-3)
+    assert outputs.bits_per_byte == pytest.approx(nats / math.log(2) / sum(lengths), rel=1e-4)
+    assert (outputs.num_samples, outputs.num_empty, outputs.num_long) == (8, 1, 0)
+    assert outputs.num_tokens == sum(lengths)
 
 
 @pytest.mark.slow
-def test_a_long_text_is_read_in_windows_and_none_of_it_is_lost(
+def test_a_long_text_is_read_in_windows_without_loss(
     tiny: tuple[Path, list[float | None]], tmp_path: Path
 ) -> None:
     model, losses = tiny
     pool = write(tmp_path / "pool.jsonl", [*ODD_TEXTS, "a\ud800b"])
     outputs, rows = score(model, pool, tmp_path / "out", window=20, overlap=5)
-    assert outputs["num_long"] == 3 and rows[-1]["lm_num_tokens"] == 3
-    # An untrained model finds all contexts alike: what is counted twice or left out would be seen.
+    assert outputs.num_long == 3 and rows[-1]["lm_num_tokens"] == 3
+    # To an untrained model all contexts are alike, so a token counted twice or never would show.
     for row, loss in zip(rows, losses, strict=False):
         assert row["lm_log_likelihood"] == (
             None if loss is None else pytest.approx(-loss, rel=0.05)
@@ -153,10 +145,10 @@ def test_a_pool_without_a_token_is_an_error(
             window=64,
             overlap=0,
         )
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["likelihood.log"]
+    assert not list(tmp_path.glob("out/**/*.jsonl")), "temporary files remain"
 
 
-def test_what_is_no_model_for_it_is_named(tmp_path: Path) -> None:
+def test_an_unsuitable_model_is_named(tmp_path: Path) -> None:
     pool = write(tmp_path / "pool.jsonl", ["a"])
     with pytest.raises(ValueError, match=f"{tmp_path} is not a checkpoint.*smollm2"):
         score(tmp_path, pool, tmp_path / "out")
@@ -165,9 +157,15 @@ def test_what_is_no_model_for_it_is_named(tmp_path: Path) -> None:
         score(tmp_path, pool, tmp_path / "out")
 
 
-@pytest.mark.parametrize(
-    "given", [{"window": 0}, {"overlap": 1024}, {"overlap": -1}, {"batch_tokens": 0}], ids=str
-)
-def test_arguments_are_checked(given: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=next(iter(given))):
-        TextLikelihood(tmp_path, **given)
+@pytest.mark.parametrize(("name", "value"), [("window", 0), ("overlap", -1), ("batch_tokens", 0)])
+def test_arguments_out_of_range_are_problems(name: str, value: int, tmp_path: Path) -> None:
+    # The window of 0 is also below the overlap.
+    arguments = {"model_path": str(tmp_path), name: value}
+    problems = problems_of(TextLikelihood, **arguments)
+    assert (name, "constraint") in [(problem.where, problem.kind) for problem in problems]
+
+
+def test_the_overlap_must_be_below_the_window(tmp_path: Path) -> None:
+    (problem,) = problems_of(TextLikelihood, model_path=str(tmp_path), overlap=1024)
+    assert problem.kind == "rule"
+    assert problem.text == "overlap is 1024; expected less than window, which is 1024"

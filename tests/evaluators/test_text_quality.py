@@ -3,15 +3,17 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from contract import build, problems_of, scope
+from pool_files import write_texts as write
 
-from sandbox.evaluators.text_quality import TextQuality
+from sandbox.evaluators.text_quality import QualityScores, TextQuality
+from sandbox.samples import SampleError
 from sandbox.system.process import run
 
 GOOD = [
@@ -62,25 +64,23 @@ spark.stop()
 """
 
 
-def write(path: Path, texts: Sequence[str]) -> Path:
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    return path
-
-
 def score(
-    model: Path, pool: Path, output_dir: Path, **arguments: Any
-) -> tuple[dict[str, Any], list[Any]]:
-    output_dir.mkdir(exist_ok=True)
-    outputs = TextQuality(model, **arguments).run(None, pool, output_dir=output_dir)
-    assert set(outputs) == set(TextQuality.OUTPUTS)
-    lines = outputs["scores_path"].read_text().splitlines()
-    assert sorted(path.name for path in output_dir.iterdir()) == ["scores.jsonl", "spark.log"]
-    return dict(outputs), [json.loads(line)["__dj__stats__"] for line in lines]
+    model: Path, pool: Path, folder: Path, **arguments: Any
+) -> tuple[QualityScores, list[Any]]:
+    folder.mkdir(exist_ok=True)
+    evaluator = build(TextQuality, model_path=model, **arguments)
+    outputs = evaluator.run(None, pool, scope=scope(folder))
+    lines = outputs.scores_path.read_text().splitlines()
+    assert list(folder.glob("**/*.jsonl")) == [outputs.scores_path], "temporary files remain"
+    return outputs, [json.loads(line)["__dj__stats__"] for line in lines]
 
 
 @pytest.fixture(scope="module")
 def classifiers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float]]:
-    """Two classifiers of Data-Juicer's layout, and its own scores of TEXTS (the last is no text to it)."""
+    """Train two classifiers of Data-Juicer's layout, and score TEXTS with Data-Juicer itself.
+
+    Without the last text, which Data-Juicer cannot read.
+    """
     folder = tmp_path_factory.mktemp("classifiers")
     rng = random.Random(0)
     samples = [
@@ -99,7 +99,7 @@ def classifiers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[fl
 
 
 @pytest.mark.slow
-def test_scores_are_those_of_data_juicers_own_prediction(
+def test_scores_equal_those_of_data_juicer(
     classifiers: tuple[Path, list[float]], tmp_path: Path
 ) -> None:
     folder, expected = classifiers
@@ -107,23 +107,21 @@ def test_scores_are_those_of_data_juicers_own_prediction(
         folder / "whole", write(tmp_path / "pool.jsonl", TEXTS * 40), tmp_path / "out"
     )
     scores = [row["doc_score"] for row in rows]
-    assert len(rows) == outputs["num_samples"] == 200
+    assert len(rows) == outputs.num_samples == 200
     assert scores[:4] == expected and scores == scores[:5] * 40
     assert scores[0] > 0.99 and scores[1] < 0.01
     assert [row["keep_label"] for row in rows] == [value > 0.5 for value in scores]
-    assert outputs["mean_score"] == pytest.approx(np.mean(scores))
-    assert outputs["median_score"] == pytest.approx(np.median(scores))
-    assert outputs["keep_ratio_label"] == np.mean(np.array(scores) > 0.5)
-    # What scores 0.4 is kept with probability P(x > 0.6) = 1.6⁻⁹, one in 69; what scores 1 always.
+    assert outputs.mean_score == pytest.approx(np.mean(scores))
+    assert outputs.median_score == pytest.approx(np.median(scores))
+    assert outputs.keep_ratio_label == np.mean(np.array(scores) > 0.5)
+    # A score of 0.4 is kept with probability P(x > 0.6) = 1.6⁻⁹, one in 69; a score of 1 always.
     kept = np.array([row["keep_pareto"] for row in rows])
-    assert (
-        kept[::5].all() and kept[1::5].mean() == 0 and outputs["keep_ratio_pareto"] == kept.mean()
-    )
+    assert kept[::5].all() and kept[1::5].mean() == 0 and outputs.keep_ratio_pareto == kept.mean()
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_spec("sentencepiece") is None, reason="sentencepiece is not installed")
-def test_a_sentencepiece_tokenizer_stands_beside_the_pipeline(
+def test_texts_are_split_by_a_sentencepiece_model(
     classifiers: tuple[Path, list[float]], tmp_path: Path
 ) -> None:
     import sentencepiece
@@ -147,7 +145,7 @@ def test_a_sentencepiece_tokenizer_stands_beside_the_pipeline(
 
 
 def saved(folder: Path, *stages: str) -> Path:
-    """A folder as Spark saves a pipeline, as far as it can be told from outside."""
+    """Make a folder that looks from outside like a pipeline that Spark saved."""
     for name, place in [
         ("PipelineModel", "."),
         *((s, f"stages/{n}_{s}") for n, s in enumerate(stages)),
@@ -165,7 +163,7 @@ def test_a_folder_that_is_no_classifier_is_named(tmp_path: Path) -> None:
     ):
         score(tmp_path, pool, tmp_path / "out")
     with pytest.raises(ValueError, match="is no quality classifier"):
-        TextQuality(tmp_path).check()
+        TextQuality(model_path=tmp_path).check()
     with pytest.raises(ValueError, match="has the stages Tokenizer; expected"):
         score(saved(tmp_path / "half", "Tokenizer"), pool, tmp_path / "out")
 
@@ -175,38 +173,42 @@ def test_tokenizer_and_classifier_must_fit(tmp_path: Path) -> None:
     whole = saved(tmp_path / "whole", "Tokenizer", "HashingTF", "LogisticRegressionModel")
     pieces = saved(tmp_path / "pieces", "HashingTF", "LogisticRegressionModel")
     with pytest.raises(
-        ValueError, match=r"tokenizer_path: .*pieces has no tokenizer itself; .*zh\.sp\.model"
+        ValueError, match=r"tokenizer_path: .*pieces contains no tokenizer; .*zh\.sp\.model"
     ):
         score(pieces, pool, tmp_path / "out")
     with pytest.raises(
-        ValueError, match=r"tokenizer_path: given .*, but .*whole has a tokenizer itself"
+        ValueError, match=r"tokenizer_path: got .*, but .*whole contains a tokenizer"
     ):
         score(whole, pool, tmp_path / "out", tokenizer_path=pool)
 
 
-def test_a_pool_that_cannot_be_read_ends_it_before_spark_starts(tmp_path: Path) -> None:
+def test_an_unreadable_pool_is_an_error_before_spark_starts(tmp_path: Path) -> None:
     whole = saved(tmp_path / "whole", "Tokenizer", "HashingTF", "LogisticRegressionModel")
-    with pytest.raises(ValueError, match="line 2 is not JSON"):
-        (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"te')
+    (tmp_path / "bad.jsonl").write_text('{"text": "a"}\n{"te')
+    with pytest.raises(SampleError, match=":2: not valid JSON"):
         score(whole, tmp_path / "bad.jsonl", tmp_path / "out")
-    with pytest.raises(ValueError, match="no samples in"):
+    with pytest.raises(SampleError, match="empty"):
         score(whole, write(tmp_path / "empty.jsonl", []), tmp_path / "out")
-    with pytest.raises(ValueError, match="available: text_quality"):
-        TextQuality(whole).run("other", whole, output_dir=tmp_path)
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_without_java_the_plan_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_java_is_found_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match=r"no program java on the PATH.*evaluator=text_likelihood"):
-        TextQuality(tmp_path).check()
+        TextQuality(model_path=tmp_path).check()
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
     with pytest.raises(ValueError, match=f"no program java in JAVA_HOME, {tmp_path}/bin"):
-        TextQuality(tmp_path).check()
+        TextQuality(model_path=tmp_path).check()
 
 
-@pytest.mark.parametrize("given", [{"num_threads": 0}, {"memory_gb": 0}], ids=str)
-def test_arguments_are_checked(given: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=next(iter(given))):
-        TextQuality(tmp_path, **given)
+def test_eval_type_is_checked_in_the_plan() -> None:
+    TextQuality.check_request("text_quality", "pool.jsonl")
+    with pytest.raises(ValueError, match="available: text_quality"):
+        TextQuality.check_request("other", "pool.jsonl")
+
+
+@pytest.mark.parametrize("name", ["num_threads", "memory_gb"])
+def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
+    (problem,) = problems_of(TextQuality, **{"model_path": str(tmp_path), name: 0})
+    assert (problem.where, problem.kind) == (name, "constraint")

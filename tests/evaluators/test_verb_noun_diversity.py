@@ -2,19 +2,21 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import scope
+from pool_files import write_texts as write
 
 from sandbox.evaluators import verb_noun_diversity
-from sandbox.evaluators.verb_noun_diversity import VerbNounDiversity
+from sandbox.evaluators.verb_noun_diversity import VerbNounDiversity, VerbNounScores
 from sandbox.system.process import ProcessError, run
 
 needs_spacy = pytest.mark.skipif(find_spec("spacy") is None, reason="spacy is not installed")
-# A parser that knows only sentences of these shapes: "write a story", "please write a story", "she sleeps".
+# The parser knows sentences of three shapes only: "write a story", "please write a story" and
+# "she sleeps".
 TRAIN = """
 import random, sys
 import spacy
@@ -52,24 +54,16 @@ nlp.to_disk(sys.argv[1] + "/half")
 """
 
 
-def write(path: Path, texts: Sequence[str]) -> Path:
-    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
-    return path
-
-
-def judge(
-    model: Path, pool: Path, output_dir: Path, **arguments: Any
-) -> tuple[dict[str, Any], list[Any]]:
-    output_dir.mkdir(exist_ok=True)
-    outputs = VerbNounDiversity(model, **arguments).run(None, pool, output_dir=output_dir)
-    assert set(outputs) == set(VerbNounDiversity.OUTPUTS)
-    rows = [json.loads(line) for line in outputs["pairs_path"].read_text().splitlines()]
-    return dict(outputs), [(row["verb"], row["noun"], row["count"]) for row in rows]
+def judge(model: Path, pool: Path, folder: Path) -> tuple[VerbNounScores, list[Any]]:
+    folder.mkdir(exist_ok=True)
+    outputs = VerbNounDiversity(model_path=model).run(None, pool, scope=scope(folder))
+    rows = [json.loads(line) for line in outputs.pairs_path.read_text().splitlines()]
+    return outputs, [(row["verb"], row["noun"], row["count"]) for row in rows]
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``parser``, a model of spaCy's, and ``half``, one without a parser."""
+    """Train ``parser``, a spaCy model, and ``half``, one without a parser."""
     folder = tmp_path_factory.mktemp("models")
     run([sys.executable, "-c", TRAIN, folder], log_path=folder / "log.txt")
     return folder
@@ -89,11 +83,9 @@ def test_pairs_are_counted_with_a_real_parser(models: Path, tmp_path: Path) -> N
     pool = write(tmp_path / "pool.jsonl", texts)
     outputs, pairs = judge(models / "parser", pool, tmp_path / "out")
     assert pairs == [("write", "story", 2), ("bake", "cake", 1)]
-    assert (outputs["num_samples"], outputs["num_pairs"], outputs["num_verbs"]) == (6, 2, 2)
-    assert outputs["pair_fraction"] == 0.5 and outputs["distinct_pair_ratio"] == pytest.approx(
-        2 / 3
-    )
-    assert outputs["pair_entropy"] == pytest.approx(0.9183, abs=1e-4)
+    assert (outputs.num_samples, outputs.num_pairs, outputs.num_verbs) == (6, 2, 2)
+    assert outputs.pair_fraction == 0.5 and outputs.distinct_pair_ratio == pytest.approx(2 / 3)
+    assert outputs.pair_entropy == pytest.approx(0.9183, abs=1e-4)
 
 
 @pytest.mark.slow
@@ -115,12 +107,14 @@ def test_a_folder_that_is_no_model_is_named(
     ):
         judge(tmp_path, write(tmp_path / "pool.jsonl", ["a"]), tmp_path / "out")
     with pytest.raises(ValueError, match="is no spaCy model"):
-        VerbNounDiversity(tmp_path).check()
+        VerbNounDiversity(model_path=tmp_path).check()
 
 
-def test_without_spacy_the_plan_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_spacy_is_found_in_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(verb_noun_diversity, "find_spec", lambda name: None)
     with pytest.raises(
         ValueError, match=r"spacy is not installed; pip install 'sandbox\[quality\]'"
     ):
-        VerbNounDiversity(tmp_path).check()
+        VerbNounDiversity(model_path=tmp_path).check()

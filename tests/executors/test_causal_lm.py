@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of
+from contract import scope as scope_in
 
 import sandbox.executors.causal_lm as causal_lm
 from sandbox.evaluators.perplexity import PerplexityEvaluator
 from sandbox.executors.causal_lm import CausalLMTraining
+from sandbox.job import JobScope
 from sandbox.system.process import ProcessError
 
 WORKER = Path(causal_lm.__file__).parents[1] / "workers" / "causal_lm_train.py"
@@ -63,9 +66,8 @@ def train(tmp_path: Path, dataset_path: Path) -> Training:
             events.append((dict(metrics), step))
 
         training = CausalLMTraining(**{"dataset_path": dataset_path, **SMALL, **arguments})
-        outputs = training.run(output_dir=output_dir, log_path=output_dir / "log.txt", watch=watch)
-        assert set(outputs) == set(CausalLMTraining.OUTPUTS)
-        return outputs["checkpoint_path"], events
+        scope = JobScope("train", output_dir, output_dir / "log.txt", watch)
+        return training.run(scope=scope).checkpoint_path, events
 
     return run
 
@@ -73,13 +75,8 @@ def train(tmp_path: Path, dataset_path: Path) -> Training:
 def evaluate(
     checkpoint: Path, heldout_path: Path, output_dir: Path, **arguments: Any
 ) -> dict[str, float]:
-    output_dir.mkdir(exist_ok=True)
-    evaluator = PerplexityEvaluator(heldout_path, **arguments)
-    outputs = evaluator.run(None, checkpoint, output_dir=output_dir)
-    assert (
-        set(outputs) == set(PerplexityEvaluator.OUTPUTS) == set(PerplexityEvaluator.LOWER_IS_BETTER)
-    )
-    return dict(outputs)
+    evaluator = PerplexityEvaluator(heldout_path=heldout_path, **arguments)
+    return vars(evaluator.run(None, checkpoint, scope=scope_in(output_dir)))
 
 
 @pytest.mark.slow
@@ -111,13 +108,15 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
     train: Training, tmp_path: Path
 ) -> None:
     whole, _ = train("whole", save_steps=10, logging_steps=1)
-    request = json.loads((tmp_path / "whole" / "request.json").read_text())
+    request = json.loads((tmp_path / "whole" / "causal_lm_train_request.json").read_text())
     cut = tmp_path / "cut"
     cut.mkdir()
     request_path = cut / "request.json"
     request_path.write_text(json.dumps({**request, "output_dir": str(cut)}))
     with subprocess.Popen(
-        [sys.executable, WORKER, request_path], stdout=subprocess.PIPE, text=True
+        [sys.executable, WORKER, request_path, cut / "result.json"],
+        stdout=subprocess.PIPE,
+        text=True,
     ) as worker:
         assert worker.stdout
         for line in worker.stdout:
@@ -142,8 +141,8 @@ def test_the_seed_decides_the_weights(train: Training) -> None:
 @pytest.mark.parametrize(
     ("samples", "message"),
     [
-        ([{"caption": "x"}], "line 1 has no text under 'text'; keys: caption"),
-        ([], "has no samples"),
+        ([{"caption": "x"}], ":1: no text under 'text'; keys: caption"),
+        ([], "the data pool is empty"),
         ([{"text": "short"}], "6 tokens, fewer than one row of sequence_length 32"),
     ],
     ids=["no text", "empty", "too short"],
@@ -180,14 +179,15 @@ def test_a_training_that_diverges_fails(train: Training) -> None:
     ids=str,
 )
 def test_training_arguments_are_checked(given: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=next(iter(given))):
-        CausalLMTraining(dataset_path=tmp_path, **given)
+    (problem,) = problems_of(CausalLMTraining, dataset_path=tmp_path, **given)
+    assert problem.where == next(iter(given))
+    assert problem.kind == ("rule" if "hidden_size" in given else "constraint")
 
 
 def test_evaluation_arguments_are_checked(heldout_path: Path, tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="sequence_length"):
-        PerplexityEvaluator(heldout_path, sequence_length=0)
+    (problem,) = problems_of(PerplexityEvaluator, heldout_path=heldout_path, sequence_length=0)
+    assert (problem.where, problem.kind) == ("sequence_length", "constraint")
     with pytest.raises(ValueError, match="available: perplexity"):
-        PerplexityEvaluator(heldout_path).run("accuracy", tmp_path, output_dir=tmp_path)
+        PerplexityEvaluator.check_request("accuracy", tmp_path)
     with pytest.raises(ValueError, match="map"):
-        PerplexityEvaluator(heldout_path).run(None, [tmp_path], output_dir=tmp_path)
+        PerplexityEvaluator.check_request(None, [tmp_path])

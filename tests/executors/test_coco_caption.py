@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 from PIL import Image
+from pools import repacked
 
 from sandbox.executors.coco_caption import COCOCaptionMetaGeneration, COCOCaptionToDJConversion
 
@@ -39,19 +41,15 @@ def convert(content: Any, image_dir: Path) -> Path:
     annotation_path = image_dir.parent / "captions.json"
     annotation_path.write_text(content if isinstance(content, str) else json.dumps(content))
     executor = COCOCaptionToDJConversion(annotation_path=annotation_path, image_dir=image_dir)
-    outputs = executor.run(output_dir=image_dir.parent, log_path=image_dir.parent / "log")
-    assert set(outputs) == set(COCOCaptionToDJConversion.OUTPUTS)
-    path: Path = outputs["dataset_path"]
-    return path
+    return executor.run(scope=scope(image_dir.parent)).dataset_path
 
 
 def generate(dataset_path: Path, image_dir: Path, **arguments: Any) -> dict[str, Any]:
     executor = COCOCaptionMetaGeneration(
         dataset_path=dataset_path, image_dir=image_dir, **arguments
     )
-    outputs = executor.run(output_dir=image_dir.parent, log_path=image_dir.parent / "log")
-    assert set(outputs) == set(COCOCaptionMetaGeneration.OUTPUTS)
-    meta: dict[str, Any] = json.loads(outputs["meta_path"].read_text())
+    meta_path = executor.run(scope=scope(image_dir.parent)).meta_path
+    meta: dict[str, Any] = json.loads(meta_path.read_text())
     return meta
 
 
@@ -77,9 +75,7 @@ def test_conversion_writes_absolute_paths(image_dir: Path, monkeypatch: pytest.M
     executor = COCOCaptionToDJConversion(
         annotation_path=Path("captions.json"), image_dir=Path("images")
     )
-    path = executor.run(output_dir=image_dir.parent, log_path=image_dir.parent / "log")[
-        "dataset_path"
-    ]
+    path = executor.run(scope=scope(image_dir.parent)).dataset_path
     assert lines(path)[1]["images"] == [str(image_dir / "8.png")]
 
 
@@ -164,9 +160,9 @@ def test_meta_generation_writes_what_internvl_reads(image_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.update(caption=""), "line 1: sample '1' has 1 pictures and no caption"),
-        (lambda s: s.update(images=[]), "line 1: sample '1' has 0 pictures and a caption"),
-        (lambda s: s.update(images=["/elsewhere/8.png"]), "line 1: .*elsewhere"),
+        (lambda s: s.update(caption=""), ":1: sample '1' has 1 pictures and no caption"),
+        (lambda s: s.update(images=[]), ":1: sample '1' has 0 pictures and a caption"),
+        (lambda s: s.update(images=["/elsewhere/8.png"]), ":1: .*elsewhere"),
     ],
     ids=["no-caption", "no-picture", "picture-elsewhere"],
 )
@@ -182,10 +178,19 @@ def test_meta_generation_names_what_is_wrong(image_dir: Path, change: Change, me
 def test_meta_generation_refuses_undecodable_pictures_and_empty_data(image_dir: Path) -> None:
     dataset_path = convert(coco(), image_dir)
     (image_dir / "8.png").write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"line 2: .*8\.png"):
+    with pytest.raises(ValueError, match=r":2: .*8\.png"):
         generate(dataset_path, image_dir)
     dataset_path.write_text("")
-    with pytest.raises(ValueError, match="has no samples"):
+    with pytest.raises(ValueError, match="the data pool is empty"):
         generate(dataset_path, image_dir)
-    with pytest.raises(ValueError, match="repeat_time 0; expected at least 1"):
-        COCOCaptionMetaGeneration(dataset_path, image_dir, repeat_time=0)
+    (problem,) = problems_of(
+        COCOCaptionMetaGeneration, dataset_path=dataset_path, image_dir=image_dir, repeat_time=0
+    )
+    assert (problem.where, problem.kind) == ("repeat_time", "constraint")
+
+
+@pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "parquet", "shards"])
+def test_meta_generation_reads_pools_of_every_format(image_dir: Path, ending: str) -> None:
+    dataset_path = convert(coco(), image_dir)
+    pool = repacked(dataset_path, ending)
+    assert generate(pool, image_dir)["coco_caption"]["length"] == 3

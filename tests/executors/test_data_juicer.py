@@ -19,12 +19,14 @@ from typing import Any
 
 import pytest
 import yaml
+from contract import problems_of
 
 from sandbox.executors.data_juicer import (
     DataJuicerAnalyzer,
     DataJuicerExecutor,
     DataJuicerFastProbe,
 )
+from sandbox.job import JobScope
 from sandbox.system.process import ProcessError
 
 Write = Callable[[Sequence[str]], Path]
@@ -61,14 +63,12 @@ def run(tmp_path: Path) -> Run:
     def go(
         component: Any, dataset_path: Path, recipe: dict[str, Any], **more: Any
     ) -> dict[str, Any]:
-        out = tmp_path / "out" / str(next(numbers))  # as two jobs have it
+        out = tmp_path / "out" / str(next(numbers))  # each run is a job of its own
         out.mkdir(parents=True)
-        outputs = dict(
-            component.run(dataset_path, recipe, output_dir=out, log_path=tmp_path / "log", **more)
-        )
-        assert set(outputs) == set(component.OUTPUTS)
-        assert not list(out.glob("cache-*"))
-        return outputs
+        scope = JobScope("job", out, tmp_path / "log", lambda metrics, step=None: None, **more)
+        results = component.run(dataset_path, recipe, scope=scope)
+        assert not list(out.glob("work-*"))
+        return vars(results)
 
     return go
 
@@ -168,7 +168,7 @@ def test_the_executor_filters_and_hands_its_recipe_on_as_a_file(
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ([], "in.jsonl: the data set is empty"),
+        ([], "in.jsonl: the data pool is empty"),
         (['{"text": "a"}', "", '{"text": "b"'], "in.jsonl:3: not valid JSON"),
         (['{"text": "a"}', '{"text": NaN}'], "in.jsonl:2: not valid JSON: NaN"),
         (['["text"]'], "in.jsonl:1: expected a JSON object"),
@@ -280,17 +280,15 @@ def test_an_operator_cannot_start_pip_itself() -> None:
         text=True,
     )
     assert done.returncode == 1
-    assert (
-        "RecipeError: an operator of the recipe needs the package" in done.stderr.splitlines()[-1]
-    )
+    assert "InputError: an operator of the recipe needs the package" in done.stderr.splitlines()[-1]
 
 
 def test_the_number_of_processes_is_checked_and_may_come_with_the_recipe(
     write: Write, run: Run
 ) -> None:
     for component in (DataJuicerAnalyzer, DataJuicerExecutor, DataJuicerFastProbe):
-        with pytest.raises(ValueError, match="num_proc: expected at least 1, got 0"):
-            component(num_proc=0)
+        (problem,) = problems_of(component, num_proc=0)
+        assert (problem.where, problem.kind) == ("num_proc", "constraint")
         with pytest.raises(ValueError, match=r"recipe\.np: expected at least 1, got 0"):
             run(component(), write(['{"text": "a"}']), {**TEXT, "np": 0})
 
@@ -361,7 +359,7 @@ def test_the_fast_probe_gives_the_analyzers_statistics_to_the_last_digit(
     lines = slow["dataset_path"].read_bytes()
     table = (slow["analysis_dir"] / "overall.csv").read_text()
     for num_proc in (1, 3):
-        fast = run(DataJuicerFastProbe(num_proc), captions, recipe)
+        fast = run(DataJuicerFastProbe(num_proc=num_proc), captions, recipe)
         assert fast["dataset_path"].read_bytes() == lines
         assert fast["statistics"] == slow["statistics"]
         assert (fast["analysis_dir"] / "overall.csv").read_text() == table
@@ -433,14 +431,14 @@ def test_the_analyzer_reuses_statistics_and_two_runs_share_a_cache(
 
     def analyze(name: str, recipe: dict[str, Any]) -> bytes:
         (tmp_path / name).mkdir()
-        made = DataJuicerAnalyzer().run(
-            captions,
-            recipe,
-            output_dir=tmp_path / name,
-            log_path=tmp_path / f"{name}.log",
-            cache_dir=tmp_path / "cache",
+        scope = JobScope(
+            "job",
+            tmp_path / name,
+            tmp_path / f"{name}.log",
+            lambda metrics, step=None: None,
+            tmp_path / "cache",
         )
-        return Path(made["dataset_path"]).read_bytes()
+        return DataJuicerAnalyzer().run(captions, recipe, scope=scope).dataset_path.read_bytes()
 
     with ThreadPoolExecutor() as threads:
         first, second = threads.map(lambda name: analyze(name, recipe), ("one", "two"))
@@ -487,7 +485,7 @@ def test_ray_gives_the_default_executors_result_in_order_and_leaves_nothing(
         rows(plain["dataset_path"]),
         (plain["num_samples_in"], plain["num_samples_out"]),
     )
-    made = run(DataJuicerExecutor(2), data, {**recipe, "executor_type": "ray"})
+    made = run(DataJuicerExecutor(num_proc=2), data, {**recipe, "executor_type": "ray"})
     assert (made["num_samples_in"], made["num_samples_out"]) == counts
     assert rows(made["dataset_path"]) == expected
     left = Path(os.environ["TMPDIR"])

@@ -18,6 +18,7 @@ from sandbox.executors import BaseModelExecutor
 from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.executors.internvl_model import InternVLTiny
 from sandbox.executors.internvl_training import InternVLTraining
+from sandbox.job import JobScope
 from sandbox.system.process import ProcessError
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -62,8 +63,8 @@ def draw(color: str, shape: str, path: Path) -> None:
 def base(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of 50 thousand parameters after a few steps."""
     tiny = InternVLTiny(
-        data_dir / "captions.json",
-        data_dir,
+        annotation_path=data_dir / "captions.json",
+        image_dir=data_dir,
         image_size=32,
         vision_hidden_size=32,
         vision_num_layers=1,
@@ -106,9 +107,8 @@ def run(executor: BaseModelExecutor, output_dir: Path) -> tuple[Path, Metrics]:
 
     output_dir.mkdir(exist_ok=True)
     log_path = output_dir / f"log_{len(list(output_dir.glob('log_*')))}.txt"
-    outputs = executor.run(output_dir=output_dir, log_path=log_path, watch=watch)
-    assert tuple(outputs) == executor.OUTPUTS
-    return next(iter(outputs.values())), metrics
+    results = executor.run(scope=JobScope("job", output_dir, log_path, watch))
+    return next(iter(vars(results).values())), metrics
 
 
 def weights(checkpoint: Path) -> dict[str, Any]:
@@ -271,7 +271,7 @@ def test_a_picture_that_breaks_while_decoding_is_named(
 
     with pytest.raises(ProcessError, match="cannot be decoded") as error:
         run(training(dataset_path=pool, **arguments), tmp_path / "out")
-    assert f"{pool}, line 2: picture {broken}" in str(error.value)
+    assert f"{pool}:2: picture {broken}" in str(error.value)
     assert "Traceback" not in str(error.value)
 
 
@@ -282,12 +282,16 @@ def test_the_cause_is_named_when_several_processes_fail(
 
     with pytest.raises(ProcessError) as error:
         run(training(dataset_path=pool, num_processes=2), tmp_path / "out")
-    assert f"{pool}, line 2: picture {broken} cannot be decoded" in str(error.value)
+    assert f"{pool}:2: picture {broken} cannot be decoded" in str(error.value)
 
 
 def test_captions_are_the_same_every_time(base: Path, data_dir: Path, tmp_path: Path) -> None:
     executor = InternVLCaptioning(
-        base, data_dir / "captions.json", data_dir, batch_size=3, max_new_tokens=8
+        model_path=base,
+        annotation_path=data_dir / "captions.json",
+        image_dir=data_dir,
+        batch_size=3,
+        max_new_tokens=8,
     )
 
     first, _ = run(executor, tmp_path / "first")
@@ -309,7 +313,12 @@ def test_pictures_are_cut_into_tiles_by_their_shape(
     (tmp_path / "captions.json").write_text(json.dumps({"images": images}))
     together, alone = (
         InternVLCaptioning(
-            base, tmp_path / "captions.json", tmp_path, batch_size=size, max_tiles=6, num_beams=2
+            model_path=base,
+            annotation_path=tmp_path / "captions.json",
+            image_dir=tmp_path,
+            batch_size=size,
+            max_tiles=6,
+            num_beams=2,
         )
         for size in (2, 1)
     )
@@ -335,7 +344,10 @@ def test_training_and_captions_on_a_gpu_compute_in_bf16(
     losses = [event["loss"] for _, event in metrics if "loss" in event]
     assert losses[-1] < losses[0]
     captions = InternVLCaptioning(
-        checkpoint, data_dir / "captions.json", data_dir, precision="bf16"
+        model_path=checkpoint,
+        annotation_path=data_dir / "captions.json",
+        image_dir=data_dir,
+        precision="bf16",
     )
     captions_path, _ = run(captions, tmp_path / "captions")
     assert len(json.loads(captions_path.read_text())) == 8

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from contract import problems_of, scope
 from PIL import Image
+from pools import repacked
 
+from sandbox.executors import Checkpoint
 from sandbox.executors.internvl_captioning import InternVLCaptioning
-from sandbox.executors.internvl_data import read_annotations, read_pool, write_conversations
+from sandbox.executors.internvl_data import read_annotations, read_pool, write_training_set
 from sandbox.executors.internvl_model import InternVLPretrained, InternVLTiny
 from sandbox.executors.internvl_training import InternVLTraining
-from sandbox.job import Outputs
 from sandbox.system.process import ProcessError
 
 WritePool = Callable[[list[dict[str, Any]]], Path]
@@ -45,7 +48,7 @@ def test_a_pool_becomes_conversations_and_a_meta_file(
         [{"text": "<__dj__image> A red  square. <|__dj__eoc|>", "images": [str(picture)]}]
     )
 
-    meta_path = write_conversations(read_pool(pool), "What is it?", tmp_path, "train")
+    meta_path = write_training_set(read_pool(pool, "What is it?"), tmp_path, "train")
 
     entry = json.loads(meta_path.read_text())["train"]
     row = json.loads(Path(entry["annotation"]).read_text())
@@ -84,14 +87,14 @@ def test_a_wrong_row_is_named_by_file_and_line(
 
     with pytest.raises(ValueError, match=message) as error:
         read_pool(pool)
-    assert f"{pool}, line 2" in str(error.value)
+    assert f"{pool}:2: " in str(error.value)
 
 
 def test_an_empty_pool_is_refused(tmp_path: Path) -> None:
     pool = tmp_path / "pool.jsonl"
     pool.touch()
 
-    with pytest.raises(ValueError, match=r"pool\.jsonl holds no samples"):
+    with pytest.raises(ValueError, match=r"pool\.jsonl: the data pool is empty"):
         read_pool(pool)
 
 
@@ -99,7 +102,7 @@ def test_a_line_that_is_no_json_is_named(tmp_path: Path) -> None:
     pool = tmp_path / "pool.jsonl"
     pool.write_text("caption: red\n")
 
-    with pytest.raises(ValueError, match=r"pool\.jsonl, line 1 is not JSON"):
+    with pytest.raises(ValueError, match=r"pool\.jsonl:1: not valid JSON"):
         read_pool(pool)
 
 
@@ -115,20 +118,20 @@ def test_a_bad_picture_is_named_before_training(
     if content is not None:
         bad.write_bytes(content)
     pool = write_pool([{"text": "Red.", "images": [str(bad)]}])
-    training = InternVLTraining("some/model", pool)
+    training = InternVLTraining(model_path="some/model", dataset_path=pool)
 
     with pytest.raises(ValueError, match=message) as error:
-        training.data_connector(tmp_path)
-    assert f"{pool}, line 1" in str(error.value)
+        training.data_connector(scope=scope(tmp_path))
+    assert f"{pool}:1: " in str(error.value)
     assert str(bad) in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[]", "not in COCO format"),
-        ('{"images": []}', "not in COCO format"),
-        ('{"images": [{"id": 1, "file_name": "a.png"}], "annotations": []}', "holds no captions"),
+        ("[]", "is no COCO caption file"),
+        ('{"images": []}', "is no COCO caption file"),
+        ('{"images": [{"id": 1, "file_name": "a.png"}], "annotations": []}', "has no annotations"),
         (
             '{"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"id": 4, "image_id": 1}]}',
             "annotation 4 has no caption",
@@ -136,9 +139,9 @@ def test_a_bad_picture_is_named_before_training(
         (
             '{"images": [{"id": 1, "file_name": "a.png"}],'
             ' "annotations": [{"id": 4, "image_id": 2, "caption": "A."}]}',
-            "annotation 4 names image 2",
+            "annotation 4 is for picture 2, which the file does not list",
         ),
-        ("caption", "is not JSON"),
+        ("caption", "is no COCO caption file"),
     ],
     ids=["list", "no_images", "no_annotations", "no_caption", "unknown_image", "no_json"],
 )
@@ -166,17 +169,21 @@ def test_a_folder_that_is_no_checkpoint_is_refused(
     if config is not None:
         (tmp_path / "config.json").write_text(json.dumps(config))
 
-    with pytest.raises(ValueError, match=message):
-        InternVLPretrained(tmp_path)
-    with pytest.raises(ValueError, match=message):
-        InternVLTraining(tmp_path, tmp_path / "pool.jsonl").data_connector(tmp_path)
-    with pytest.raises(ValueError, match=message):
-        InternVLCaptioning(tmp_path, tmp_path / "captions.json", tmp_path).data_connector(tmp_path)
+    (problem,) = problems_of(InternVLPretrained, name_or_path=tmp_path)
+    assert (problem.where, problem.kind) == ("name_or_path", "rule")
+    assert re.search(message, problem.text)
+    training = InternVLTraining(model_path=tmp_path, dataset_path=tmp_path / "pool.jsonl")
+    captioning = InternVLCaptioning(
+        model_path=tmp_path, annotation_path=tmp_path / "captions.json", image_dir=tmp_path
+    )
+    for executor in (training, captioning):
+        with pytest.raises(ValueError, match=message):
+            executor.data_connector(scope=scope(tmp_path))
 
 
 def test_a_missing_checkpoint_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="does not exist"):
-        InternVLPretrained(str(tmp_path / "missing"))
+    problems = problems_of(InternVLPretrained, name_or_path=str(tmp_path / "missing"))
+    assert any("does not exist" in problem.text for problem in problems)
 
 
 def test_a_hub_id_becomes_the_folder_that_it_was_fetched_into(
@@ -190,8 +197,8 @@ def test_a_hub_id_becomes_the_folder_that_it_was_fetched_into(
     (snapshot / "config.json").write_text('{"model_type": "internvl"}')
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    model = InternVLPretrained("OpenGVLab/InternVL3-1B-hf")
-    assert fetch(model, tmp_path) == {"checkpoint_path": snapshot}
+    model = InternVLPretrained(name_or_path="OpenGVLab/InternVL3-1B-hf")
+    assert fetch(model, tmp_path) == Checkpoint(checkpoint_path=snapshot)
 
 
 def test_a_hub_id_that_cannot_be_fetched_is_named(
@@ -202,62 +209,93 @@ def test_a_hub_id_that_cannot_be_fetched_is_named(
     with pytest.raises(
         ProcessError, match="OpenGVLab/nothing is no local folder, is not in Hugging Face"
     ):
-        fetch(InternVLPretrained("OpenGVLab/nothing"), tmp_path)
+        fetch(InternVLPretrained(name_or_path="OpenGVLab/nothing"), tmp_path)
 
 
-def fetch(model: InternVLPretrained, output_dir: Path) -> Outputs:
-    return model.run(
-        output_dir=output_dir, log_path=output_dir / "log", watch=lambda metrics, step=None: None
-    )
+def fetch(model: InternVLPretrained, folder: Path) -> Checkpoint:
+    made = model.run(scope=scope(folder))
+    assert isinstance(made, Checkpoint)
+    return made
 
 
 def test_a_local_checkpoint_is_handed_on_as_a_path(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "internvl"}')
 
-    assert InternVLPretrained(str(tmp_path)).outputs(tmp_path) == {"checkpoint_path": tmp_path}
+    model = InternVLPretrained(name_or_path=str(tmp_path))
+    assert model.outputs(scope=scope(tmp_path)) == Checkpoint(checkpoint_path=tmp_path)
+
+
+FROZEN = {"freeze_language_model": True, "freeze_mlp": True, "freeze_vision_tower": True}
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "where", "kind", "text"),
     [
-        ({"max_steps": 0}, "max_steps is 0"),
-        ({"learning_rate": -1.0}, "learning_rate -1.0"),
-        ({"warmup_ratio": 1.5}, "warmup_ratio 1.5"),
-        ({"lora_rank": -1}, "lora_rank is -1"),
-        ({"precision": "fp8"}, "expected one of auto, bf16, fp32"),
-        ({"lr_scheduler": "step"}, "expected one of cosine"),
-        ({"eval_steps": 5}, "no eval_dataset_path"),
+        ({"max_steps": 0}, "max_steps", "constraint", ""),
+        ({"learning_rate": -1.0}, "learning_rate", "constraint", ""),
+        ({"warmup_ratio": 1.5}, "warmup_ratio", "constraint", ""),
+        ({"lora_rank": -1}, "lora_rank", "constraint", ""),
+        ({"precision": "fp8"}, "precision", "wrong_type", "bf16"),
+        ({"lr_scheduler": "step"}, "lr_scheduler", "wrong_type", "cosine"),
+        ({"eval_steps": 5}, "", "rule", "there is no eval_dataset_path"),
         (
-            {"eval_dataset_path": Path("eval.jsonl"), "early_stopping_patience": 2},
+            {"eval_dataset_path": Path(__file__), "early_stopping_patience": 2},
+            "",
+            "rule",
             "early_stopping_patience needs eval_steps",
         ),
-        (
-            {"freeze_language_model": True, "freeze_mlp": True, "freeze_vision_tower": True},
-            "nothing to train",
-        ),
+        (FROZEN, "", "rule", "nothing to train"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_training_refuses_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        InternVLTraining("some/model", Path("pool.jsonl"), **arguments)
+def test_training_refuses_wrong_arguments(
+    arguments: dict[str, Any], where: str, kind: str, text: str
+) -> None:
+    (problem,) = problems_of(
+        InternVLTraining, model_path="some/model", dataset_path=Path(__file__), **arguments
+    )
+    assert (problem.where, problem.kind) == (where, kind)
+    assert text in problem.text
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "where", "kind", "text"),
     [
-        ({"image_size": 60}, "image_size 60"),
-        ({"text_hidden_size": 30}, "text_hidden_size 30"),
-        ({"vocab_size": 100}, "vocab_size 100"),
-        ({"batch_size": 0}, "batch_size 0"),
+        ({"image_size": 60}, "", "rule", "image_size is 60"),
+        ({"text_hidden_size": 30}, "", "rule", "text_hidden_size is 30"),
+        ({"vocab_size": 100}, "vocab_size", "constraint", ""),
+        ({"batch_size": 0}, "batch_size", "constraint", ""),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_the_tiny_model_refuses_wrong_sizes(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        InternVLTiny(Path("captions.json"), Path("images"), **arguments)
+def test_the_tiny_model_refuses_wrong_sizes(
+    arguments: dict[str, Any], where: str, kind: str, text: str, tmp_path: Path
+) -> None:
+    (problem,) = problems_of(
+        InternVLTiny, annotation_path=Path(__file__), image_dir=tmp_path, **arguments
+    )
+    assert (problem.where, problem.kind) == (where, kind)
+    assert text in problem.text
 
 
-def test_captioning_refuses_wrong_numbers() -> None:
-    with pytest.raises(ValueError, match="num_beams is 0"):
-        InternVLCaptioning("some/model", Path("captions.json"), Path("images"), num_beams=0)
+def test_captioning_refuses_wrong_numbers(tmp_path: Path) -> None:
+    (problem,) = problems_of(
+        InternVLCaptioning,
+        model_path="some/model",
+        annotation_path=Path(__file__),
+        image_dir=tmp_path,
+        num_beams=0,
+    )
+    assert (problem.where, problem.kind) == ("num_beams", "constraint")
+
+
+@pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "parquet", "shards"])
+def test_pools_of_every_format_are_read(picture: Path, write_pool: WritePool, ending: str) -> None:
+    pool = write_pool(
+        [{"text": "Red.", "images": [str(picture)]}, {"text": "Two.", "images": [str(picture)]}]
+    )
+
+    pairs = read_pool(repacked(pool, ending))
+
+    assert [pair.caption for pair in pairs] == ["Red.", "Two."]
+    assert pairs[1].origin.endswith(":2")

@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+from sandbox.components.problem import PlanError, Problem
+
 ROOT = Path(__file__).parents[2]
 TESTS = Path(__file__).parent
 
@@ -75,10 +77,8 @@ class Project:
         self.run_dir.mkdir(parents=True)
         return app.run(self.compose(name, *overrides), self.run_dir)
 
-    def problems(self, name: str, *overrides: str) -> list[str]:
-        """What the plan says is wrong, and that nothing was run or written."""
-        from sandbox.planning.plan import PlanError
-
+    def problems(self, name: str, *overrides: str) -> list[Problem]:
+        """Return what the plan finds wrong; nothing was run or written."""
         with pytest.raises(PlanError) as caught:
             self.run(name, *overrides)
         assert self.ran() == []

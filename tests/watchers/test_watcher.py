@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from contract import problems_of
 
 from sandbox.job import Secret
 from sandbox.watchers import SandboxWatcher
 from sandbox.watchers.open_watcher import OpenWatcher
-from tests.support.contract import problems_of
 
 SECRET = "5ecret5ecret5ecret5ecret5ecret5ecret5ecret"
 

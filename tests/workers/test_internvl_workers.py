@@ -1,10 +1,8 @@
-"""What the workers' parts promise: labels on answers only, padding, adapters, checkpoints to resume from."""
+"""Parts of InternVL's workers: labels on answers only, padding, adapters, checkpoints."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,11 +49,14 @@ def model(processor: Any) -> Any:
 @pytest.fixture
 def dataset(processor: Any, tmp_path: Path) -> Callable[[list[str]], Any]:
     def build(answers: list[str]) -> Any:
-        from internvl_data import Pair, PairDataset
+        from internvl_conversations import CaptionedPicture
+        from internvl_data import PairDataset
 
         path = tmp_path / "red.png"
         Image.new("RGB", (8, 8), "red").save(path)
-        pairs = [Pair(str(path), "What is it?", answer, "pool.jsonl, line 1") for answer in answers]
+        pairs = [
+            CaptionedPicture(path, answer, "pool.jsonl:1", "What is it?") for answer in answers
+        ]
         return PairDataset(pairs, processor, max_tiles=1)
 
     return build
@@ -160,23 +161,3 @@ def test_a_half_written_checkpoint_is_not_resumed_from(tmp_path: Path) -> None:
         if is_complete:
             (folder / "complete").touch()
     assert newest_complete(tmp_path) == str(tmp_path / "checkpoint-100")
-
-
-def test_a_mistake_ends_a_worker_with_one_line(tmp_path: Path) -> None:
-    script = tmp_path / "worker.py"
-    script.write_text(
-        "import sys\n"
-        f"sys.path.insert(0, {str(WORKERS_DIR)!r})\n"
-        "import worker_start\n"
-        "def main(request):\n"
-        "    raise worker_start.InputError(request['message'])\n"
-        "worker_start.start(main)\n"
-    )
-    request = tmp_path / "request.json"
-    request.write_text('{"message": "pool.jsonl, line 3 is wrong"}')
-
-    done = subprocess.run(
-        [sys.executable, script, request], capture_output=True, text=True, check=False
-    )
-
-    assert (done.returncode, done.stderr, done.stdout) == (1, "pool.jsonl, line 3 is wrong\n", "")

@@ -1,4 +1,4 @@
-"""What a SLURM job runs on its node: one item, until it is done or the cluster wants the node back."""
+"""The program of a SLURM job: one item, until it is done or the cluster wants its node back."""
 
 from __future__ import annotations
 
@@ -21,25 +21,27 @@ log = logging.getLogger(__name__)
 _EARLY_S = 65.0  # SLURM sends the signal that announces the time limit up to a minute early
 
 
-class OnNode(Generic[T]):
-    """Runs one item in a SLURM job; what it returns is the item's error or ``None``.
+class NodeTask(Generic[T]):
+    """Run one item in a SLURM job; the return value is the item's error or ``None``.
 
-    A signal that announces the time limit or a preemption interrupts the item, which lets its programs end,
-    and then puts the job back into the queue: the next attempt goes on in the same folder. TERM (scancel,
-    or a preemption after which SLURM itself requeues) only interrupts it. In both cases nothing is returned.
+    A signal that announces the time limit or a preemption interrupts the item, which ends its
+    programs, and then puts the job back into the queue: the next attempt goes on in the same
+    folder. SIGTERM (scancel, or a preemption after which SLURM itself requeues) only interrupts the
+    item. In both cases nothing is returned.
 
     Args:
-        function: What is done with the item.
+        function: Called with the item.
         level: Level of the log.
-        cpus: CPUs of the job, which libraries are told as their number of threads.
-        timeout_min: Its time limit.
-        signal_delay_s: How long before the limit the signal comes.
-        max_num_timeout: How often a job may start again after it came to its limit.
+        cpus: CPUs of the job, and the number of threads that libraries use.
+        timeout_min: Time limit of the job.
+        signal_delay_s: Seconds before the limit at which the signal comes.
+        max_num_timeout: How often a job may start again after its time limit.
     """
 
     def __init__(
         self,
         function: Callable[[T], None],
+        *,
         level: int,
         cpus: int,
         timeout_min: int,
@@ -76,26 +78,24 @@ class OnNode(Generic[T]):
         return None
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if not self._received:  # a second signal must not disturb the cleaning up
+        if not self._received:  # a second signal must not disturb the clean-up
             self._received = number
             raise KeyboardInterrupt
 
     def _requeue(self, seconds: float) -> Exception:
-        """Put the job back into the queue and leave; returns only with the error that prevents it."""
+        """Put the job back into the queue and leave; return only the error that prevents it."""
         from submitit import JobEnvironment
 
-        job = (
-            JobEnvironment()
-        )  # its id is <array>_<index>: one element's number may stand for the whole array
+        # Its id is <array>_<index>; the plain number of an element may stand for the whole array.
+        job = JobEnvironment()
         has_timed_out = seconds >= self.timeout_min * 60 - self.signal_delay_s - _EARLY_S
-        if (
-            has_timed_out
-            and (times := _count(job.paths.folder / "timeouts")) > self.max_num_timeout
-        ):
-            return RuntimeError(
-                f"came to its time limit {times} times (timeout_min is {self.timeout_min}, "
-                f"max_num_timeout {self.max_num_timeout})"
-            )
+        if has_timed_out:
+            num_times = _count(job.paths.folder / "timeouts")
+            if num_times > self.max_num_timeout:
+                return RuntimeError(
+                    f"came to its time limit {num_times} times (timeout_min is {self.timeout_min},"
+                    f" max_num_timeout {self.max_num_timeout})"
+                )
         try:
             queue.requeue(job.job_id)
         except process.ProcessError as error:
@@ -106,18 +106,18 @@ class OnNode(Generic[T]):
 
 
 def _count(path: Path) -> int:
-    """Count on in a file."""
+    """Increase the count that a file keeps by its size, and return it."""
     with path.open("a") as file:
         file.write(".")
     return path.stat().st_size
 
 
 def portable(error: Exception) -> Exception:
-    """An error that another process can read: itself, or its text."""
+    """Return an error that another process can read: itself, or one with its text."""
     try:
         read = pickle.loads(pickle.dumps(error))
         if str(read) == str(error):
             return error
-    except Exception:  # whatever an exception of any library does when it is copied
+    except Exception:  # exceptions of libraries fail in many ways when they are copied
         pass
     return RuntimeError(f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""What SLURM's own tools say of jobs, and tell them: with no accounting, and with few calls."""
+"""Jobs as SLURM's own tools see and change them: without accounting, with few calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sandbox.system import process
 
 TOOLS = ("sbatch", "srun", "squeue", "scontrol", "scancel")
 GONE = "GONE"
-"""State of a job that squeue has forgotten: it ended a while ago (SLURM's ``MinJobAge``)."""
+"""State of a job that squeue has forgotten: it ended longer than SLURM's ``MinJobAge`` ago."""
 
 _FINAL = {
     "BOOT_FAIL",
@@ -30,13 +30,13 @@ _FINAL = {
 
 @dataclass(frozen=True)
 class JobState:
-    """What squeue says of one job, or of one element of an array.
+    """One job, or one element of an array, as squeue reports it.
 
     Args:
         name: SLURM's state in its long form, or ``GONE``.
-        node: Where it runs; empty while it waits.
-        reason: Why it waits.
-        comment: The comment that it was submitted with.
+        node: Node on which it runs; empty while it waits.
+        reason: Reason why it waits.
+        comment: Comment that it was submitted with.
     """
 
     name: str
@@ -46,7 +46,7 @@ class JobState:
 
     @property
     def is_final(self) -> bool:
-        """Whether nothing more comes of it, unless SLURM is about to queue it again."""
+        """Whether it has ended; SLURM may still be about to queue it again."""
         return self.name in _FINAL
 
     @property
@@ -56,10 +56,10 @@ class JobState:
 
 
 def states(job_ids: Iterable[str]) -> Mapping[str, JobState]:
-    """States of jobs, by the ids that were asked for; one call of squeue.
+    """Return the states of jobs by their ids, with one call of squeue.
 
     Raises:
-        ProcessError: The controller does not answer: nothing is known of any job.
+        ProcessError: The controller does not answer: nothing is known about any job.
     """
     asked = [*job_ids]
     if not asked:
@@ -79,7 +79,7 @@ def states(job_ids: Iterable[str]) -> Mapping[str, JobState]:
     except process.ProcessError as error:
         if "Invalid job id" not in str(error):
             raise
-        text = ""  # it has forgotten all of them
+        text = ""  # squeue has forgotten all of them
     found = {}
     for line in text.splitlines():
         job_id, name, node, reason, comment = line.split("|", 4)
@@ -88,7 +88,7 @@ def states(job_ids: Iterable[str]) -> Mapping[str, JobState]:
 
 
 def cancel(job_ids: Sequence[str]) -> None:
-    """End jobs, those that wait and those that run; what has ended is left alone."""
+    """End jobs that wait or run; ended jobs are left alone."""
     if job_ids:
         process.output(["scancel", *job_ids])
 
@@ -99,13 +99,13 @@ def requeue(job_id: str) -> None:
 
 
 def start_now(job_id: str) -> None:
-    """Let a job that SLURM requeued start as soon as it can; else it holds it back for two minutes."""
+    """Let a requeued job start as soon as possible; SLURM would hold it back for two minutes."""
     with contextlib.suppress(process.ProcessError):  # it runs already, or the site forbids it
         process.output(["scontrol", "update", f"JobId={job_id}", "StartTime=now"])
 
 
 def exit_code(job_id: str) -> str:
-    """SLURM's exit code of a job, ``status:signal``; empty where it is not known any more."""
+    """Return SLURM's exit code of a job, ``status:signal``; empty where it is unknown."""
     with contextlib.suppress(process.ProcessError):
         found = re.search(
             r"\bExitCode=(\d+:\d+)", process.output(["scontrol", "show", "job", job_id])
@@ -115,7 +115,7 @@ def exit_code(job_id: str) -> str:
 
 
 def accounted_state(job_id: str) -> str:
-    """State of an ended job as accounting knows it; empty where there is no accounting."""
+    """Return the state of an ended job from accounting; empty where there is none."""
     with contextlib.suppress(process.ProcessError):
         words = process.output(["sacct", "-n", "-X", "-P", "-o", "State", "-j", job_id]).split()
         return words[0] if words else ""
@@ -123,11 +123,11 @@ def accounted_state(job_id: str) -> str:
 
 
 def hint(state: str, exit_code: str) -> str:
-    """Why a job ended in a state, as an addition to it; says nothing where nothing is known."""
+    """Return the likely reason why a job ended in a state; empty where it is unknown."""
     if state == "OUT_OF_MEMORY":
         return ": it took more memory than mem_gb"
     if state == "TIMEOUT":
-        return ": it came to timeout_min and did not heed the signal before"
+        return ": it came to timeout_min and ignored the signal before"
     if state == "CANCELLED":
         return ": scancel, or a limit of the cluster"
     status, _, number = exit_code.partition(":")
@@ -137,6 +137,6 @@ def hint(state: str, exit_code: str) -> str:
 
 
 def longest_array() -> int:
-    """Most elements of one array on this cluster."""
+    """Return how many elements one array of this cluster may have."""
     found = re.search(r"MaxArraySize\s*=\s*(\d+)", process.output(["scontrol", "show", "config"]))
     return int(found[1]) if found else 1000

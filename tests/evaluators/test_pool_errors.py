@@ -1,0 +1,113 @@
+"""Behaviour that all evaluators of data share: errors in pools, formats, checks of the request."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from contract import scope
+from pool_files import write_texts
+
+from sandbox.evaluators import BaseEvaluator
+from sandbox.evaluators.near_duplicates import NearDuplicates
+from sandbox.evaluators.pool_distance import PoolDistance
+from sandbox.evaluators.statistic_distributions import StatisticDistributions
+from sandbox.evaluators.text_diversity import TextDiversityEvaluator
+from sandbox.evaluators.text_likelihood import TextLikelihood
+from sandbox.samples import SampleError
+
+EVALUATORS = {
+    "text_diversity": TextDiversityEvaluator,
+    "near_duplicates": NearDuplicates,
+    "statistic_distributions": StatisticDistributions,
+    "pool_distance": PoolDistance,
+    "text_likelihood": TextLikelihood,
+}
+BAD = {
+    "cut off": ('{"text": "a"}\n\n{"text": ', ":3: not valid JSON"),
+    "no UTF-8": (b'{"text": "a"}\n{"text": "\xff"}\n', ":2: not valid JSON"),
+    "other key": ('{"caption": "a", "id": 1}\n', ":1: no text under 'text'; keys: caption, id"),
+    "null": ('{"text": null}\n', ":1: expected a text under 'text'"),
+    "no object": ("[1]\n", r":1: expected a JSON object, got '\[1\]'"),
+    "empty": ("\n\n", "empty"),
+}
+
+
+def make(name: str, folder: Path) -> BaseEvaluator:
+    """Build an evaluator whose reference is a good pool, and whose model looks like one."""
+    good = write_texts(folder / "good.jsonl", ["a"])
+    (folder / "config.json").write_text("{}")
+    arguments = {
+        "pool_distance": {"reference_path": good},
+        "text_likelihood": {"model_path": folder},
+    }
+    evaluator: BaseEvaluator = EVALUATORS[name](**arguments.get(name, {}))
+    return evaluator
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+@pytest.mark.parametrize("bad", BAD)
+def test_an_unreadable_sample_is_named(name: str, bad: str, tmp_path: Path) -> None:
+    content, message = BAD[bad]
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    folder = tmp_path / "out"
+    folder.mkdir()
+    with pytest.raises(SampleError, match=message) as failure:
+        make(name, tmp_path).run(None, path, scope=scope(folder))
+    assert path.name in str(failure.value)
+    assert not list(folder.iterdir()), "temporary files remain"
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_a_missing_pool_is_an_error(name: str, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        make(name, tmp_path).run(None, tmp_path / "missing.jsonl", scope=scope(tmp_path))
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+@pytest.mark.parametrize("eval_obj", [None, 3, [], "", [{"text": "a"}], {"a": "b"}], ids=str)
+def test_an_object_that_is_no_pool_is_refused_in_the_plan(name: str, eval_obj: Any) -> None:
+    with pytest.raises(ValueError, match=r"eval_obj: expected .*path"):
+        EVALUATORS[name].check_request(None, eval_obj)
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+def test_eval_type_and_pools_are_checked_in_the_plan(name: str) -> None:
+    evaluator = EVALUATORS[name]
+    with pytest.raises(ValueError, match=f"eval_type: 'other'; available: {name}"):
+        evaluator.check_request("other", "pool.jsonl")
+    evaluator.check_request(name, "pool.jsonl")
+    evaluator.check_request(None, Path("pool.jsonl"))
+    evaluator.check_request(None, "${output:data.path}")
+
+
+def test_several_pools_are_refused_by_an_evaluator_of_one() -> None:
+    paths = ["a.jsonl", Path("b.jsonl")]
+    NearDuplicates.check_request(None, paths)
+    with pytest.raises(ValueError, match=r"eval_obj: expected one path \(several: map\), got"):
+        TextLikelihood.check_request(None, paths)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet"])
+def test_every_format_holds_the_same_samples(ending: str, tmp_path: Path) -> None:
+    import pyarrow
+    import pyarrow.parquet as pq
+    import zstandard
+
+    rows = [{"text": text} for text in ("first", "zweiter\u2028Text", "第三")]
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    path = tmp_path / f"pool.{ending}"
+    if ending == "parquet":
+        pq.write_table(pyarrow.Table.from_pylist(rows), path)
+    elif ending == "jsonl.gz":
+        path.write_bytes(gzip.compress(lines))
+    elif ending == "jsonl.zst":
+        path.write_bytes(zstandard.ZstdCompressor().compress(lines))
+    else:
+        path.write_bytes(lines)
+    scores = TextDiversityEvaluator().run(None, path, scope=scope(tmp_path))
+    assert (scores.num_samples, scores.chars_mean, scores.distinct_1) == (3, 19 / 3, 1)
