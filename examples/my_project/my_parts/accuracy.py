@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,12 @@ class ClassifierAccuracy(BaseEvaluator):
         return Accuracy(accuracy=sum(right) / len(samples), num_samples=len(samples))
 
 
-def _guess(weights: dict[str, dict[str, float]], text: str) -> str:
+def _guess(weights: Mapping[str, Mapping[str, float]], text: str) -> str:
+    """Return the label whose words weigh most in a text."""
     words = text.lower().split()
-    scores = {label: sum(map(own.get, words, [0.0] * len(words))) for label, own in weights.items()}
-    return max(scores, key=scores.__getitem__)
+    sums = {label: _total(own, words) for label, own in weights.items()}
+    return max(sums, key=sums.__getitem__)
+
+
+def _total(weights: Mapping[str, float], words: Sequence[str]) -> float:
+    return sum(weights.get(word, 0.0) for word in words)

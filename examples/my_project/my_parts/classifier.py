@@ -51,8 +51,7 @@ class ClassifierTraining(BaseModelExecutor):
         }
         request_path = scope.output_dir / "request.json"
         request_path.write_text(json.dumps(request))
-        command = ["python", PROGRAM, request_path]
-        await self.env.run_cmd_async(command, log_path=scope.log_path)
+        await self.env.run_cmd_async(["python", PROGRAM, request_path], log_path=scope.log_path)
 
     def outputs(self, *, scope: JobScope) -> Classifier:
         return Classifier(model_path=self._model_path(scope))

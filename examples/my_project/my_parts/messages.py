@@ -37,7 +37,7 @@ class LabelledTable(BaseDataExecutor):
     """
 
     table_path: Path
-    heldout_every: Annotated[int, Ge(2)] = 4
+    heldout_every: Annotated[int, Ge(2)] = 5
 
     def run(self, *, scope: JobScope) -> LabelledTexts:
         with self.table_path.open(encoding="utf-8", newline="") as table:

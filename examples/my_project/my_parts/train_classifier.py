@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections import defaultdict
 from pathlib import Path
+from typing import Any
+
+Weights = dict[str, dict[str, float]]
+"""Weight of a word for a label: ``{label: {word: weight}}``."""
 
 
-def main(request: dict) -> None:
+def main(request: dict[str, Any]) -> None:
     lines = Path(request["dataset_path"]).read_text(encoding="utf-8").splitlines()
     samples = [json.loads(line) for line in lines]
-    weights = {label: defaultdict(float) for label in sorted({s["label"] for s in samples})}
+    weights: Weights = {label: {} for label in sorted({sample["label"] for sample in samples})}
     rng = random.Random(request["seed"])
     for epoch in range(1, request["num_epochs"] + 1):
         rng.shuffle(samples)
@@ -27,17 +30,23 @@ def main(request: dict) -> None:
     Path(request["model_path"]).write_text(json.dumps(weights), encoding="utf-8")
 
 
-def learn(weights: dict, sample: dict, learning_rate: float) -> bool:
+def learn(weights: Weights, sample: dict[str, str], learning_rate: float) -> bool:
     """Correct the weights where they lead to a wrong label; return True for a mistake."""
     words = sample["text"].lower().split()
-    scores = {label: sum(weights[label][word] for word in words) for label in weights}
-    guess = max(scores, key=scores.get)
+    sums = {label: total(own, words) for label, own in weights.items()}
+    guess = max(sums, key=sums.__getitem__)
     if guess == sample["label"]:
         return False
     for word in words:
-        weights[sample["label"]][word] += learning_rate
-        weights[guess][word] -= learning_rate
+        right, wrong = weights[sample["label"]], weights[guess]
+        right[word] = right.get(word, 0.0) + learning_rate
+        wrong[word] = wrong.get(word, 0.0) - learning_rate
     return True
+
+
+def total(weights: dict[str, float], words: list[str]) -> float:
+    """Add up the weights of words; a new word has none."""
+    return sum(weights.get(word, 0.0) for word in words)
 
 
 if __name__ == "__main__":
