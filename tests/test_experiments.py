@@ -1,4 +1,4 @@
-"""The experiments that come with the project, small but whole: real data tools, workers and scores."""
+"""The experiments of the project, small but whole: real data tools, programs and scores."""
 
 from __future__ import annotations
 
