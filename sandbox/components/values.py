@@ -132,9 +132,11 @@ def describe(annotation: Any) -> str:
         return " ".join([describe(inner[0]), *filter(None, words)])
     if origin in (Union, types.UnionType):
         return " | ".join(map(describe, inner))
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, inner))}"
     if annotation is types.NoneType:
         return "None"
-    if origin is not None and origin is not Literal:
+    if origin is not None:
         name = getattr(origin, "__name__", str(origin))
         return f"{name}[{', '.join(describe(item) for item in inner)}]"
     text = annotation.__name__ if inspect.isclass(annotation) else str(annotation)
