@@ -292,17 +292,23 @@ def json_chunks(path: Path) -> Iterator[bytes]:
 
 
 def parquet_batches(
-    path: Path, num_rows: int, columns: Sequence[str] | None = None
+    path: Path, num_rows: int, columns: Callable[[Any], list[str]] | None = None
 ) -> Iterator[Any]:
-    """Yield the rows of a Parquet file as Arrow batches; ``columns`` of ``None`` are all.
+    """Yield the rows of a Parquet file as Arrow batches.
+
+    Args:
+        path: The file.
+        num_rows: Rows of a batch, at most.
+        columns: Chooses columns of the file's schema; ``None`` takes all.
 
     Raises:
-        SampleError: The file is no Parquet, or damaged.
+        SampleError: The file is not Parquet, or damaged.
     """
     parquet, arrow = require("pyarrow.parquet", path), require("pyarrow", path)
     try:
         with parquet.ParquetFile(path) as file:
-            yield from file.iter_batches(num_rows, columns=columns)
+            chosen = columns(file.schema_arrow) if columns else None
+            yield from file.iter_batches(num_rows, columns=chosen)
     except arrow.ArrowInvalid as error:
         raise SampleError.at(path, None, f"cannot be read as Parquet: {error}") from error
 
