@@ -104,10 +104,7 @@ class DataPoolConstruction(BaseDataPoolManipulator):
                 f"split_ratios: expected ascending numbers between 0 and 1, got {split_ratios!r}"
             )
 
-    @staticmethod
-    def check() -> None:
-        """Require the package that pools are read with."""
-        check_packages("pyarrow")
+    check = staticmethod(check_packages)
 
     def run(self, *, scope: JobScope) -> ConstructedPools:
         """Write the pools."""

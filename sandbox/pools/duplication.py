@@ -50,10 +50,7 @@ class DataPoolDuplication(BaseDataPoolManipulator):
         if len(set(duplicating_times)) < len(duplicating_times):
             raise ValueError(f"duplicating_times: expected different numbers, {duplicating_times}")
 
-    @staticmethod
-    def check() -> None:
-        """Require the package that pools are read with."""
-        check_packages("pyarrow")
+    check = staticmethod(check_packages)
 
     def run(self, *, scope: JobScope) -> Pools:
         """Write the duplicated pools."""
