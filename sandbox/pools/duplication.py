@@ -48,7 +48,7 @@ class DataPoolDuplication(BaseDataPoolManipulator):
     @rule
     def _times_differ(duplicating_times: Sequence[int]) -> None:
         if len(set(duplicating_times)) < len(duplicating_times):
-            raise ValueError(f"duplicating_times: expected different numbers, {duplicating_times}")
+            raise ValueError(f"expected different numbers, got {duplicating_times!r}")
 
     check = staticmethod(check_packages)
 
