@@ -34,6 +34,7 @@ from sandbox.samples import (
     text_of,
     texts,
 )
+from sandbox.store.content import ContentHashes
 
 SAMPLES = [{"id": number, "text": f"é {number}"} for number in range(5)]
 
@@ -160,6 +161,17 @@ def test_statistics_of_a_file_beside_are_merged_in(tmp_path: Path, ending: str) 
     write(tmp_path / "a_stats.jsonl", [{STATS: {"len": i}} for i in range(5)])
     assert contents(pool) == [{**each, STATS: {"len": each["id"]}} for each in SAMPLES]
     assert [sample for _, sample in read_samples(pool, with_stats=False)] == SAMPLES
+
+
+def test_statistics_beside_a_pool_count_in_its_content(tmp_path: Path) -> None:
+    pool = write(tmp_path / "a.jsonl", SAMPLES)
+    contents_of = []
+    for value in (None, 1, 2, 1):
+        if value is not None:
+            write(tmp_path / "a_stats.jsonl", [{STATS: {"len": value}}] * 5)
+        contents_of.append(ContentHashes(tmp_path / "store").of(pool))
+    assert contents_of[1] == contents_of[3]
+    assert len(set(contents_of)) == 3
 
 
 def test_statistics_inside_a_sample_come_first(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from sandbox.evaluators import BaseEvaluator
 from sandbox.executors import BaseRecipeExecutor
 from sandbox.job import JobScope, rule
-from sandbox.recipes import check_recipe, load_recipe
+from sandbox.recipes import check_executor, check_recipe, check_recipe_file, load_recipe
 from sandbox.recipes.refinement import Refinement, check_operators
 
 EvalObject = Path | Sequence[Path | Sequence[Path]] | Mapping[str, Path] | None
@@ -50,6 +50,11 @@ class RecipeHook(BaseHook):
     recipe_path: Path | None = None
 
     _recipe_is_valid = rule(check_recipe)
+    _file_is_valid = rule(check_recipe_file)
+
+    def check(self) -> None:
+        """Require the package that the recipe's executor needs."""
+        check_executor(self.load_recipe())
 
     def load_recipe(self) -> dict[str, Any]:
         """Return the recipe with its overrides, ``process`` as a mapping by operator."""
@@ -136,4 +141,5 @@ def known_operators(
     Raises:
         ValueError: It names another.
     """
-    check_operators(argument, by_operator, load_recipe(recipe, recipe_path))
+    if by_operator:
+        check_operators(argument, by_operator, load_recipe(recipe, recipe_path))

@@ -47,13 +47,13 @@ class BaseDataPoolManipulator(ABC):
         """Write the new pools into the folder of ``scope`` and return a frozen dataclass."""
 
 
-def check_packages(*packages: str) -> None:
-    """Require packages of the extra ``data``.
+def check_packages() -> None:
+    """Require the packages that pools are read and compared with: a manipulator's ``check``.
 
     Raises:
         ModuleNotFoundError: One is not installed.
     """
-    missing = [each for each in packages if importlib.util.find_spec(each) is None]
+    missing = [each for each in ("pyarrow", "xxhash") if importlib.util.find_spec(each) is None]
     if missing:
         raise ModuleNotFoundError(
             f"not installed: {', '.join(missing)}; pip install 'sandbox[data]'"

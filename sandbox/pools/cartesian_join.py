@@ -47,10 +47,7 @@ class DataPoolCartesianJoin(BaseDataPoolManipulator):
     second_paths: PoolPaths
     output_format: OutputFormat | None = None
 
-    @staticmethod
-    def check() -> None:
-        """Require the package that pools are read with."""
-        check_packages("pyarrow")
+    check = staticmethod(check_packages)
 
     def run(self, *, scope: JobScope) -> Pools:
         """Write the joined pools."""

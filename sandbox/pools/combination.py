@@ -67,10 +67,7 @@ class DataPoolCombination(BaseDataPoolManipulator):
     key: NonEmptyText | None = None
     output_format: OutputFormat | None = None
 
-    @staticmethod
-    def check() -> None:
-        """Require the packages that pools are read and compared with."""
-        check_packages("pyarrow", "xxhash")
+    check = staticmethod(check_packages)
 
     def run(self, *, scope: JobScope) -> Intersections:
         """Write the intersections."""

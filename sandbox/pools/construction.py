@@ -100,14 +100,9 @@ class DataPoolConstruction(BaseDataPoolManipulator):
     def _ratios_ascend(split_ratios: Sequence[float | str]) -> None:
         exact = _ratios(split_ratios)
         if not all(0 < ratio < 1 for ratio in exact) or exact != sorted(set(exact)):
-            raise ValueError(
-                f"split_ratios: expected ascending numbers between 0 and 1, got {split_ratios!r}"
-            )
+            raise ValueError(f"expected ascending numbers between 0 and 1, got {split_ratios!r}")
 
-    @staticmethod
-    def check() -> None:
-        """Require the package that pools are read with."""
-        check_packages("pyarrow")
+    check = staticmethod(check_packages)
 
     def run(self, *, scope: JobScope) -> ConstructedPools:
         """Write the pools."""
@@ -198,9 +193,7 @@ def _ratios(ratios: Sequence[float | str]) -> list[Fraction]:
         # A float such as 0.3333333333333333 means the fraction 1/3.
         return [Fraction(ratio).limit_denominator(1_000_000) for ratio in ratios]
     except (TypeError, ValueError, ArithmeticError) as error:
-        raise ValueError(
-            f"split_ratios: expected numbers or fractions such as '1/3', got {ratios!r}"
-        ) from error
+        raise ValueError(f"expected numbers or fractions such as '1/3', got {ratios!r}") from error
 
 
 def _part_names(num_parts: int) -> list[str]:

@@ -40,10 +40,7 @@ class DataPoolDownsampling(BaseDataPoolManipulator):
     seed: int = 42
     output_format: OutputFormat | None = None
 
-    @staticmethod
-    def check() -> None:
-        """Require the package that pools are read with."""
-        check_packages("pyarrow")
+    check = staticmethod(check_packages)
 
     def run(self, *, scope: JobScope) -> Pools:
         """Write the smaller pools."""

@@ -48,12 +48,9 @@ class DataPoolDuplication(BaseDataPoolManipulator):
     @rule
     def _times_differ(duplicating_times: Sequence[int]) -> None:
         if len(set(duplicating_times)) < len(duplicating_times):
-            raise ValueError(f"duplicating_times: expected different numbers, {duplicating_times}")
+            raise ValueError(f"expected different numbers, got {duplicating_times!r}")
 
-    @staticmethod
-    def check() -> None:
-        """Require the package that pools are read with."""
-        check_packages("pyarrow")
+    check = staticmethod(check_packages)
 
     def run(self, *, scope: JobScope) -> Pools:
         """Write the duplicated pools."""

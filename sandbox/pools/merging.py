@@ -59,10 +59,7 @@ class DataPoolMerging(BaseDataPoolManipulator):
     dataset_paths: PoolPaths
     output_format: OutputFormat | None = None
 
-    @staticmethod
-    def check() -> None:
-        """Require the package that pools are read with."""
-        check_packages("pyarrow")
+    check = staticmethod(check_packages)
 
     def run(self, *, scope: JobScope) -> MergedPool:
         """Write the merged pool."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
+import itertools
 import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from sandbox.pools.lines import LOG_EVERY_S, Lines, Rows, num_threads, write_all
 from sandbox.samples import SampleError, require
@@ -29,6 +30,9 @@ class Source(Protocol):
         """Yield the samples ``rows``: bytes of JSON Lines, or Arrow tables."""
 
 
+Parts = Sequence[tuple[Source, Rows]]
+
+
 @dataclass(frozen=True)
 class NewPool:
     """A pool to write.
@@ -39,7 +43,7 @@ class NewPool:
     """
 
     path: Path
-    parts: Sequence[tuple[Source, Rows]]
+    parts: Parts
 
 
 def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> list[Path]:
@@ -64,96 +68,67 @@ def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> lis
 
 
 def _write(pool: NewPool, progress: _Progress) -> Path:
-    partial = pool.path.with_name(pool.path.name + _PARTIAL)
+    unfinished = pool.path.with_name(pool.path.name + _PARTIAL)
     try:
-        with _sink(partial, pool.path.suffix, progress) as sink:
-            for source, rows in pool.parts:
-                sink.add(source, rows)
-        partial.replace(pool.path)
+        _write_parts(unfinished, pool, progress)
+        unfinished.replace(pool.path)
     except OSError as error:
-        if error.filename is None:
-            raise OSError(
-                error.errno, f"cannot write data pool: {error.strerror}", str(pool.path)
-            ) from error
-        raise
+        if error.filename is not None:
+            raise
+        reason = f"cannot write data pool: {error.strerror}"
+        raise OSError(error.errno, reason, str(pool.path)) from error
     finally:
-        partial.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     return pool.path
 
 
-class _RawSink:
-    """JSON Lines as they are."""
-
-    def __init__(self, file: BinaryIO, progress: _Progress) -> None:
-        self._descriptor = file.fileno()
-        self._progress = progress
-
-    def add(self, source: Source, rows: Rows) -> None:
-        if isinstance(source, Lines) and isinstance(rows, range):
-            source.copy_to(self._descriptor, rows, self._progress.add)
-            return
-        for piece in source.pieces(rows):
-            write_all(self._descriptor, piece)
-            self._progress.add(len(piece))
-
-
-class _CompressedSink:
-    """JSON Lines through a compressor."""
-
-    def __init__(self, file: Any, progress: _Progress) -> None:
-        self._file = file
-        self._progress = progress
-
-    def add(self, source: Source, rows: Rows) -> None:
-        for piece in source.pieces(rows):
-            self._file.write(piece)
-            self._progress.add(len(piece))
-
-
-class _ParquetSink:
-    """Arrow tables; the first one's schema is the file's."""
-
-    def __init__(self, path: Path, progress: _Progress) -> None:
-        self._path = path
-        self._progress = progress
-        self._writer: Any = None
-
-    def add(self, source: Source, rows: Rows) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        for table in source.pieces(rows):
-            try:
-                if self._writer is None:
-                    self._writer = pq.ParquetWriter(self._path, table.schema)
-                self._writer.write_table(table)
-            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-                # Such as a mapping without keys.
-                reason = f"cannot be written as Parquet: {error}"
-                raise SampleError.at(self._path.with_suffix(""), None, reason) from error
-            self._progress.add(table.nbytes)
-
-    def close(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-
-
-@contextlib.contextmanager
-def _sink(path: Path, suffix: str, progress: _Progress) -> Iterator[Any]:
-    if suffix == ".parquet":
-        with contextlib.closing(_ParquetSink(path, progress)) as sink:
-            yield sink
+def _write_parts(path: Path, pool: NewPool, progress: _Progress) -> None:
+    if pool.path.suffix == ".parquet":
+        _write_parquet(path, pool, progress)
         return
     with path.open("wb") as file:
-        if suffix == ".gz":
+        if pool.path.suffix == ".gz":
             with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
-                yield _CompressedSink(packed, progress)
-        elif suffix == ".zst":
-            zstandard = require("zstandard", path.with_suffix(""))
-            with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as packed:
-                yield _CompressedSink(packed, progress)
+                _write_pieces(packed.write, pool.parts, progress)
+        elif pool.path.suffix == ".zst":
+            compressor = require("zstandard", pool.path).ZstdCompressor()
+            with compressor.stream_writer(file, closefd=False) as packed:
+                _write_pieces(packed.write, pool.parts, progress)
         else:
-            yield _RawSink(file, progress)
+            _write_raw(file.fileno(), pool.parts, progress)
+
+
+def _write_pieces(write: Callable[[Any], Any], parts: Parts, progress: _Progress) -> None:
+    for source, rows in parts:
+        for piece in source.pieces(rows):
+            write(piece)
+            progress.add(len(piece))
+
+
+def _write_raw(descriptor: int, parts: Parts, progress: _Progress) -> None:
+    for source, rows in parts:
+        if isinstance(source, Lines) and isinstance(rows, range):
+            source.copy_to(descriptor, rows, progress.add)
+        else:
+            _write_pieces(partial(write_all, descriptor), [(source, rows)], progress)
+
+
+def _write_parquet(path: Path, pool: NewPool, progress: _Progress) -> None:
+    """Write Arrow tables; the first one's schema is the file's."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = (table for source, rows in pool.parts for table in source.pieces(rows))
+    first = next(tables)
+    try:
+        with pq.ParquetWriter(path, first.schema) as writer:
+            for table in itertools.chain([first], tables):
+                writer.write_table(table)
+                progress.add(table.nbytes)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        # Such as a mapping without keys.
+        reason = f"cannot be written as Parquet: {error}"
+        raise SampleError.at(pool.path, None, reason) from error
 
 
 class _Progress:

@@ -1,82 +1,101 @@
-"""Data recipes: mappings with Data-Juicer's own keys, whose ``process`` may be a mapping by operator."""
+"""Data recipes: mappings with Data-Juicer's own keys; ``process`` may be a mapping by operator."""
 
 from __future__ import annotations
 
 import copy
 import importlib.util
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sandbox.recipes.operators import argument_problems, operator_name, unknown_operators
+
 EXECUTOR_TYPES = ("default", "ray")
 
-_SUFFIX = re.compile(r"__\d+$")
 
-
-def operator_name(key: str) -> str:
-    """The operator of a key of a ``process`` mapping; ``text_length_filter__2`` is the second of its kind."""
-    return _SUFFIX.sub("", key)
-
-
-def check_recipe(recipe: Mapping[str, Any] | None, recipe_path: Path | None) -> None:
-    """Look at a recipe before anything runs: its form, and its operators as far as Data-Juicer is here.
+def check_recipe(recipe: Mapping[str, Any] | None) -> None:
+    """Check a job's recipe without its file: a rule of its own, because a job may make the file.
 
     Raises:
-        ValueError: Neither is given; the file is no recipe; ``process`` is none; an operator or an
-            argument is unknown; the executor's type is unknown or Ray is not installed for it.
+        ValueError: The executor's type, or an argument of an operator that Data-Juicer has, is
+            unknown.
+    """
+    _check_executor_type(recipe or {})
+    process = (recipe or {}).get("process")
+    if isinstance(process, Mapping):
+        given = {str(key): each for key, each in process.items() if isinstance(each, Mapping)}
+        _refuse(argument_problems(given))
+
+
+def check_recipe_file(recipe: Mapping[str, Any] | None, recipe_path: Path | None) -> None:
+    """Check a recipe together with its file, apart from what :func:`check_recipe` reports.
+
+    Raises:
+        ValueError: Neither is given, the file or ``process`` has another form, or an operator is
+            unknown.
     """
     if not recipe and recipe_path is None:
         raise ValueError("recipe: choose one, or give recipe_path")
-    _check_executor_type(recipe or {}, "recipe")
-    if recipe_path is None:
-        _check(load_recipe(recipe, None), "recipe")
-    elif recipe_path.is_file():
-        _check(load_recipe(recipe, recipe_path), "recipe_path")
-    elif recipe and recipe.get(
-        "process"
-    ):  # an earlier job makes the file, or it is reported as missing
-        _check(load_recipe(recipe, None), "recipe")
+    where, checked = "recipe", {}
+    try:
+        if recipe_path is not None:
+            where = f"recipe_path: {recipe_path}"
+            base = load_recipe(None, recipe_path)
+            _check_executor_type(base)
+            checked = base["process"]
+        elif recipe and not isinstance(recipe.get("process"), Mapping):
+            checked = as_mapping(recipe)
+        _refuse([*argument_problems(checked), *unknown_operators(load_recipe(recipe, recipe_path))])
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+
+
+def check_executor(recipe: Mapping[str, Any]) -> None:
+    """Require the package that the recipe's executor needs on this machine.
+
+    Raises:
+        ModuleNotFoundError: Ray is not installed for ``executor_type: ray``.
+    """
+    if recipe.get("executor_type") == "ray" and importlib.util.find_spec("ray") is None:
+        raise ModuleNotFoundError("executor_type: ray is not installed; pip install 'sandbox[ray]'")
 
 
 def load_recipe(recipe: Mapping[str, Any] | None, recipe_path: Path | None) -> dict[str, Any]:
-    """The recipe that a file and what is laid over it make, its ``process`` as a mapping by operator.
+    """Return a recipe with its overrides, ``process`` as a mapping by operator.
 
     Args:
-        recipe: Data-Juicer's own keys; with a file, only what is to be different from it: arguments
-            of its operators by name, other keys, or further operators, which go to the end.
+        recipe: Data-Juicer's own keys; with a file, only overrides on top of it: arguments of its
+            operators by name, other keys, or further operators, which go to the end.
         recipe_path: A YAML recipe file of Data-Juicer.
 
     Raises:
-        ValueError: The file is no recipe, or there is no ``process`` in the end.
+        ValueError: The file is not a recipe, or there is no ``process`` in the end.
     """
-    over = dict(recipe or {})
+    overrides = dict(recipe or {})
     if recipe_path is None:
-        return {**over, "process": as_mapping(over)}
+        return {**overrides, "process": as_mapping(overrides)}
     base = _read(recipe_path)
-    try:
-        process = as_mapping(base)
-    except ValueError as error:
-        raise ValueError(f"recipe_path: {recipe_path}: {error}") from error
-    changes = over.pop("process", None) or {}
+    process = as_mapping(base)
+    changes = overrides.pop("process", None) or {}
     if not isinstance(changes, Mapping):
         raise ValueError(
-            "recipe.process: over a recipe_path, expected a mapping {operator: {argument: value}}, "
+            "process: on top of a recipe_path, expected a mapping {operator: {argument: value}}, "
             f"got {changes!r}"
         )
     for key, arguments in changes.items():
         process[str(key)] = {**process.get(str(key), {}), **_arguments(str(key), arguments)}
-    return {**base, **over, "process": process}
+    return {**base, **overrides, "process": process}
 
 
 def process_list(recipe: Mapping[str, Any]) -> list[dict[str, dict[str, Any]]]:
-    """The operators of a recipe as Data-Juicer takes them: a list of ``{operator: arguments}``.
+    """Return the operators of a recipe as Data-Juicer takes them, ``[{operator: arguments}]``.
 
-    ``process`` is a mapping by operator, in order, where an operator that occurs again has a
+    ``process`` is a mapping by operator, in order, in which an operator that occurs again has a
     suffix (``text_length_filter__2``), or already Data-Juicer's list.
 
     Raises:
-        ValueError: There is no ``process``, it is empty, or an entry is not one operator with its arguments.
+        ValueError: There is no ``process``, it is empty, or an entry is not one operator with its
+            arguments.
     """
     process = recipe.get("process")
     if isinstance(process, Mapping):
@@ -84,17 +103,18 @@ def process_list(recipe: Mapping[str, Any]) -> list[dict[str, dict[str, Any]]]:
     elif isinstance(process, list | tuple):
         entries = [_entry(item, position) for position, item in enumerate(process)]
     else:
+        keys = ", ".join(map(str, recipe)) or "none"
         raise ValueError(
-            f"recipe.process: expected a mapping {{operator: {{argument: value}}}} or a list of such "
-            f"mappings, got {process!r}; keys of the recipe: {', '.join(map(str, recipe)) or 'none'}"
+            "process: expected a mapping {operator: {argument: value}} or a list of such mappings, "
+            f"got {process!r}; keys of the recipe: {keys}"
         )
     if not entries:
-        raise ValueError("recipe.process names no operator")
+        raise ValueError("process: names no operator")
     return [{name: copy.deepcopy(_arguments(name, arguments))} for name, arguments in entries]
 
 
 def as_mapping(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The operators of a recipe by their keys: as given in a mapping, else with suffixes.
+    """Return the operators of a recipe by their keys: as given in a mapping, else with suffixes.
 
     Raises:
         ValueError: As of :func:`process_list`.
@@ -108,7 +128,7 @@ def as_mapping(recipe: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def process_mapping(process: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """The reverse of :func:`process_list`: by operator, with a suffix for the second and later ones."""
+    """Return the reverse of :func:`process_list`: by operator, with suffixes from the second on."""
     mapping: dict[str, dict[str, Any]] = {}
     counts: dict[str, int] = {}
     for item in process:
@@ -119,7 +139,7 @@ def process_mapping(process: list[dict[str, dict[str, Any]]]) -> dict[str, dict[
 
 
 def to_yaml(recipe: Mapping[str, Any]) -> str:
-    """A recipe as YAML, its keys in their own order."""
+    """Return a recipe as YAML, its keys in their own order."""
     import yaml
 
     text: str = yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True)
@@ -127,7 +147,7 @@ def to_yaml(recipe: Mapping[str, Any]) -> str:
 
 
 def as_file(recipe: Mapping[str, Any]) -> str:
-    """A recipe as ``dj-process`` reads it: ``process`` as a list."""
+    """Return a recipe as ``dj-process`` reads it: ``process`` as a list."""
     return to_yaml({**recipe, "process": process_list(recipe)})
 
 
@@ -137,38 +157,26 @@ def _read(path: Path) -> Mapping[str, Any]:
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"recipe_path: {path} is no YAML: {' '.join(str(error).split())}"
-        ) from error
+        raise ValueError(f"not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(recipe, Mapping):
-        raise ValueError(
-            f"recipe_path: {path}: expected a recipe, a YAML mapping with Data-Juicer's keys"
-        )
+        raise ValueError("expected a recipe, a YAML mapping with Data-Juicer's keys")
     return recipe
 
 
-def _check(recipe: Mapping[str, Any], where: str) -> None:
-    from sandbox.recipes.operators import operator_problems
-
-    _check_executor_type(recipe, where)
-    problems = operator_problems(recipe)
+def _refuse(problems: Sequence[str]) -> None:
     if problems:
-        raise ValueError("; ".join(f"{where}.process.{problem}" for problem in problems))
+        raise ValueError("; ".join(f"process.{problem}" for problem in problems))
 
 
-def _check_executor_type(recipe: Mapping[str, Any], where: str) -> None:
+def _check_executor_type(recipe: Mapping[str, Any]) -> None:
     kind = recipe.get("executor_type", "default")
     if kind not in EXECUTOR_TYPES:
-        raise ValueError(
-            f"{where}.executor_type: expected one of {', '.join(EXECUTOR_TYPES)}, got {kind!r}"
-        )
-    if kind == "ray" and importlib.util.find_spec("ray") is None:
-        raise ValueError(f"{where}.executor_type: ray is not installed; pip install 'sandbox[ray]'")
+        raise ValueError(f"executor_type: expected {' or '.join(EXECUTOR_TYPES)}, got {kind!r}")
 
 
 def _arguments(name: str, arguments: Any) -> dict[str, Any]:
     if not isinstance(arguments, Mapping | None):
-        raise ValueError(f"recipe.process.{name}: expected {{argument: value}}, got {arguments!r}")
+        raise ValueError(f"process.{name}: expected {{argument: value}}, got {arguments!r}")
     return dict(arguments or {})
 
 
@@ -177,6 +185,7 @@ def _entry(item: Any, position: int) -> tuple[str, Any]:
         return item, {}
     if not isinstance(item, Mapping) or len(item) != 1:
         raise ValueError(
-            f"recipe.process[{position}]: expected one operator {{name: arguments}}, got {item!r}"
+            f"process.{position}: expected one operator {{name: arguments}}, got {item!r}"
         )
-    return next((str(name), arguments) for name, arguments in item.items())
+    ((name, arguments),) = item.items()
+    return str(name), arguments

@@ -1,9 +1,8 @@
-"""Which operators Data-Juicer has and what they take, read from its sources: importing it takes seconds."""
+"""Data-Juicer's operators and their arguments, read from its sources: an import takes seconds."""
 
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib.util
 import re
 import warnings
@@ -13,8 +12,11 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from sandbox.system.wording import did_you_mean
+
 _REGISTERED = re.compile(r"@OPERATORS\.register_module\((.+)\)")
 _NAMED = re.compile(r"^(\w+) = [\"'](\w+)[\"']", re.MULTILINE)
+_SUFFIX = re.compile(r"__\d+$")
 _NUMBER = re.compile(
     r"(Optional\[)?(Annotated\[)?(int|float|(Positive|NonNegative)(Int|Float))\b(?!.*\bstr\b)"
 )
@@ -22,38 +24,60 @@ _NUMBER = re.compile(
 _BASES = {"OP", "Mapper", "Filter", "Deduplicator", "Selector", "Grouper", "Aggregator", "Pipeline"}
 
 
-def operator_problems(recipe: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the operators of a recipe, ``process`` as a mapping by operator.
+def operator_name(key: str) -> str:
+    """Return the operator of a key of a ``process`` mapping, which has a suffix if it occurs again.
 
-    Nothing where Data-Juicer is not installed, and nothing of unknown names where operators of the
-    user's own may be meant (``custom_operator_paths``, installed plug-ins).
+    ``text_length_filter__2`` is the second ``text_length_filter``.
+    """
+    return _SUFFIX.sub("", key)
+
+
+def unknown_operators(recipe: Mapping[str, Any]) -> list[str]:
+    """Return a message for every operator that Data-Juicer does not have.
+
+    There is none if Data-Juicer is not installed, or if operators of the user's own may be meant
+    (``custom_operator_paths``, installed plug-ins).
+
+    Args:
+        recipe: A recipe, ``process`` as a mapping by operator.
     """
     known = operators()
-    if not known:
+    if not known or recipe.get("custom_operator_paths") or entry_points(group="data_juicer.ops"):
         return []
-    is_open = recipe.get("custom_operator_paths") or entry_points(group="data_juicer.ops")
+    return [
+        f"{key}: Data-Juicer has no such operator; {did_you_mean(operator_name(key), known)}"
+        for key in recipe["process"]
+        if operator_name(key) not in known
+    ]
+
+
+def argument_problems(process: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Return a message for every wrong argument of the operators that Data-Juicer has."""
     problems = []
-    for key, arguments in recipe["process"].items():
-        name = re.sub(r"__\d+$", "", key)
-        if name not in known:
-            problems += (
-                [] if is_open else [f"{key}: Data-Juicer has no such operator{_near(name, known)}"]
-            )
-            continue
-        takes = arguments_of(name)
+    for key, arguments in process.items():
+        name = operator_name(key)
+        takes = arguments_of(name) if name in operators() else {}
+        # Without its base class in view, an operator's arguments are not known.
         for argument, value in arguments.items() if takes else ():
-            if _NUMBER.match(takes.get(argument, "")) and _is_no_number(value):
-                problems.append(f"{key}.{argument}: expected {takes[argument]}, got {value!r}")
-            if argument not in takes:
-                own = ", ".join(sorted(takes.keys() - _base_arguments()))
-                hint = _near(argument, takes) or f"; it takes: {own}"
-                problems.append(f"{key}.{argument}: {name} takes no such argument{hint}")
+            problem = _problem(name, argument, value, takes)
+            if problem:
+                problems.append(f"{key}.{argument}: {problem}")
     return problems
+
+
+def _problem(operator: str, argument: str, value: Any, takes: Mapping[str, str]) -> str:
+    if argument not in takes:
+        own = sorted(takes.keys() - _base_arguments())
+        hint = did_you_mean(argument, [*own, *sorted(_base_arguments())])
+        return f"{operator} takes no such argument; {hint}"
+    if _NUMBER.match(takes[argument]) and isinstance(value, str) and not _is_number(value):
+        return f"expected {takes[argument]}, got {value!r}"
+    return ""
 
 
 @cache
 def operators() -> Mapping[str, Path]:
-    """Source file of every operator by its name; empty where Data-Juicer is not installed."""
+    """Return the source file of every operator by its name; none without Data-Juicer."""
     spec = importlib.util.find_spec("data_juicer")
     if spec is None or not spec.submodule_search_locations:
         return {}
@@ -69,21 +93,15 @@ def operators() -> Mapping[str, Path]:
 
 @cache
 def arguments_of(operator: str) -> Mapping[str, str]:
-    """An operator's arguments, annotations by name; empty where a class that it extends is not in sight."""
+    """Return the annotations of an operator's arguments by name.
+
+    Empty if a class that it extends is in another file and not one of Data-Juicer's bases.
+    """
     path = operators()[operator]
     text = path.read_text(encoding="utf-8")
     names = dict(_NAMED.findall(text))
     classes = {node.name: node for node in _parsed(text).body if isinstance(node, ast.ClassDef)}
-    node = next(
-        (
-            each
-            for each in classes.values()
-            for decorator in each.decorator_list
-            if (match := _REGISTERED.fullmatch(f"@{ast.unparse(decorator)}"))
-            and _name(match[1], names) == operator
-        ),
-        None,
-    )
+    node = _registered_class(classes.values(), operator, names)
     found: dict[str, str] = {}
     while node is not None:
         found = {**dict(_own_arguments(node)), **found}
@@ -94,17 +112,28 @@ def arguments_of(operator: str) -> Mapping[str, str]:
     return {}
 
 
-def _is_no_number(value: Any) -> bool:
+def _is_number(text: str) -> bool:
     try:
-        float(value if isinstance(value, str) else 0)
+        float(text)
     except ValueError:
-        return True
-    return False
+        return False
+    return True
+
+
+def _registered_class(
+    classes: Iterable[ast.ClassDef], operator: str, names: Mapping[str, str]
+) -> ast.ClassDef | None:
+    for node in classes:
+        for decorator in node.decorator_list:
+            registered = _REGISTERED.fullmatch(f"@{ast.unparse(decorator)}")
+            if registered and _name(registered[1], names) == operator:
+                return node
+    return None
 
 
 @cache
 def _base_arguments() -> frozenset[str]:
-    """What every operator takes: the keys of ``_BASE_PARAMS`` of all kinds of operators."""
+    """Return the arguments of every operator: the keys of ``_BASE_PARAMS`` of all base classes."""
     path = next(iter(operators().values())).parents[1] / "base_op.py"
     tables = [
         node.value
@@ -116,7 +145,7 @@ def _base_arguments() -> frozenset[str]:
 
 
 def _parsed(text: str) -> ast.Module:
-    with warnings.catch_warnings(action="ignore"):  # of escapes in Data-Juicer's texts
+    with warnings.catch_warnings(action="ignore"):  # about escapes in Data-Juicer's texts
         return ast.parse(text)
 
 
@@ -124,16 +153,12 @@ def _own_arguments(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     for item in node.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
             for argument in (*item.args.args[1:], *item.args.kwonlyargs):
-                yield argument.arg, ast.unparse(argument.annotation) if argument.annotation else ""
+                annotation = argument.annotation
+                yield argument.arg, ast.unparse(annotation) if annotation else ""
 
 
 def _name(word: str, names: Mapping[str, str]) -> str:
-    """The text that a decorator's argument stands for: a literal, a constant, or an f-string of one."""
+    """Return the text of a decorator's argument: a literal, a constant, or an f-string of one."""
     word = names.get(word, word)
     word = re.sub(r"^f?[\"'](.*)[\"']$", r"\1", word)
     return re.sub(r"\{(\w+)\}", lambda match: names.get(match[1], match[0]), word)
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f" (did you mean {close[0]}?)" if close else ""

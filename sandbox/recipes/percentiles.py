@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sandbox.recipes import as_mapping, operator_name
-from sandbox.recipes.refinement import Bounds, Refinement, check_operators, refine
+from sandbox.recipes import as_mapping
+from sandbox.recipes.operators import operator_name
+from sandbox.recipes.refinement import Bounds, Refinement, refine
 from sandbox.recipes.thresholds import Threshold, thresholds
-
-_STATS = "__dj__stats__"
+from sandbox.samples import STATS, SampleError, read_samples
 
 
 def refine_by_percentiles(
@@ -20,7 +19,7 @@ def refine_by_percentiles(
     dataset_path: Path,
     low: float = 5.0,
     high: float = 95.0,
-    by_operator_percentiles: Mapping[str, Sequence[float] | None] | None = None,
+    percentiles_by_operator: Mapping[str, Sequence[float] | None] | None = None,
 ) -> Refinement:
     """Set both sides of every filter of a recipe to percentiles of its statistic; see ``refine``.
 
@@ -28,26 +27,22 @@ def refine_by_percentiles(
     number counts.
 
     Args:
-        recipe: Data-Juicer's own keys, ``process`` as a mapping by operator or a list; never edited.
-        dataset_path: JSON Lines with the statistics of every sample, as the Analyzer writes them.
+        recipe: Data-Juicer's own keys; never edited.
+        dataset_path: A pool with the statistics of every sample, as the Analyzer writes them.
         low: Percentile of the lower side, from 0.
         high: Percentile of the upper side, to 100.
-        by_operator_percentiles: Another ``[low, high]`` for single operators, by their key in
+        percentiles_by_operator: Another ``[low, high]`` for single operators, by their key in
             ``process`` (with its suffix); ``None`` leaves the operator untouched.
 
     Raises:
-        ValueError: Percentiles are out of [0, 100] or not in order, an operator is not in the recipe,
-            a line is malformed, or no sample has statistics.
+        SampleError: A line is malformed, or no sample has statistics.
     """
     import numpy as np
 
-    pairs = dict(by_operator_percentiles or {})
-    check_operators("percentiles_by_operator", pairs, recipe)
-    check_percentiles(low, high, pairs)
-    process = as_mapping(recipe)
-    names = {
-        t.statistic for key, args in process.items() for t in thresholds(operator_name(key), args)
-    }
+    pairs = percentiles_by_operator or {}
+    names = set()
+    for key, arguments in as_mapping(recipe).items():
+        names |= {each.statistic for each in thresholds(operator_name(key), arguments)}
     values = read_statistics(dataset_path, names)
 
     def bounds(key: str, known: Sequence[Threshold]) -> list[Bounds | None] | str:
@@ -68,49 +63,40 @@ def refine_by_percentiles(
 
 
 def check_percentiles(
-    low: float, high: float, by_operator_percentiles: Mapping[str, Sequence[float] | None]
+    low: float, high: float, percentiles_by_operator: Mapping[str, Sequence[float] | None]
 ) -> None:
-    """Check all pairs of percentiles.
+    """Check all pairs of percentiles, as a rule between the arguments that these are.
 
     Raises:
-        ValueError: One is no pair, out of [0, 100], or not in order.
+        ValueError: One is not a pair, not in [0, 100], or not in order.
     """
     named: dict[str, Sequence[float] | None] = {"low, high": (low, high)}
-    named |= {
-        f"percentiles_by_operator.{key}": pair for key, pair in by_operator_percentiles.items()
-    }
+    for key, pair in percentiles_by_operator.items():
+        named[f"percentiles_by_operator.{key}"] = pair
     for name, pair in named.items():
         if pair is not None and not (len(pair) == 2 and 0 <= pair[0] < pair[1] <= 100):
-            raise ValueError(
-                f"{name}: expected 0 <= low < high <= 100, got {', '.join(map(str, pair))}"
-            )
+            given = ", ".join(map(str, pair))
+            raise ValueError(f"{name}: expected 0 <= low < high <= 100, got {given}")
 
 
 def read_statistics(dataset_path: Path, names: Iterable[str]) -> dict[str, array[float]]:
-    """The numbers of some statistics over all samples, 8 bytes each; what a sample lacks is left out.
+    """Return the numbers of some statistics over all samples, 8 bytes each.
+
+    Samples without a statistic are left out.
 
     Raises:
-        ValueError: A line is malformed, or no sample has statistics at all.
+        SampleError: A line is malformed, or no sample has statistics at all.
     """
     found = {name: array("d") for name in sorted(names)}
-    seen = False
-    with dataset_path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                stats = json.loads(line).get(_STATS)
-            except (ValueError, AttributeError) as error:
-                raise ValueError(
-                    f"{dataset_path}:{number}: expected a sample, a JSON object: {error}"
-                ) from error
-            seen = seen or bool(stats)
-            for name, column in found.items():
-                column.extend(_numbers((stats or {}).get(name)))
-    if not seen:
-        raise ValueError(
-            f"{dataset_path}: no sample has statistics ({_STATS}); probe the data set first"
-        )
+    has_statistics = False
+    for _, sample in read_samples(dataset_path):
+        stats = sample.get(STATS) or {}
+        has_statistics = has_statistics or bool(stats)
+        for name, column in found.items():
+            column.extend(_numbers(stats.get(name)))
+    if not has_statistics:
+        reason = f"no sample has statistics ({STATS}); probe the data set first"
+        raise SampleError.at(dataset_path, None, reason)
     return found
 
 

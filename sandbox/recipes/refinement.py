@@ -1,4 +1,4 @@
-"""Set the thresholds of a recipe from its data; to what, ``k_sigma`` and ``percentiles`` say."""
+"""Set the thresholds of a recipe to bounds that ``k_sigma`` or ``percentiles`` find in its data."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.recipes import as_file, as_mapping, operator_name, to_yaml
+from sandbox.recipes import as_file, as_mapping, to_yaml
+from sandbox.recipes.operators import operator_name
 from sandbox.recipes.thresholds import Threshold, thresholds
 
 log = logging.getLogger(__name__)
@@ -18,13 +19,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where a statistic's thresholds belong.
+    """The new thresholds on a statistic.
 
     Args:
         low: Lower side.
         high: Upper side.
-        low_reason: How ``low`` came about: ``5th percentile of text_len``.
-        high_reason: The same for ``high``.
+        low_reason: Origin of ``low``, such as ``percentile 5 of text_len``.
+        high_reason: Origin of ``high``.
     """
 
     low: float
@@ -35,7 +36,7 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Change:
-    """One argument of a recipe that a refinement set; ``before`` is ``None`` where it was not given."""
+    """One argument that a refinement set; ``before`` is ``None`` if the recipe did not give it."""
 
     operator: str
     argument: str
@@ -50,13 +51,13 @@ class Change:
 
 @dataclass(frozen=True)
 class Refinement:
-    """A refined recipe and what became of the given one.
+    """A refined recipe and its difference from the given one.
 
     Args:
         recipe: The new recipe, ``process`` as a mapping by operator.
         original: The given recipe in the same form.
-        changes: What was set to another value, in order, and why.
-        untouched: Operators of the recipe that stay as they are, and why.
+        changes: Arguments that have another value now, in order.
+        untouched: Operators of the recipe that stay as they are, and the reason.
     """
 
     recipe: dict[str, Any]
@@ -65,12 +66,12 @@ class Refinement:
     untouched: dict[str, str]
 
     def lines(self) -> list[str]:
-        """Every change and every operator that stays as it is, one a line."""
+        """Return every change and every operator that stays as it is, one a line."""
         kept = [f"{operator} is untouched: {reason}" for operator, reason in self.untouched.items()]
         return [*map(str, self.changes), *kept]
 
     def diff(self) -> str:
-        """The changes as a unified diff of the recipes in YAML, headed by :meth:`lines` as comments."""
+        """Return a unified diff of the recipes in YAML, headed by :meth:`lines` as comments."""
         before, after = (to_yaml(recipe).splitlines() for recipe in (self.original, self.recipe))
         changes = difflib.unified_diff(
             before, after, "recipe.yaml", "refined recipe.yaml", lineterm=""
@@ -78,7 +79,7 @@ class Refinement:
         return "\n".join([*(f"# {line}" for line in self.lines()), *changes]) + "\n"
 
     def write(self, output_dir: Path, log_path: Path) -> dict[str, Any]:
-        """Write ``recipe.yaml`` and ``recipe.diff``, add the diff to the log, and return a hook's outputs."""
+        """Write ``recipe.yaml`` and ``recipe.diff``, log the diff, and return a hook's results."""
         recipe_path = output_dir / "recipe.yaml"
         recipe_path.write_text(as_file(self.recipe), encoding="utf-8")
         diff_path = output_dir / "recipe.diff"
@@ -96,16 +97,17 @@ def refine(
 ) -> Refinement:
     """Set both sides of every filter of a recipe.
 
-    Whole numbers stay whole, the lower side rounded down and the upper up; other numbers are rounded
-    outward at the ninth digit, so that a statistic that never varies loses no sample to rounding.
-    Values are clipped to what is legal (a ratio to [0, 1], a length to 0 and above). Arguments that
-    are no thresholds stay as they are, and so do operators without statistics and those with
-    ``reversed_range``.
+    Whole numbers stay whole, the lower side rounded down and the upper up; other numbers are
+    rounded outward at the ninth digit, so that a statistic that never varies loses no sample to
+    rounding. Values are clipped to the legal range (a ratio to [0, 1], a length to 0 and above).
+    Arguments that are no thresholds stay as they are, and so do operators without statistics and
+    those with ``reversed_range``.
 
     Args:
-        recipe: Data-Juicer's own keys, ``process`` as a mapping by operator or a list; never edited.
-        bounds: Called with an operator's key in ``process`` (with its suffix) and its thresholds; gives the
-            bounds of each, ``None`` where it has no statistic, or says why the operator is not refined.
+        recipe: Data-Juicer's own keys; never edited.
+        bounds: Called with an operator's key in ``process`` (with its suffix) and its thresholds;
+            returns the bounds of each, ``None`` without a statistic, or the reason why the operator
+            is not refined.
     """
     process = as_mapping(recipe)
     original = {**copy.deepcopy(dict(recipe)), "process": process}
@@ -122,7 +124,7 @@ def refine(
 
 
 def check_operators(name: str, given: Mapping[str, Any], recipe: Mapping[str, Any]) -> None:
-    """Check that an argument that names operators names those of the recipe.
+    """Check that an argument by operator names operators of the recipe.
 
     Raises:
         ValueError: It names another.
@@ -140,7 +142,7 @@ def _bounds(
     arguments: Mapping[str, Any],
     bounds: Callable[[str, Sequence[Threshold]], Sequence[Bounds | None] | str],
 ) -> list[tuple[Threshold, Bounds]] | str:
-    """Every threshold of an operator with its bounds, or why the operator stays as it is."""
+    """Return the thresholds of an operator with their bounds, or why it stays as it is."""
     known = thresholds(operator_name(key), arguments)
     if not known:
         return "it has no thresholds on a statistic"
@@ -149,11 +151,8 @@ def _bounds(
     found = bounds(key, known)
     if isinstance(found, str):
         return found
-    pairs = [
-        (threshold, sides)
-        for threshold, sides in zip(known, found, strict=True)
-        if sides is not None
-    ]
+    both = zip(known, found, strict=True)
+    pairs = [(threshold, sides) for threshold, sides in both if sides is not None]
     return pairs or f"no statistic {' or '.join(threshold.statistic for threshold in known)}"
 
 

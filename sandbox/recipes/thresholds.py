@@ -1,4 +1,4 @@
-"""Which argument of which Data-Juicer filter bounds which statistic, and what is legal there."""
+"""The arguments of Data-Juicer's filters that bound a statistic, and their legal ranges."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Threshold:
 
     Args:
         statistic: Name of the statistic, as in ``__dj__stats__``.
-        minimum: Argument of the lower side; ``None`` where the operator has none.
-        maximum: Argument of the upper side; ``None`` where the operator has none.
+        minimum: Argument of the lower side; ``None`` if the operator has none.
+        maximum: Argument of the upper side; ``None`` if the operator has none.
         lowest: Smallest legal value.
         highest: Largest legal value.
-        kind: How the operator takes a value: a number, a whole number, a text of bytes or a
-            text that is a fraction.
+        kind: Type of the arguments: a number, a whole number, a text of bytes or a text that is
+            a fraction.
     """
 
     statistic: str
@@ -35,14 +35,14 @@ class Threshold:
     kind: Kind = "float"
 
     def at_least(self, value: float) -> float | int | str:
-        """``value`` as the lower argument, rounded down: no sample at the bound is lost by rounding."""
+        """Return the lower argument, rounded down: no sample at the bound is lost by rounding."""
         value = min(max(value, self.lowest), self.highest)
         if self.kind in ("int", "bytes"):
             return self._written(math.floor(value))
         return self._written(max(math.floor(value * _DIGITS - 1) / _DIGITS, self.lowest))
 
     def at_most(self, value: float) -> float | int | str:
-        """``value`` as the upper argument, rounded up: no sample at the bound is lost by rounding."""
+        """Return the upper argument, rounded up: no sample at the bound is lost by rounding."""
         value = min(max(value, self.lowest), self.highest)
         if self.kind in ("int", "bytes"):
             return self._written(math.ceil(value))
@@ -122,15 +122,15 @@ THRESHOLDS: Mapping[str, tuple[Threshold, ...]] = {
     "video_nsfw_filter": _score("video_nsfw_score"),
     "video_resolution_filter": _shape("video_width", "video_height"),
 }
-"""Thresholds of every operator that keeps what lies between two bounds.
+"""Thresholds of every operator that keeps samples between two bounds.
 
-``image_subplot_filter`` is not here: its ``min_…`` arguments say what a subplot is, not what is kept.
+``image_subplot_filter`` is not here: its ``min_…`` arguments define a subplot, not a bound.
 ``specified_field_filter`` and ``specified_numeric_field_filter`` record no statistic.
 """
 
 
 def thresholds(operator: str, arguments: Mapping[str, Any]) -> tuple[Threshold, ...]:
-    """The thresholds of an operator with these arguments; none for other operators."""
+    """Return the thresholds of an operator with these arguments; none for other operators."""
     if operator == "alphanumeric_filter" and arguments.get("tokenization"):
         return (Threshold("alpha_token_ratio", "min_ratio", "max_ratio"),)  # letters per token
     return THRESHOLDS.get(operator, ())

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import gzip
 import hashlib
-import io
 import json
 import os
 import re
 import threading
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sandbox.samples import (
+    MEDIA_KEYS,
+    SampleError,
+    format_of,
+    is_pool,
+    is_relative,
+    json_chunks,
+    media_folder,
+    parquet_batches,
+    stats_beside,
+)
+
 _MEDIA_LIST = re.compile(rb'"(?:images|videos|audios)"\s*:\s*(\[[^\]]*\])')
 """The lists of media files in a Data-Juicer sample; inside a text its quotes would be escaped."""
 
-_POOLS = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
-_DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, ValueError)
 _SHA = re.compile("[0-9a-f]{64}")
 _Identity = tuple[str, int, int, int]
 """Path, size, mtime and inode."""
@@ -82,7 +89,7 @@ class ContentHashes:
         self._media.clear()
 
     def _of_one(self, name: str) -> str:
-        return self._of_samples(name) if name.endswith(_POOLS) else self._of_file(name)
+        return self._of_samples(name) if is_pool(name) else self._of_file(name)
 
     def _of_file(self, name: str) -> str:
         key = _identity(name)
@@ -94,9 +101,12 @@ class ContentHashes:
     def _of_samples(self, name: str) -> str:
         key = _identity(name)
         if key not in self._whole:
-            media = sorted(_media(name))
-            parts = [self._of_file(name), *map(self._of_media, media)]
-            self._whole[key] = digest("\n".join(parts)) if media else parts[0]
+            parts = [self._of_file(name)]
+            beside = stats_beside(Path(name))
+            if beside is not None:
+                parts.append(self._of_file(str(beside)))
+            parts += map(self._of_media, sorted(_media(name)))
+            self._whole[key] = digest("\n".join(parts)) if len(parts) > 1 else parts[0]
         return self._whole[key]
 
     def _of_media(self, name: str) -> str:
@@ -191,50 +201,47 @@ def _files(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
 
 
 def _media(name: str) -> set[str]:
-    """Paths of the media that a data pool names; samples that share them are read once."""
+    """Return the media that a data pool names; lists that samples share are read once.
+
+    Lines are searched, not parsed, because every run does so for every pool that it reads.
+    """
+    path = Path(name)
     lists: set[bytes] = set()
-    with contextlib.suppress(ImportError, *_DAMAGED):  # whoever reads the pool reports it
-        for line in _parquet_media(name) if name.endswith(".parquet") else _lines(name):
-            lists.update(_MEDIA_LIST.findall(line))
-    parent = f"{Path(name).parent}/"
+    with contextlib.suppress(SampleError, ModuleNotFoundError):  # reported by the pool's reader
+        for text in _media_texts(path):
+            lists.update(_MEDIA_LIST.findall(text))
+    folder = media_folder(path)
     found: set[str] = set()
     for text in lists:
         try:
             media = json.loads(text)
-        except (
-            ValueError
-        ):  # a bracket in a file name, or a broken line, which whoever reads it reports
+        except ValueError:  # a bracket in a file's name, or a broken line
             media = [text.decode(errors="replace")]
-        found.update(m if m.startswith("/") else parent + m for m in media if isinstance(m, str))
+        names = [each for each in media if isinstance(each, str)]
+        found |= {f"{folder}/{each}" if is_relative(each) else each for each in names}
     return found
 
 
-def _lines(name: str) -> Iterator[bytes]:
-    with Path(name).open("rb") as file:
-        if name.endswith(".gz"):
-            yield from gzip.GzipFile(fileobj=file)
-        elif name.endswith(".zst"):
-            import zstandard
+def _media_texts(path: Path) -> Iterator[bytes]:
+    """Yield the text of a pool in whole lines; of Parquet, only the columns of media paths."""
+    if format_of(path) == "parquet":
+        for batch in parquet_batches(path, 8192, _media_columns):
+            yield json.dumps(batch.to_pylist()).encode()
+        return
+    begun = b""
+    for chunk in json_chunks(path):
+        lines, end, last = chunk.rpartition(b"\n")
+        if not end:
+            begun += last
+            continue
+        yield begun + lines
+        begun = last
+    yield begun
 
-            reader: Any = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
-            with contextlib.suppress(zstandard.ZstdError):
-                yield from io.BufferedReader(reader)
-        else:
-            yield from file
 
-
-def _parquet_media(name: str) -> Iterator[bytes]:
-    """The lists of media in a Parquet file, spelled as in JSON Lines; other columns are not read."""
+def _media_columns(schema: Any) -> list[str]:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    with pq.ParquetFile(name) as file:
-        paths = (
-            pa.list_(pa.string()),
-            pa.large_list(pa.string()),
-        )  # pictures themselves are content already
-        schema = file.schema_arrow
-        columns = [key for key in ("images", "videos", "audios") if key in schema.names]
-        columns = [key for key in columns if schema.field(key).type in paths]
-        for batch in file.iter_batches(columns=columns) if columns else ():
-            yield from (json.dumps(sample).encode() for sample in batch.to_pylist())
+    # Other lists are the pictures themselves, which count with the bytes of the file.
+    paths = (pa.list_(pa.string()), pa.large_list(pa.string()))
+    return [field.name for field in schema if field.name in MEDIA_KEYS and field.type in paths]

@@ -14,35 +14,18 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
+# fmt: off
 __all__ = [
-    "FORMATS",
-    "MEDIA_KEYS",
-    "POOL_SUFFIXES",
-    "STATS",
-    "SampleError",
-    "base_name",
-    "format_of",
-    "is_pool",
-    "is_relative",
-    "json_chunks",
-    "media_folder",
-    "media_of",
-    "numbered_lines",
-    "parquet_batches",
-    "parse_sample",
-    "read_lines",
-    "read_samples",
-    "require",
-    "shards",
-    "shown",
-    "stats_beside",
-    "text_of",
-    "texts",
+    "FORMATS", "MEDIA_KEYS", "POOL_SUFFIXES", "STATS", "SampleError", "base_name", "format_of",
+    "is_pool", "is_relative", "json_chunks", "media_folder", "media_of", "numbered_lines",
+    "parquet_batches", "parse_sample", "read_lines", "read_samples", "require", "shards", "shown",
+    "stats_beside", "text_of", "texts",
 ]
+# fmt: on
 
 T = TypeVar("T")
 Samples = Iterator[tuple[int, dict[str, Any]]]
@@ -73,13 +56,7 @@ class SampleError(ValueError):
 
     @classmethod
     def at(cls, path: Path, number: int | None, reason: str) -> SampleError:
-        """Make the error for one sample, or for the whole pool.
-
-        Args:
-            path: The pool.
-            number: Line of the sample, or row in Parquet, from 1; ``None`` for the whole pool.
-            reason: The problem, the key and the value that was found.
-        """
+        """Make the error for a line, or a row of Parquet, from 1, or with ``None`` for the pool."""
         place = str(path)
         if len(place) > _LONGEST_PATH:
             place = f"…{place[1 - _LONGEST_PATH :]}"
@@ -127,14 +104,9 @@ def shards(path: Path) -> list[Path]:
         if not path.is_file():
             raise FileNotFoundError(f"there is no data pool {path}")
         return [path]
-    found = [each for each in sorted(path.iterdir()) if is_pool(each) and each.is_file()]
-    names = {base_name(each) for each in found}
-    statistics = {f"{name}_stats" for name in names}
-    kept = [
-        each
-        for each in found
-        if base_name(each) not in statistics and not each.name.startswith(".")
-    ]
+    found = [each for each in sorted(path.glob("[!.]*")) if is_pool(each) and each.is_file()]
+    statistics = {f"{base_name(each)}_stats" for each in found}
+    kept = [each for each in found if base_name(each) not in statistics]
     if not kept:
         raise SampleError.at(path, None, f"no shard in this folder ({', '.join(POOL_SUFFIXES)})")
     return kept
@@ -170,12 +142,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the number of every sample, as :func:`read_samples` does, and its line of JSON.
 
     The line has no line end. JSON Lines are neither changed nor checked, the rows of Parquet are
-    written as JSON, blank lines are left out.
-
-    Raises:
-        SampleError: The file is damaged, holds values that JSON cannot express, or is empty.
-        FileNotFoundError: The pool is missing.
-        ModuleNotFoundError: The package that reads the format is not installed.
+    written as JSON, blank lines are left out. Raises as :func:`read_samples` does.
     """
     return _numbered(path, _lines)
 
@@ -186,21 +153,13 @@ def read_lines(path: Path) -> Iterator[bytes]:
 
 
 def parse_sample(
-    line: bytes,
-    path: Path,
-    number: int,
-    *,
-    parse_constant: Callable[[str], Any] | None = None,
+    line: bytes, path: Path, number: int, *, parse_constant: Callable[[str], Any] | None = None
 ) -> dict[str, Any]:
     """Return the sample of a line.
 
     Python's own parser, because orjson turns whole numbers above 64 bits into other ones.
 
-    Args:
-        line: The line, with or without its end.
-        path: The pool, for errors.
-        number: The line's number, for errors.
-        parse_constant: Called for ``NaN`` and ``Infinity``, which are accepted without it.
+    ``parse_constant`` is called for ``NaN`` and ``Infinity``, which are accepted without it.
 
     Raises:
         SampleError: The line is not a JSON object in UTF-8.
@@ -231,11 +190,7 @@ def text_of(sample: Mapping[str, Any], key: str, path: Path, number: int) -> str
 
 
 def texts(paths: Iterable[Path], key: str) -> Iterator[str]:
-    """Yield the texts of several pools, one pool after another.
-
-    Raises:
-        SampleError, FileNotFoundError, ModuleNotFoundError: As :func:`read_samples`.
-    """
+    """Yield the texts of several pools, one pool after another; raises as :func:`read_samples`."""
     for path in paths:
         for number, sample in read_samples(path, with_stats=False):
             yield text_of(sample, key, path, number)
@@ -292,27 +247,24 @@ def json_chunks(path: Path) -> Iterator[bytes]:
 
 
 def parquet_batches(
-    path: Path, num_rows: int, columns: Sequence[str] | None = None
+    path: Path, num_rows: int, columns: Callable[[Any], list[str]] | None = None
 ) -> Iterator[Any]:
-    """Yield the rows of a Parquet file as Arrow batches; ``columns`` of ``None`` are all.
+    """Yield the rows of a Parquet file as Arrow batches; ``columns`` may choose from its schema.
 
     Raises:
-        SampleError: The file is no Parquet, or damaged.
+        SampleError: The file is not Parquet, or damaged.
     """
     parquet, arrow = require("pyarrow.parquet", path), require("pyarrow", path)
     try:
         with parquet.ParquetFile(path) as file:
-            yield from file.iter_batches(num_rows, columns=columns)
+            chosen = columns(file.schema_arrow) if columns else None
+            yield from file.iter_batches(num_rows, columns=chosen)
     except arrow.ArrowInvalid as error:
         raise SampleError.at(path, None, f"cannot be read as Parquet: {error}") from error
 
 
 def require(module: str, path: Path) -> Any:
-    """Import a package that a pool's format needs.
-
-    Raises:
-        ModuleNotFoundError: It is not installed; names the package, the extra and the environment.
-    """
+    """Import a package that a pool's format needs, or name it, the extra and the environment."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from contract import problems_of, scope
 
 from sandbox.hooks.refine_recipe_via_k_sigma import RefineRecipeViaKSigmaHook
-from sandbox.job import JobScope
 from sandbox.recipes import process_list, process_mapping
 from sandbox.recipes.k_sigma import refine_by_k_sigma as refine
 from sandbox.recipes.thresholds import THRESHOLDS
@@ -187,13 +187,14 @@ def test_single_operators_may_have_another_k() -> None:
 
 @pytest.mark.parametrize("k", [0, -1, float("nan"), float("inf")])
 def test_k_must_be_positive(k: float) -> None:
-    with pytest.raises(ValueError, match="k: expected a positive number"):
-        refine({"process": {"text_length_filter": {}}}, {}, k)
-
-
-def test_k_of_an_operator_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(ValueError, match="no words_num_filter; its operators: text_length_filter"):
-        refine({"process": {"text_length_filter": {}}}, {}, 3, {"words_num_filter": 1})
+    recipe = {"process": {"text_length_filter": {}}}
+    for where, given in (
+        ("k", {"k": k}),
+        ("k_by_operator.text_length_filter", {"k_by_operator": {"text_length_filter": k}}),
+    ):
+        (problem,) = problems_of(RefineRecipeViaKSigmaHook, statistics={}, recipe=recipe, **given)
+        assert problem.where == where
+        assert problem.kind in ("constraint", "wrong_type")
 
 
 def test_process_is_a_mapping_with_suffixes_or_a_list() -> None:
@@ -211,30 +212,30 @@ def test_process_is_a_mapping_with_suffixes_or_a_list() -> None:
     "process", [None, {}, [], "x", [{"a": {}, "b": {}}], [{"a": 3}], {"a": [1]}, 7]
 )
 def test_a_process_that_is_none_is_refused(process: Any) -> None:
-    with pytest.raises(ValueError, match=r"recipe\.process"):
+    with pytest.raises(ValueError, match=r"^process"):
         process_list({"process": process})
 
 
 def test_the_hook_writes_a_recipe_file_and_a_diff(tmp_path: Path) -> None:
-    scope = JobScope("refine", tmp_path, tmp_path / "log", lambda metrics, step=None: None)
+    inside = scope(tmp_path)
+    inside.log_path.parent.mkdir()
     hook = RefineRecipeViaKSigmaHook(
-        {"text_len": {"mean": 100.0, "std": 10.0}},
-        {"process": {"text_length_filter": {"min_len": 1}, "text_length_filter__2": {}}},
+        statistics={"text_len": {"mean": 100.0, "std": 10.0}},
+        recipe={"process": {"text_length_filter": {"min_len": 1}, "text_length_filter__2": {}}},
         k=2,
     )
-    out = hook.run(scope)
-    assert set(out) == set(hook.OUTPUTS)
-    written = yaml.safe_load(out["recipe_path"].read_text())
+    out = hook.run(scope=inside)
+    written = yaml.safe_load(out.recipe_path.read_text())
     assert written == {"process": [{"text_length_filter": {"min_len": 80, "max_len": 120}}] * 2}
-    assert out["recipe"]["process"]["text_length_filter__2"] == {"min_len": 80, "max_len": 120}
-    diff = out["diff_path"].read_text()
+    assert out.recipe["process"]["text_length_filter__2"] == {"min_len": 80, "max_len": 120}
+    diff = out.diff_path.read_text()
     assert "+    max_len: 120" in diff
     assert "# text_length_filter.min_len: 1 → 80 (100 - 2 × 10 of text_len)\n" in diff
     assert (
         "# text_length_filter__2.max_len: Data-Juicer's default → 120 (100 + 2 × 10 of text_len)\n"
         in diff
     )
-    assert diff in (tmp_path / "log").read_text()
+    assert diff in inside.log_path.read_text()
 
 
 def in_data_juicer(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -259,8 +260,11 @@ import inspect, json, sys
 from data_juicer.ops import OPERATORS
 from data_juicer.utils.constant import StatsKeysConstant
 classes = {name: OPERATORS.modules[name] for name in sys.argv[1:]}
-operators = {name: list(inspect.signature(each.__init__).parameters) for name, each in classes.items()}
-print(json.dumps({"operators": operators, "statistics": [*map(str, vars(StatsKeysConstant).values())]}))
+operators = {
+    name: list(inspect.signature(each.__init__).parameters) for name, each in classes.items()
+}
+statistics = [*map(str, vars(StatsKeysConstant).values())]
+print(json.dumps({"operators": operators, "statistics": statistics}))
 """
     done = in_data_juicer(script, *THRESHOLDS)
     assert done.returncode == 0, done.stderr
