@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 from toy_project import Project, data_job, experiment
 
-from sandbox.planning.references import Reference, parse, references
+from sandbox.planning.references import Reference, Template, parse, parse_all, references
 from sandbox.planning.resolvers import register_resolvers
 from sandbox.running.context import Context, OutputNotFound
 
@@ -42,14 +42,14 @@ def context() -> Context:
     ids=str,
 )
 def test_a_reference_stands_for_what_the_job_gave(context: Context, text: Any, value: Any) -> None:
-    assert context.resolve(text) == value
+    assert context.resolve(parse_all(text)) == value
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("${output:train.los}", r"did you mean train\.loss\?.*train\.loss, train\.scores"),
-        ("${output:trian.loss}", r"did you mean train\.loss\?\); available: train$"),
+        ("${output:trian.loss}", r"did you mean train\.loss\? available: train$"),
         ("${output:score.loss}", r"available: train$"),
         ("${output:train.paths.2}", r"available: train\.paths\.0, train\.paths\.1$"),
         ("${output:train.scores.CIDer}", r"did you mean train\.scores\.CIDEr\?"),
@@ -60,30 +60,44 @@ def test_what_no_job_gave_is_an_error_that_lists_what_there_is(
     context: Context, text: str, said: str
 ) -> None:
     with pytest.raises(OutputNotFound, match=said):
-        context.resolve(text)
+        context.resolve(parse_all(text))
 
 
 def test_the_first_iteration_has_initial_values() -> None:
     context = Context(results={(1, "base"): {"path": "/base"}})
-    assert context.resolve("${previous:train.path,[1,2]}") == [1, 2]
-    assert context.resolve("${previous:train.path,null}") is None
-    assert context.resolve('${previous:train.path,"${output:base.path}"}') == "/base"
+    assert context.resolve(parse("${previous:train.path,[1,2]}")) == [1, 2]
+    assert context.resolve(parse("${previous:train.path,null}")) is None
+    initial = parse('${previous:train.path,"${output:base.path}"}')
+    assert context.resolve(initial) == "/base"
 
 
 def test_references_are_found_at_any_depth_and_in_initial_values() -> None:
     value = {"a": ["x ${output:one.a} y", '${previous:two.b.c,"${output:three.d}"}'], "b": 3}
-    assert list(references(value)) == [
+    three = Reference("three", ("d",))
+    assert list(references(parse_all(value))) == [
         Reference("one", ("a",)),
-        Reference("two", ("b", "c"), previous=True, initial="${output:three.d}"),
-        Reference("three", ("d",)),
+        Reference("two", ("b", "c"), previous=True, initial=three),
+        three,
     ]
 
 
 @pytest.mark.parametrize(
-    "text", ["plain", "${oc.env:HOME}", "${output:a.b} ${output:c.d}", "$output:a.b"]
+    "text", ["plain", "${oc.env:HOME}", "$output:a.b", "{output:a.b}"]
 )
-def test_other_texts_are_no_reference(text: str) -> None:
-    assert parse(text) is None
+def test_other_texts_stay_as_they_are(text: str) -> None:
+    assert parse(text) == text
+
+
+def test_references_inside_a_text_make_a_template() -> None:
+    a, c = Reference("a", ("b",)), Reference("c", ("d",))
+    assert parse("${output:a.b} ${output:c.d}") == Template((a, " ", c))
+    assert str(parse("x ${output:a.b} y")) == "x ${output:a.b} y"
+
+
+@pytest.mark.parametrize("text", ["x ${previous:a.b, 1}", "${output:a.b, 3}", "${previous:a.b,x}"])
+def test_a_reference_that_nothing_would_replace_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="cannot read"):
+        parse(text)
 
 
 def test_references_pass_through_interpolation_as_text() -> None:
@@ -135,4 +149,5 @@ def test_a_reference_that_cannot_be_read_is_a_problem_of_the_plan(
     jobs = {"base": data_job("Add"), "grow": data_job("Add", start=0, note=written)}
     project.write("grow", experiment(jobs))
     (problem,) = project.problems("grow")
-    assert "jobs.grow" in problem and said in problem
+    assert "jobs.grow" in problem.where and said in problem.text
+    assert problem.kind in ("reference", "interpolation")

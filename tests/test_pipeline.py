@@ -296,8 +296,8 @@ def test_the_failure_of_a_job_of_one_element_is_told_without_counting(project: P
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("missing", "declares outputs.*value.*returned"),
-        ("unknown", "declares outputs.*value.*returned.*other"),
+        ("missing", "Liar returned NoneType, expected OneValue"),
+        ("unknown", "Liar returned dict, expected OneValue"),
         ("unwritten", "value.*nothing.txt was not written"),
         ("object", "value.*JSON or a path.*object"),
         ("target", "value.*_target_"),

@@ -215,12 +215,15 @@ def test_a_changed_source_of_the_same_version_is_reused_and_told(
 ) -> None:
     source = project.root / "mine.py"
     text = (
+        "from dataclasses import dataclass\n"
         "from sandbox.executors import BaseDataExecutor\n"
+        "@dataclass(frozen=True)\n"
+        "class One:\n"
+        "    value: int\n"
         "class Mine(BaseDataExecutor):\n"
-        "    OUTPUTS = ('value',)\n"
         "    VERSION = 1\n"
-        "    def run(self, *, output_dir, log_path):\n"
-        "        return {'value': 1}\n"
+        "    def run(self, *, scope) -> One:\n"
+        "        return One(1)\n"
     )
     source.write_text(text)
     body = experiment(
@@ -360,7 +363,8 @@ def test_a_record_says_what_ran(chain: Project) -> None:
     record = json.loads(path.read_text())
     assert record["job"] == "train" and record["fingerprint"] == path.parent.name
     assert record["parts"]["executor.model"] == "small"
-    assert record["parts"]["executor.dataset_path"].startswith("data.jsonl: ")
+    name, content_hash = record["parts"]["executor.dataset_path"]["$content"]
+    assert name == "data.jsonl" and len(content_hash) == 64
     assert record["outputs"] == {"checkpoint_path": {"$path": "out/checkpoint.json"}}
     assert list(record["hashes"]) == ["out/checkpoint.json"]
     assert [line["step"] for line in record["metrics"]] == [0, 1, 2]

@@ -38,11 +38,11 @@ CONTEXT = Context(
     ],
 )
 def test_a_scalar_is_an_output_or_an_aggregate(text: str, value: float) -> None:
-    assert Scalar.parse(text).value(CONTEXT) == value
+    assert Scalar.parse(text).value(CONTEXT.lookup) == value
 
 
 def test_best_is_the_smallest_of_what_is_better_when_lower() -> None:
-    assert Scalar.parse("best(score.list)").value(CONTEXT, ["list"]) == 1.0
+    assert Scalar.parse("best(score.list)").value(CONTEXT.lookup, ["list"]) == 1.0
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_what_is_not_of_the_grammar_is_refused(text: str) -> None:
 )  # fmt: skip
 def test_what_is_no_number_is_an_error_that_says_what_it_is(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Scalar.parse(text).value(CONTEXT)
+        Scalar.parse(text).value(CONTEXT.lookup)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_the_shape_of_a_scalar_is_known_from_map_and_seeds(
     ],
 )
 def test_a_target_is_a_scalar_a_comparison_and_a_number(text: str, met: bool) -> None:
-    assert Target.parse(text).met(CONTEXT) is met
+    assert Target.parse(text).met(CONTEXT.lookup) is met
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,10 @@ class WrongResults(RuntimeError):
     """A hook returned something else than the results that are declared."""
 
 
-def results_class(hook: Node, allowed: Sequence[str]) -> type | None:
-    """Return the dataclass of a job's results; ``None`` where nothing declares any.
+def producer(hook: Node, allowed: Sequence[str]) -> type | None:
+    """Return the class that makes a job's results: the hook's, or that of its component.
 
-    A hook's ``RESULTS_FROM`` names the argument whose component makes the results; a hook without
-    one makes them itself.
+    ``RESULTS_FROM`` of a hook names the argument with the component. ``None``: it is not given.
 
     Raises:
         TargetError: A class is not allowed or not there.
@@ -28,11 +27,21 @@ def results_class(hook: Node, allowed: Sequence[str]) -> type | None:
     cls = locate(hook["_target_"], allowed)
     argument = getattr(cls, "RESULTS_FROM", "")
     if not argument:
-        return results_of(cls)
+        return cls
     component = hook.get(argument)
     if component is None or not is_node(component):
         return None
-    return results_of(locate(component["_target_"], allowed))
+    return locate(component["_target_"], allowed)
+
+
+def results_class(hook: Node, allowed: Sequence[str]) -> type | None:
+    """Return the dataclass of a job's results; ``None`` where nothing declares any.
+
+    Raises:
+        TargetError: A class is not allowed or not there.
+    """
+    cls = producer(hook, allowed)
+    return None if cls is None else results_of(cls)
 
 
 def result_names(cls: type | None) -> tuple[str, ...]:

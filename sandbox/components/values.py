@@ -41,6 +41,8 @@ def value_problems(value: Any, annotation: Any, where: str) -> Iterator[Problem]
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         found = list(value_problems(value, inner[0], where))
+        if found and found[0] == _wrong_type(value, inner[0], where):
+            found = [_wrong_type(value, annotation, where)]  # with its constraints in words
         yield from found or _constraint_problems(value, inner[1:], where)
     elif origin in (Union, types.UnionType):
         yield from _union_problems(value, annotation, where)
@@ -132,9 +134,11 @@ def describe(annotation: Any) -> str:
         return " ".join([describe(inner[0]), *filter(None, words)])
     if origin in (Union, types.UnionType):
         return " | ".join(map(describe, inner))
+    if origin is Literal:
+        return f"one of {', '.join(map(repr, inner))}"
     if annotation is types.NoneType:
         return "None"
-    if origin is not None and origin is not Literal:
+    if origin is not None:
         name = getattr(origin, "__name__", str(origin))
         return f"{name}[{', '.join(describe(item) for item in inner)}]"
     text = annotation.__name__ if inspect.isclass(annotation) else str(annotation)

@@ -48,7 +48,8 @@ class BaseEvaluator(ABC):
             raise ValueError(f"eval_type: {eval_type!r}; available: {available}")
         shape = get_type_hints(cls.run).get("eval_obj", Any)
         if not _has_shape(eval_obj, shape):
-            raise ValueError(f"eval_obj: expected {_shape_name(shape)}, got {eval_obj!r:.200}")
+            hint = " (several: map)" if shape is Path else ""
+            raise ValueError(f"eval_obj: expected {_shape_name(shape)}{hint}, got {eval_obj!r}")
 
 
 def _has_shape(value: Any, shape: Any) -> bool:
@@ -68,7 +69,9 @@ def _has_shape(value: Any, shape: Any) -> bool:
 
 
 def _shape_name(shape: Any) -> str:
-    if shape is Path:
-        return "one path (several: map)"
-    text = str(shape).replace("pathlib.", "").replace("collections.abc.", "")
-    return text.replace("Sequence[Path]", "a list of paths").replace("Path |", "a path or")
+    origin, inner = get_origin(shape), get_args(shape)
+    if origin in (Union, types.UnionType):
+        return " or ".join(map(_shape_name, inner))
+    if origin is Sequence:
+        return "a list of paths" if inner == (Path,) else f"a list, each {_shape_name(inner[0])}"
+    return "a path" if shape is Path else str(getattr(origin or shape, "__name__", shape))

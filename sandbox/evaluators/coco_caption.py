@@ -5,23 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import chain, islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
 from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.caption_tokens import regex_tokens
-from sandbox.evaluators.coco_caption_java import meteor, ptb_tokens
+from sandbox.evaluators.coco_caption_java import JAVA, meteor, ptb_tokens
 from sandbox.job import JobScope, score
-
-_JAVA = "java"
-_MAX_NAMED = 5
+from sandbox.samples import first_of, read_coco
 
 ImageId = Any
 """A JSON number or text."""
+
+Captions = dict[ImageId, list[str]]
+"""Captions by picture; white space in them is single blanks."""
 
 
 class Score(NamedTuple):
@@ -91,7 +93,7 @@ class COCOCaptionEvaluator(BaseEvaluator):
     def check() -> None:
         """Raise ValueError if Java or pycocoevalcap is missing."""
         _check_pycocoevalcap()
-        if shutil.which(_JAVA) is None:
+        if shutil.which(JAVA) is None:
             raise ValueError(
                 "Java is missing (no program java on the PATH): install it (Debian: apt-get "
                 "install default-jre-headless), or choose scorer=coco_caption_java_free "
@@ -105,15 +107,15 @@ class COCOCaptionEvaluator(BaseEvaluator):
         Raises:
             ValueError: Captions are missing, for unknown pictures, or come twice.
         """
-        pictures = _Captions.read(self.annotation_path, eval_obj)
-        references, candidates = pictures.tokenized(ptb_tokens(_JAVA, pictures.in_a_row(), scope))
+        references, candidates = _read_tokens(
+            self.annotation_path, eval_obj, lambda captions: ptb_tokens(captions, scope)
+        )
         scores = _scores(references, candidates)
-        single = [lines[0] for lines in candidates.values()]
-        scores["METEOR"] = Score(*meteor(_JAVA, list(references.values()), single, scope))
+        scores["METEOR"] = Score(*meteor(references.values(), candidates.values(), scope))
         return CaptionScores(
             **{metric: each.total for metric, each in scores.items()},
             avg_score=fmean(each.total for each in scores.values()),
-            per_image_path=_write_per_image(scores, pictures.references, scope.output_dir),
+            per_image_path=_write_per_image(scores, references, scope.output_dir),
         )
 
 
@@ -144,14 +146,15 @@ class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
         Raises:
             ValueError: Captions are missing, for unknown pictures, or come twice.
         """
-        pictures = _Captions.read(self.annotation_path, eval_obj)
-        tokens = [regex_tokens(caption) for caption in pictures.in_a_row()]
-        found = _scores(*pictures.tokenized(tokens))
+        references, candidates = _read_tokens(
+            self.annotation_path, eval_obj, lambda captions: list(map(regex_tokens, captions))
+        )
+        found = _scores(references, candidates)
         scores = {f"{metric}_nojava": each for metric, each in found.items()}
         return JavaFreeCaptionScores(
             **{metric: each.total for metric, each in scores.items()},
             avg_score_nojava=fmean(each.total for each in scores.values()),
-            per_image_path=_write_per_image(scores, pictures.references, scope.output_dir),
+            per_image_path=_write_per_image(scores, references, scope.output_dir),
         )
 
 
@@ -160,53 +163,37 @@ def _check_pycocoevalcap() -> None:
         raise ValueError("pycocoevalcap is not installed; pip install 'sandbox[caption]'")
 
 
-class _Captions(NamedTuple):
-    """References and candidates by picture, in the same order; white space is single blanks."""
+def _read_tokens(
+    annotation_path: Path, candidate_path: Path, tokenize: Callable[[list[str]], list[str]]
+) -> tuple[Captions, Captions]:
+    """Read references and candidates of the same pictures, in the same order, as tokens.
 
-    references: Mapping[ImageId, list[str]]
-    candidates: Mapping[ImageId, str]
-
-    @classmethod
-    def read(cls, annotation_path: Path, candidate_path: Path) -> _Captions:
-        references = _read_references(annotation_path)
-        return cls(references, _read_candidates(candidate_path, references))
-
-    def in_a_row(self) -> list[str]:
-        """Return all references, then all candidates: the tokenizer starts once for both."""
-        captions = [caption for captions in self.references.values() for caption in captions]
-        return [*captions, *self.candidates.values()]
-
-    def tokenized(
-        self, tokens: Sequence[str]
-    ) -> tuple[dict[ImageId, list[str]], dict[ImageId, list[str]]]:
-        """Return references and candidates with the tokens of :meth:`in_a_row` in their place."""
-        lines = iter(tokens)
-        references = {
-            image_id: [next(lines) for _ in captions]
-            for image_id, captions in self.references.items()
-        }
-        return references, {image_id: [next(lines)] for image_id in self.candidates}
+    Args:
+        annotation_path: The references.
+        candidate_path: The candidates.
+        tokenize: Called once for all captions, because a tokenizer may take long to start.
+    """
+    references = _read_references(annotation_path)
+    candidates = _read_candidates(candidate_path, references)
+    captions = [*chain.from_iterable(references.values()), *chain(*candidates.values())]
+    tokens = iter(tokenize(captions))
+    return _regrouped(tokens, references), _regrouped(tokens, candidates)
 
 
-def _read_references(path: Path) -> dict[ImageId, list[str]]:
-    try:
-        content = json.loads(path.read_bytes())
-        references: dict[ImageId, list[str]] = {image["id"]: [] for image in content["images"]}
-        rows = [(row["image_id"], _one_line(row["caption"])) for row in content["annotations"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is no COCO caption annotation file: {error!r}") from error
-    if not references:
-        raise ValueError(f"{path} lists no pictures")
-    unknown = [image_id for image_id, _ in rows if image_id not in references]
-    _refuse(path, "references are for pictures that it does not list", unknown)
-    for image_id, caption in rows:
-        references[image_id].append(caption)
-    bare = [image_id for image_id, captions in references.items() if not captions]
-    _refuse(path, "pictures have no reference", bare)
+def _regrouped(tokens: Iterator[str], captions: Captions) -> Captions:
+    return {image_id: list(islice(tokens, len(each))) for image_id, each in captions.items()}
+
+
+def _read_references(path: Path) -> Captions:
+    annotations = read_coco(path, allow_empty_captions=True)
+    annotations.require_captions()
+    references: Captions = {image_id: [] for image_id in annotations.images}
+    for annotation in annotations.captions:
+        references[annotation.image_id].append(_one_line(annotation.caption))
     return references
 
 
-def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> dict[ImageId, str]:
+def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> Captions:
     """Read one caption per picture, in the order of ``image_ids``."""
     try:
         content = json.loads(path.read_bytes())
@@ -221,12 +208,12 @@ def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> dict[ImageId
     bare = [image_id for image_id in image_ids if image_id not in counts]
     _refuse(path, "pictures of the references have no caption", bare)
     captions = dict(rows)
-    return {image_id: captions[image_id] for image_id in image_ids}
+    return {image_id: [captions[image_id]] for image_id in image_ids}
 
 
 def _refuse(path: Path, problem: str, image_ids: Sequence[ImageId]) -> None:
     if image_ids:
-        named = ", ".join(map(repr, image_ids[:_MAX_NAMED]))
+        named = first_of(map(repr, image_ids))
         raise ValueError(f"{path}: {len(image_ids)} {problem}, the first: {named}")
 
 
@@ -237,23 +224,22 @@ def _one_line(caption: object) -> str:
     return " ".join(caption.split())
 
 
-def _scores(
-    references: Mapping[ImageId, list[str]], candidates: Mapping[ImageId, list[str]]
-) -> dict[str, Score]:
+def _scores(references: Captions, candidates: Captions) -> dict[str, Score]:
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
     totals, singles = Bleu(4).compute_score(references, candidates, verbose=0)
-    found = {
-        f"Bleu_{order}": each for order, each in enumerate(zip(totals, singles, strict=True), 1)
-    }
-    found["ROUGE_L"] = Rouge().compute_score(references, candidates)
-    found["CIDEr"] = Cider().compute_score(references, candidates)
-    return {
-        metric: Score(float(total), list(map(float, single)))
-        for metric, (total, single) in found.items()
-    }
+    bleu = [_score(total, single) for total, single in zip(totals, singles, strict=True)]
+    scores = {f"Bleu_{order}": each for order, each in enumerate(bleu, start=1)}
+    scores["ROUGE_L"] = _score(*Rouge().compute_score(references, candidates))
+    scores["CIDEr"] = _score(*Cider().compute_score(references, candidates))
+    return scores
+
+
+def _score(total: float, single: Iterable[float]) -> Score:
+    # The scorers return numbers of numpy, which JSON does not know.
+    return Score(float(total), list(map(float, single)))
 
 
 def _write_per_image(

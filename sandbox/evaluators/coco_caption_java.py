@@ -5,13 +5,14 @@ from __future__ import annotations
 import gzip
 import itertools
 import re
-from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from sandbox.job import JobScope
 from sandbox.system import process
+
+JAVA = "java"
 
 # Measured on 500 captions and a small table, OpenJDK 17, in CPU seconds of METEOR: 2.4 without
 # options, 1.25 without the optimising compiler and the parallel collector, 0.8 with enough memory
@@ -35,11 +36,10 @@ _WORD = re.compile(rb"[a-z0-9]+")
 _BLOCK_BYTES = 16 * 1024
 
 
-def ptb_tokens(java: str, captions: Sequence[str], scope: JobScope) -> list[str]:
+def ptb_tokens(captions: Sequence[str], scope: JobScope) -> list[str]:
     """Return lower-case PTB tokens with blanks between them, without punctuation; may be empty.
 
     Args:
-        java: The program.
         captions: One line each.
         scope: Folder for temporary files, and the log.
     """
@@ -52,7 +52,7 @@ def ptb_tokens(java: str, captions: Sequence[str], scope: JobScope) -> list[str]
         # The program writes to a file only if a list of file pairs names it.
         _write_lines(work_dir / "files.txt", ["captions.txt\ttokens.txt"])
         process.run(
-            [java, *_JAVA_OPTIONS, "-cp", jar, *tokenizer, "-ioFileList", "files.txt"],
+            [JAVA, *_JAVA_OPTIONS, "-cp", jar, *tokenizer, "-ioFileList", "files.txt"],
             log_path=scope.log_path,
             cwd=work_dir,
         )
@@ -63,9 +63,11 @@ def ptb_tokens(java: str, captions: Sequence[str], scope: JobScope) -> list[str]
 
 
 def meteor(
-    java: str, references: Sequence[Sequence[str]], candidates: Sequence[str], scope: JobScope
+    references: Collection[Sequence[str]], candidates: Collection[Sequence[str]], scope: JobScope
 ) -> tuple[float, list[float]]:
     """Return METEOR 1.5 of tokenized captions: the corpus score, and the score of each caption.
+
+    ``candidates`` hold one caption each.
 
     METEOR runs on files, not in a dialogue. It expects the same number of references for every
     caption, so the last one is repeated: the best reference counts. Its paraphrase table is cut to
@@ -73,39 +75,39 @@ def meteor(
     score.
     """
     most = max(map(len, references))
-    padded = [lines[min(number, len(lines) - 1)] for lines in references for number in range(most)]
+    padded: list[str] = []
+    for lines in references:
+        padded += [*lines, *[lines[-1]] * (most - len(lines))]
+    single = [lines[0] for lines in candidates]
     jar_dir = _package_dir() / "meteor"
+    log_size = scope.log_path.stat().st_size if scope.log_path.exists() else 0
     with TemporaryDirectory(dir=scope.output_dir) as folder:
         work_dir = Path(folder)
         _write_lines(work_dir / "references.txt", padded)
-        _write_lines(work_dir / "candidates.txt", candidates)
+        _write_lines(work_dir / "candidates.txt", single)
         table_path = jar_dir / "data" / "paraphrase-en.gz"
-        _write_paraphrases(table_path, [*padded, *candidates], work_dir / "table.gz")
+        _write_paraphrases(table_path, [*padded, *single], work_dir / "table.gz")
         files = ("candidates.txt", "references.txt", "-r", str(most), "-a", "table.gz")
-        # The program prints its scores: a file of its own, because the job's log holds more.
-        printed_path = work_dir / "scores.txt"
         process.run(
-            [java, *_JAVA_OPTIONS, "-jar", jar_dir / "meteor-1.5.jar", *files, "-l", "en", "-norm"],
-            log_path=printed_path,
+            [JAVA, *_JAVA_OPTIONS, "-jar", jar_dir / "meteor-1.5.jar", *files, "-l", "en", "-norm"],
+            log_path=scope.log_path,
             cwd=work_dir,
         )
-        printed = printed_path.read_text(encoding="utf-8")
+    # The program prints its scores, after what the log holds already.
+    printed = scope.log_path.read_bytes()[log_size:].decode()
     scores = {int(number): float(score) for number, score in _SEGMENT.findall(printed)}
     final = _FINAL.search(printed)
     if final is None or sorted(scores) != list(range(1, len(candidates) + 1)):
         raise RuntimeError(
-            f"METEOR gave {len(scores)} scores for {len(candidates)} captions; it ended with: "
-            f"{printed[-200:]!r}"
+            f"METEOR gave {len(scores)} scores for {len(candidates)} captions, see {scope.log_path}"
         )
     return float(final[1]), [scores[number] for number in sorted(scores)]
 
 
 def _package_dir() -> Path:
-    """Return the folder of the installed pycocoevalcap."""
-    spec = find_spec("pycocoevalcap")
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError("pycocoevalcap is not installed; pip install 'sandbox[caption]'")
-    return Path(next(iter(spec.submodule_search_locations)))
+    import pycocoevalcap
+
+    return Path(pycocoevalcap.__path__[0])
 
 
 def _write_lines(path: Path, lines: Sequence[str]) -> None:
@@ -122,8 +124,8 @@ def _write_paraphrases(table_path: Path, texts: Sequence[str], path: Path) -> No
     prefixes = {word[:length] for word in words for length in range(1, len(word) + 1)}
     with gzip.open(path, "wb", compresslevel=1) as output:
         for block in _entry_blocks(table_path):
-            # Phrases are sorted: what the first and the last one of a block share as a prefix, all
-            # share, and a prefix of no word rules out the whole block.
+            # Phrases are sorted, so all phrases of a block share the common prefix of its first and
+            # its last one. If that is not the beginning of a word, nothing in the block matches.
             shared = _shared_prefix(block.split(b"\n", 2)[1], block.rsplit(b"\n", 2)[1])
             if prefixes.issuperset(_WORD.findall(shared)):
                 output.writelines(_matching_entries(block, words))

@@ -15,7 +15,7 @@ _BLOCK = 1 << 20
 
 
 class HashCounts:
-    """Counts how often each of many 64-bit hashes occurs, in at most about 300 MB.
+    """Exact counts of many 64-bit hashes, in at most about 300 MB of memory.
 
     The hashes wait in a file, 8 bytes each. They are counted in several passes over the file, each
     for a part of the range of hashes.
@@ -75,6 +75,7 @@ def _merged(
     together = np.concatenate([np.empty(0, np.uint64), *values])
     order = np.argsort(together, kind="stable")
     together = together[order]
+    # The complement differs from the first hash, which therefore always starts a run.
     starts = np.flatnonzero(np.diff(together, prepend=~together[:1]))
     if not len(starts):
         return together, np.empty(0, np.int64)

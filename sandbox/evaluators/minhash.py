@@ -179,14 +179,17 @@ def _similar(first: Rows, second: Rows, signatures: RowFile, threshold: float) -
 
 def _connect(parent: Rows, first: int, second: int) -> bool:
     """Merge the clusters of two sets; return False if it was one cluster already."""
-    roots = []
-    for node in (first, second):
-        while parent[node] != node:
-            parent[node] = parent[parent[node]]
-            node = int(parent[node])
-        roots.append(node)
-    parent[max(roots)] = min(roots)
-    return roots[0] != roots[1]
+    first, second = _root(parent, first), _root(parent, second)
+    parent[max(first, second)] = min(first, second)
+    return first != second
+
+
+def _root(parent: Rows, node: int) -> int:
+    """Return the first set of the cluster of one set, and halve the path to it."""
+    while parent[node] != node:
+        parent[node] = parent[parent[node]]
+        node = int(parent[node])
+    return node
 
 
 def _roots(parent: Rows) -> Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import compress
@@ -24,7 +23,7 @@ from sandbox.evaluators.minhash import (
     bands_for,
     clusters,
 )
-from sandbox.evaluators.pool_texts import as_paths, text_batches
+from sandbox.evaluators.pool_texts import as_paths, text_batches, write_rows
 from sandbox.evaluators.words import Counts, Hashes, WordReader, Words, clean, mixed
 from sandbox.job import JobScope, PositiveInt, score
 
@@ -118,8 +117,8 @@ class NearDuplicates(BaseEvaluator):
             duplicate_ratio=(num_in_clusters - len(members)) / len(roots),
             num_bands=num_bands,
             num_rows=num_rows,
-            clusters_path=_write(folder / "clusters.jsonl", _cluster_rows(members)),
-            pairs_path=_write(folder / "pairs.jsonl", _pair_rows(pairs)),
+            clusters_path=write_rows(folder / "clusters.jsonl", _cluster_rows(members)),
+            pairs_path=write_rows(folder / "pairs.jsonl", _pair_rows(pairs)),
         )
 
     def _signatures(self, paths: Sequence[Path]) -> Iterator[Signatures]:
@@ -143,6 +142,7 @@ def shingles(units: Words, texts: Sequence[str], size: int) -> tuple[Hashes, Cou
         return hashes, counts
     short_units = Words(units.hashes[np.repeat(is_short, units.lengths)], units.lengths[is_short])
     short_texts = [text.encode("utf-8", "surrogatepass") for text in compress(texts, is_short)]
+    # Every text needs a shingle: the minimum over none would be that of the next text.
     places = np.cumsum(counts)[is_short]
     whole = short_units.text_digests(short_texts)
     return np.insert(hashes, places, whole), np.maximum(counts, 1)
@@ -174,9 +174,3 @@ def _pair_rows(pairs: Iterable[Pair]) -> Iterator[Mapping[str, Any]]:
     for pair in sorted(pairs):
         first, second = sorted(pair[:2])
         yield {"first": first, "second": second, "similarity": pair.similarity}
-
-
-def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
-    with path.open("w", encoding="utf-8") as out:
-        out.writelines(json.dumps(row) + "\n" for row in rows)
-    return path

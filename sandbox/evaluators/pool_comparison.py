@@ -92,8 +92,8 @@ class PoolComparison(BaseEvaluator):
         A score file is JSON, ``{metric: {image id: score}}``, as caption evaluators write it.
 
         Raises:
-            ValueError: The score files are not as many as the pools, lack the metric, or do not
-                cover the same pictures.
+            ValueError: The score files are not as many as the pools, have not the metric, or do
+                not cover the same pictures.
         """
         names = _candidate_and_baseline(self.pools, self.baseline)
         scores = self._read_scores(eval_obj)

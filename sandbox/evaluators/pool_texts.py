@@ -1,10 +1,11 @@
-"""The texts of data pools: in batches for numpy, or in a file for a worker program."""
+"""Texts of data pools, in batches for numpy or in a file for a worker program; rows of results."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sandbox.samples import texts
 
@@ -51,3 +52,10 @@ def write_texts(pool: Path, text_key: str, path: Path) -> int:
             out.write(json.dumps({"row": num_texts, "text": readable}) + "\n")
             num_texts += 1
     return num_texts
+
+
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
+    """Write JSON Lines; return ``path``."""
+    with path.open("w", encoding="utf-8") as out:
+        out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return path

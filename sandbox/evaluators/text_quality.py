@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,12 @@ from numpy.typing import NDArray
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
 from sandbox.evaluators import BaseEvaluator
-from sandbox.evaluators.pool_texts import write_texts
+from sandbox.evaluators.pool_texts import write_rows, write_texts
 from sandbox.job import JobScope, PositiveInt, score
 from sandbox.samples import STATS
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 _EXPECTED = (
     "expected the folder of a saved pyspark PipelineModel (gpt3_quality_model, "
@@ -130,7 +133,6 @@ class TextQuality(BaseEvaluator):
         label = scores > 0.5
         pareto = scores > 1 - np.random.default_rng(self.seed).pareto(9, num_samples)
         q1, median, q3 = np.quantile(scores, (0.25, 0.5, 0.75)).tolist()
-        columns = {"doc_score": scores, "keep_label": label, "keep_pareto": pareto}
         return QualityScores(
             num_samples=num_samples,
             mean_score=float(scores.mean()),
@@ -140,10 +142,12 @@ class TextQuality(BaseEvaluator):
             q3_score=q3,
             keep_ratio_label=float(label.mean()),
             keep_ratio_pareto=float(pareto.mean()),
-            scores_path=_write_stats(columns, scope.output_dir / "scores.jsonl"),
+            scores_path=write_rows(
+                scope.output_dir / "scores.jsonl", _stats(scores, label, pareto)
+            ),
         )
 
-    def _scores(self, texts_path: Path, num_samples: int, scope: JobScope) -> NDArray[np.float64]:
+    def _scores(self, texts_path: Path, num_samples: int, scope: JobScope) -> Floats:
         scores_path = texts_path.with_name("scores.txt")
         request = {
             "texts_path": texts_path,
@@ -203,10 +207,7 @@ def _saved_class(folder: Path) -> str:
     return ""
 
 
-def _write_stats(columns: dict[str, NDArray[np.generic]], path: Path) -> Path:
-    with path.open("w", encoding="utf-8") as out:
-        rows: zip[Sequence[object]] = zip(*(c.tolist() for c in columns.values()), strict=True)
-        for values in rows:
-            stats = dict(zip(columns, values, strict=True))
-            out.write(json.dumps({STATS: stats}) + "\n")
-    return path
+def _stats(scores: Floats, label: Bools, pareto: Bools) -> Iterator[Mapping[str, Any]]:
+    columns = (scores.tolist(), label.tolist(), pareto.tolist())
+    for doc_score, is_label, is_pareto in zip(*columns, strict=True):
+        yield {STATS: {"doc_score": doc_score, "keep_label": is_label, "keep_pareto": is_pareto}}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import numpy as np
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
 from sandbox.evaluators import BaseEvaluator
-from sandbox.evaluators.pool_texts import write_texts
+from sandbox.evaluators.pool_texts import write_rows, write_texts
 from sandbox.job import JobScope
 
 
@@ -100,6 +99,7 @@ class VerbNounDiversity(BaseEvaluator):
             result = run_worker("verb_noun_pairs", request, scope, self.env)
         pairs = Counter({(verb, noun): count for verb, noun, count in result["pairs"]})
         total = pairs.total()
+        rows = [{"verb": v, "noun": n, "count": count} for (v, n), count in pairs.most_common()]
         return VerbNounScores(
             num_samples=num_samples,
             pair_fraction=total / num_samples,
@@ -107,7 +107,7 @@ class VerbNounDiversity(BaseEvaluator):
             num_verbs=len({verb for verb, _ in pairs}),
             distinct_pair_ratio=len(pairs) / max(total, 1),
             pair_entropy=_entropy(pairs.values()),
-            pairs_path=_write(pairs, scope.output_dir / "pairs.jsonl"),
+            pairs_path=write_rows(scope.output_dir / "pairs.jsonl", rows),
         )
 
 
@@ -125,11 +125,3 @@ def _model_dir(model_path: Path) -> Path:
 def _entropy(counts: Collection[int]) -> float:
     shares = np.fromiter(counts, dtype=np.float64) / max(sum(counts), 1)
     return max(float(-(shares * np.log2(shares)).sum()), 0.0)
-
-
-def _write(pairs: Counter[tuple[str, str]], path: Path) -> Path:
-    with path.open("w", encoding="utf-8") as out:
-        for (verb, noun), count in pairs.most_common():
-            row = {"verb": verb, "noun": noun, "count": count}
-            out.write(json.dumps(row, ensure_ascii=False) + "\n")
-    return path

@@ -21,6 +21,7 @@ _WORD = re.compile(
 )
 _MARK = re.compile(r"<__dj__\w+>|<\|__dj__\w+\|>")
 _MAX_REMEMBERED = 1 << 20
+# Odd, 2⁶⁴ over the golden ratio: the order of words within an n-gram counts.
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.checks import argument_problems, config_problems
 from sandbox.components.problem import Problem
-from sandbox.components.results import lower_is_better, result_names, results_class
+from sandbox.components.results import lower_is_better, producer, result_names, results_class
 from sandbox.components.signature import declares_results, secret_arguments
 from sandbox.components.tree import Node, is_node, mapped
 from sandbox.components.values import Pending, shortened
@@ -61,13 +61,13 @@ def job_spec(
         problems.append(Problem(f"{where}.map.{seed_argument}", "seeds", text))
     later = [leaf for leaf in (*job_map.leaves, seed_argument) if leaf]
     problems += config_problems(node, where, allowed, later)
-    problems += _result_problems(first, where, allowed)
     problems += map_problems(node, job_map, where, allowed)
     if reserved["compute"] is not None:
         problems += component_problems(
             reserved["compute"], BaseCompute, f"{where}.compute", allowed
         )
     if not problems:
+        problems += _result_problems(first, where, allowed)
         problems += element_rule_problems(node, job_map, seed_argument, where, allowed)
     results = _results(first, allowed)
     spec = JobSpec(
@@ -160,21 +160,16 @@ def _cap(value: Any, name: str, cap: Any) -> Any:
 
 def _result_problems(node: Node, where: str, allowed: Sequence[str]) -> Iterator[Problem]:
     """Yield a component that does not declare what it returns: no later job could read it."""
-    argument = getattr(_located(node, allowed), "RESULTS_FROM", "")
-    place = f"{where}.{argument}".rstrip(".")
-    cls = _located(node.get(argument) if argument else node, allowed)
+    try:
+        cls = producer(node, allowed)
+    except TargetError:  # reported where components are checked
+        return
     if cls is not None and not declares_results(cls):
+        argument = getattr(locate(node["_target_"], allowed), "RESULTS_FROM", "")
+        place = f"{where}.{argument}".rstrip(".")
         text = f"{cls.__name__} does not declare its results"
         hint = "annotate the return of `run` with a frozen dataclass, or with None"
         yield Problem(place, "component", text, hint)
-
-
-def _located(node: Any, allowed: Sequence[str]) -> type | None:
-    """Return the class of a node; ``None`` where that is reported elsewhere."""
-    try:
-        return locate(node["_target_"], allowed) if is_node(node) else None
-    except TargetError:
-        return None
 
 
 def _results(node: Node, allowed: Sequence[str]) -> type | None:

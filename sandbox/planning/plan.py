@@ -15,12 +15,20 @@ from omegaconf.errors import OmegaConfBaseException
 from sandbox.components.checks import all_found, literal_secrets
 from sandbox.components.problem import PlanError as PlanError
 from sandbox.components.problem import Problem
+from sandbox.components.results import producer
+from sandbox.components.signature import declares_results
 from sandbox.compute import BaseCompute
 from sandbox.job import JobSpec
 from sandbox.planning.job_config import component_problems, job_spec, resolved
 from sandbox.planning.job_map import JobMap
 from sandbox.planning.objective import Scalar, Target, read_scalars
-from sandbox.planning.references import Reference, available, is_made, references
+from sandbox.planning.references import (
+    Reference,
+    available,
+    is_made,
+    placed_references,
+    references,
+)
 from sandbox.planning.settings import (
     interpolation_problem,
     setting_problems,
@@ -191,7 +199,8 @@ def _jobs_without_results(
     clear = set()
     for spec in specs:
         first = JobMap(spec.map, spec.product).first_element(spec.config)
-        if all_found(first, allowed):
+        cls = producer(first, allowed) if all_found(first, allowed) else None
+        if cls is not None and declares_results(cls):
             clear.add(spec.name)
     return {name for _, _, name in order} - clear
 
@@ -204,14 +213,15 @@ def _dangling(specs: Sequence[JobSpec], broken: Collection[str]) -> Iterator[Pro
     earlier: dict[str, tuple[str, ...]] = {}
     everything = {spec.name: spec.outputs for spec in specs}
     for spec in specs:
-        for reference in references([spec.config, spec.map]):
+        for place, reference in placed_references({**spec.config, "map": spec.map}):
             made = everything if reference.previous else earlier
             if reference.job not in broken and not is_made(reference, made):
                 which = "no job" if reference.previous else "no earlier job"
                 later = reference.job in {*everything} - {*made}
                 order = f": {reference.job} runs later" if later else ""
                 text = f"{reference} is produced by {which}{order}"
-                yield Problem(f"jobs.{spec.name}", "reference", text, available(reference, made))
+                where = f"jobs.{spec.name}.{place}"
+                yield Problem(where, "reference", text, available(reference, made))
         earlier[spec.name] = spec.outputs
 
 

@@ -98,12 +98,21 @@ def parse_all(value: Any) -> Any:
 
 def references(value: Any) -> Iterator[Reference]:
     """Yield every reference inside parsed data, initial values included."""
-    for _, leaf in leaves(value):
+    for _, reference in placed_references(value):
+        yield reference
+
+
+def placed_references(value: Any) -> Iterator[tuple[str, Reference]]:
+    """Yield dotted place and reference of every reference inside parsed data."""
+    for place, leaf in leaves(value):
         if isinstance(leaf, Reference):
-            yield leaf
-            yield from references(leaf.initial)
+            yield place, leaf
+            for initial in references(leaf.initial):
+                yield place, initial
         elif isinstance(leaf, Template):
-            yield from (piece for piece in leaf.pieces if isinstance(piece, Reference))
+            for piece in leaf.pieces:
+                if isinstance(piece, Reference):
+                    yield place, piece
 
 
 def is_made(reference: Reference, made: Mapping[str, Sequence[str]]) -> bool:
@@ -121,8 +130,7 @@ def available(reference: Reference, made: Mapping[str, Iterable[str]]) -> str:
     key = reference.keys[0] if reference.keys else ""
     outputs = {job: list(names) for job, names in made.items()}
     if reference.job in outputs:
-        names = [f"{reference.job}.{name}" for name in outputs[reference.job]]
-        return did_you_mean(f"{reference.job}.{key}", names)
+        return did_you_mean(key, outputs[reference.job], prefix=f"{reference.job}.")
     hint = did_you_mean(reference.job, outputs)
     guess = re.match(r"did you mean (\w+)\?", hint)
     if guess and key in outputs[guess[1]]:  # the output exists: the job's name is mistyped

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.problem import Problem
-from sandbox.components.values import shortened, value_problems
+from sandbox.components.values import value_problems
 from sandbox.job import NonEmptyText, PositiveInt
-from sandbox.system.wording import did_you_mean
+from sandbox.system.wording import did_you_mean, listed
 
 Texts = str | Sequence[str] | None
 
@@ -88,8 +88,8 @@ def _plain(cfg: DictConfig, key: str) -> Any:
 def _cap_problems(cfg: DictConfig) -> Iterator[Problem]:
     caps = OmegaConf.to_container(cfg.cap, resolve=True)
     if not isinstance(caps, dict) or set(caps) != set(_CAPS):
-        given = ", ".join(f"cap.{kind!s}" for kind in caps) if isinstance(caps, dict) else caps
-        text = f"expected cap.numbers and cap.lists, given {shortened(given)}"
+        names = [f"cap.{kind}" for kind in caps] if isinstance(caps, dict) else [repr(caps)]
+        text = f"expected cap.numbers and cap.lists, given {listed(names)}"
         yield Problem("cap", "setting", text)
         return
     for kind, annotation in _CAPS.items():

@@ -19,7 +19,7 @@ from typing import Any
 
 from sandbox.components.allowed import locate
 from sandbox.components.build import build
-from sandbox.components.results import WrongResults, as_outputs, results_class
+from sandbox.components.results import WrongResults, as_outputs, producer, results_class
 from sandbox.components.tree import leaves, mapped, nodes
 from sandbox.job import JobScope, Outputs, numbers
 from sandbox.store.claims import Claim, ClaimLost, work_dirs
@@ -84,6 +84,7 @@ class _Attempt:
     def run(self) -> Outputs:
         """Build the hook, run it, and return its results by name."""
         config, allowed = self.element.config, self.element.allowed
+        producer_class = producer(config, allowed)
         declared = results_class(config, allowed)
         self._prepare()
         hook = build(config, allowed)
@@ -98,7 +99,8 @@ class _Attempt:
         try:
             return as_outputs(hook.run(scope=scope), declared)
         except WrongResults as error:
-            raise RuntimeError(f"{type(hook).__name__} {error}") from error
+            name = producer_class.__name__ if producer_class else type(hook).__name__
+            raise RuntimeError(f"{name} {error}") from error
 
     def metrics(self) -> list[Mapping[str, Any]]:
         """Return the watched metrics, in order; of a step that a resumed program repeated, the last."""

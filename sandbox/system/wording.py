@@ -8,12 +8,18 @@ from collections.abc import Iterable
 _LONGEST_LIST = 20
 
 
-def did_you_mean(name: object, known: Iterable[object]) -> str:
-    """Return a hint for an unknown name: the nearest known one, and what is available."""
+def did_you_mean(name: object, known: Iterable[object], prefix: str = "") -> str:
+    """Return a hint for an unknown name: the nearest known one, and what is available.
+
+    Args:
+        name: The unknown name.
+        known: The names that exist.
+        prefix: Text in front of every name that is shown.
+    """
     names = [str(item) for item in known]
     close = difflib.get_close_matches(str(name), names, n=1)
-    nearest = f"did you mean {close[0]}? " if close else ""
-    return f"{nearest}available: {listed(names)}"
+    nearest = f"did you mean {prefix}{close[0]}? " if close else ""
+    return f"{nearest}available: {listed(f'{prefix}{name}' for name in names)}"
 
 
 def listed(names: Iterable[object]) -> str:

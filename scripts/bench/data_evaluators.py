@@ -1,10 +1,11 @@
-"""What the evaluators of text data cost: CPU seconds and memory a row, over a bare pass through the pool.
+"""Measure CPU seconds and memory of the evaluators of text data.
 
     python scripts/bench/data_evaluators.py [--quick] [rows] [evaluator …]
 
-A pool is generated (530 bytes a row, 10 statistics, 10 % near-duplicates) and every evaluator judges it
-in a process of its own; the bare pass only parses the lines. For near-duplicates Data-Juicer's operator
-hashes a part of the same texts, with the same permutations and shingles.
+The script generates a pool (570 bytes per row, 10 statistics, 10 % near-duplicates). Every
+evaluator reads it in a process of its own; a bare pass that only parses the lines is the reference.
+For near-duplicates, Data-Juicer's operator hashes a part of the same texts, with the same
+permutations and shingles.
 """
 
 from __future__ import annotations
@@ -39,7 +40,10 @@ EVALUATOR = """
 import sys
 from pathlib import Path
 from sandbox.evaluators.{module} import {name}
-{name}({arguments}).run(None, Path(sys.argv[1]), output_dir=Path(sys.argv[2]))
+from sandbox.job import JobScope
+folder = Path(sys.argv[2])
+scope = JobScope("bench", folder, folder / "log.txt", lambda metrics, step=None: None)
+{name}({arguments}).run(None, Path(sys.argv[1]), scope=scope)
 """
 EVALUATORS = {
     "text_diversity": ("TextDiversityEvaluator", ""),
@@ -50,7 +54,7 @@ EVALUATORS = {
 
 
 def write_pool(path: Path, num_rows: int) -> None:
-    """Words after Zipf's law; every tenth row is an earlier one with a few words changed."""
+    """Write rows of Zipf-distributed words; every tenth is the previous one with a word changed."""
     rng = np.random.default_rng(0)
     words = np.array(
         [f"{chr(97 + n % 26)}{np.base_repr(n + 36, 36).lower()}ing" for n in range(NUM_WORDS)]
@@ -76,7 +80,8 @@ def write_pool(path: Path, num_rows: int) -> None:
 
 
 def cost(code: str, *arguments: object) -> tuple[float, float]:
-    """CPU seconds and peak MB of a Python program, the child of a small parent of its own."""
+    """Return CPU seconds and peak MB of a Python program."""
+    # A small parent of its own: the peak of a child starts at the size of the process it forks.
     meter = (
         "import resource, subprocess, sys; "
         "subprocess.run([sys.executable, '-c', *sys.argv[1:]], check=True); "
@@ -88,21 +93,21 @@ def cost(code: str, *arguments: object) -> tuple[float, float]:
 
 
 def printed(code: str, *arguments: object) -> list[float]:
-    """The numbers that a Python program prints in its last line."""
+    """Return the numbers that a Python program prints in its last line."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return [float(word) for word in said.splitlines()[-1].split()]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return [float(word) for word in output.splitlines()[-1].split()]
 
 
 def main() -> None:
-    """Print a line an evaluator."""
-    numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
-    num_rows = numbers[0] if numbers else 5_000 if "--quick" in sys.argv else 100_000
+    """Print one line per evaluator."""
+    default = 5_000 if "--quick" in sys.argv else 100_000
+    num_rows = next((int(argument) for argument in sys.argv if argument.isdigit()), default)
     with tempfile.TemporaryDirectory() as folder:
         pool = Path(folder, "pool.jsonl")
         write_pool(pool, num_rows)
         size = pool.stat().st_size
-        print(f"{num_rows} rows, {size / num_rows:.0f} bytes a row; CPU seconds, peak memory")
+        print(f"{num_rows} rows, {size / num_rows:.0f} bytes per row; CPU seconds, peak memory")
         bare, memory = cost(BARE, pool)
         print(f"{'bare pass':<24} {bare:7.2f} s {memory:6.0f} MB")
         for module in [name for name in EVALUATORS if name in sys.argv] or EVALUATORS:
@@ -111,15 +116,14 @@ def main() -> None:
             seconds, memory = cost(code, pool, folder)
             print(
                 f"{module:<24} {seconds:7.2f} s {memory:6.0f} MB, {seconds / bare:5.1f} × bare, "
-                f"{seconds / num_rows * 1e6:6.1f} µs a row",
+                f"{seconds / num_rows * 1e6:6.1f} µs per row",
                 flush=True,
             )
             if module == "near_duplicates":
                 upstream = printed(UPSTREAM, pool, UPSTREAM_ROWS)[-1]
                 ratio = upstream * num_rows / seconds
-                print(
-                    f"{'… Data-Juicer, hashes':<24} {upstream * 1e6:.1f} µs a row, {ratio:.1f} × ours"
-                )
+                figures = f"{upstream * 1e6:.1f} µs per row, {ratio:.1f} × ours"
+                print(f"  Data-Juicer, hashes only: {figures}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from sandbox.evaluators.coco_caption import (
     COCOCaptionJavaFreeEvaluator,
     JavaFreeCaptionScores,
 )
+from sandbox.samples import write_coco
 
 pytest.importorskip("pycocoevalcap")
 
@@ -38,14 +39,8 @@ def write_references(folder: Path, references: dict[Any, list[str]] = REFERENCES
     rows = [
         (image_id, caption) for image_id, captions in references.items() for caption in captions
     ]
-    content = {
-        "images": [{"id": image_id} for image_id in references],
-        "annotations": [
-            {"id": n, "image_id": i, "caption": caption} for n, (i, caption) in enumerate(rows)
-        ],
-    }
     path = folder / "references.json"
-    path.write_text(json.dumps(content))
+    write_coco(path, [{"id": each, "file_name": f"{each}.png"} for each in references], rows)
     return path
 
 
@@ -172,8 +167,8 @@ def test_captions_that_do_not_match_the_references_are_errors(
 @pytest.mark.parametrize(
     ("references", "message"),
     [
-        ({**REFERENCES, 3: []}, "1 pictures have no reference, the first: 3"),
-        ({}, "lists no pictures"),
+        ({**REFERENCES, 3: []}, "1 pictures have no caption, the first: 3"),
+        ({}, "lists no images"),
     ],
     ids=["bare", "empty"],
 )
@@ -188,7 +183,7 @@ def test_incomplete_references_are_errors(tmp_path: Path, references: Any, messa
 def test_another_kind_of_file_is_an_error(tmp_path: Path, content: str) -> None:
     path = write_references(tmp_path)
     path.write_text(content)
-    with pytest.raises(ValueError, match="is no COCO caption annotation file"):
+    with pytest.raises(ValueError, match="is no COCO caption file"):
         evaluate_against(path, tmp_path)
 
 
@@ -197,9 +192,7 @@ def test_references_for_an_unlisted_picture_are_an_error(tmp_path: Path) -> None
     content = json.loads(path.read_text())
     content["annotations"][0]["image_id"] = 77
     path.write_text(json.dumps(content))
-    with pytest.raises(
-        ValueError, match="references are for pictures that it does not list, the first: 77"
-    ):
+    with pytest.raises(ValueError, match="is for picture 77, which the file does not list"):
         evaluate_against(path, tmp_path)
 
 
@@ -207,7 +200,7 @@ def test_an_eval_type_or_several_files_are_refused_in_the_plan() -> None:
     COCOCaptionEvaluator.check_request(None, "captions.json")
     with pytest.raises(ValueError, match="eval_type: 'fast'; available: none"):
         COCOCaptionEvaluator.check_request("fast", "captions.json")
-    with pytest.raises(ValueError, match="eval_obj: expected one path"):
+    with pytest.raises(ValueError, match="eval_obj: expected a path"):
         COCOCaptionEvaluator.check_request(None, ["captions.json"])
 
 

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from contract import build, problems_of, scope
+from numpy.typing import ArrayLike
 
 from sandbox.evaluators import hash_counts
 from sandbox.evaluators.pool_distance import DistanceScores, PoolDistance, sample_distance
@@ -29,11 +30,11 @@ def distance(pool: Path, reference: Path, folder: Path, **arguments: Any) -> Dis
     return scores
 
 
-def wasserstein(sample: Sequence[float], reference: Sequence[float]) -> float | None:
+def wasserstein(sample: ArrayLike, reference: ArrayLike) -> float | None:
     return sample_distance(np.asarray(sample), np.asarray(reference))["wasserstein"]
 
 
-def kolmogorov_smirnov(sample: Sequence[float], reference: Sequence[float]) -> float | None:
+def kolmogorov_smirnov(sample: ArrayLike, reference: ArrayLike) -> float | None:
     return sample_distance(np.asarray(sample), np.asarray(reference))["ks"]
 
 

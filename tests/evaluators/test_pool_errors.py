@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ from sandbox.evaluators.pool_distance import PoolDistance
 from sandbox.evaluators.statistic_distributions import StatisticDistributions
 from sandbox.evaluators.text_diversity import TextDiversityEvaluator
 from sandbox.evaluators.text_likelihood import TextLikelihood
+from sandbox.job import JobScope
 from sandbox.samples import SampleError
 
-EVALUATORS = {
+EVALUATORS: dict[str, type[BaseEvaluator]] = {
     "text_diversity": TextDiversityEvaluator,
     "near_duplicates": NearDuplicates,
     "statistic_distributions": StatisticDistributions,
     "pool_distance": PoolDistance,
     "text_likelihood": TextLikelihood,
 }
-BAD = {
+BAD: dict[str, tuple[str | bytes, str]] = {
     "cut off": ('{"text": "a"}\n\n{"text": ', ":3: not valid JSON"),
     "no UTF-8": (b'{"text": "a"}\n{"text": "\xff"}\n', ":2: not valid JSON"),
     "other key": ('{"caption": "a", "id": 1}\n', ":1: no text under 'text'; keys: caption, id"),
@@ -54,12 +56,11 @@ def test_an_unreadable_sample_is_named(name: str, bad: str, tmp_path: Path) -> N
     content, message = BAD[bad]
     path = tmp_path / "bad.jsonl"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    folder = tmp_path / "out"
-    folder.mkdir()
+    job = scope(tmp_path)
     with pytest.raises(SampleError, match=message) as failure:
-        make(name, tmp_path).run(None, path, scope=scope(folder))
+        make(name, tmp_path).run(None, path, scope=job)
     assert path.name in str(failure.value)
-    assert not list(folder.iterdir()), "temporary files remain"
+    assert not list(job.output_dir.iterdir()), "temporary files remain"
 
 
 @pytest.mark.parametrize("name", EVALUATORS)
@@ -88,8 +89,34 @@ def test_eval_type_and_pools_are_checked_in_the_plan(name: str) -> None:
 def test_several_pools_are_refused_by_an_evaluator_of_one() -> None:
     paths = ["a.jsonl", Path("b.jsonl")]
     NearDuplicates.check_request(None, paths)
-    with pytest.raises(ValueError, match=r"eval_obj: expected one path \(several: map\), got"):
+    with pytest.raises(ValueError, match=r"eval_obj: expected a path \(several: map\), got"):
         TextLikelihood.check_request(None, paths)
+
+
+@pytest.mark.parametrize(
+    ("shape", "good", "bad", "message"),
+    [
+        (
+            Sequence[Path | Sequence[Path]],
+            ["a", ["b"]],
+            "a",
+            "a list, each a path or a list of paths",
+        ),
+        (Mapping[str, Path] | None, None, "a", "Mapping or NoneType"),
+        (Mapping[str, Path] | None, {"a": "b"}, ["a"], "Mapping or NoneType"),
+    ],
+    ids=["nested", "none", "mapping"],
+)
+def test_the_annotation_of_run_is_the_shape_of_the_object(
+    shape: Any, good: Any, bad: Any, message: str
+) -> None:
+    class Evaluator(BaseEvaluator):
+        def run(self, eval_type: str | None, eval_obj: Any, *, scope: JobScope) -> None: ...
+
+    Evaluator.run.__annotations__["eval_obj"] = shape
+    Evaluator.check_request(None, good)
+    with pytest.raises(ValueError, match=f"eval_obj: expected {message}"):
+        Evaluator.check_request(None, bad)
 
 
 @pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet"])

@@ -45,7 +45,6 @@ for text in json.loads(sys.argv[3]):
 def score(
     model: Path, pool: Path, folder: Path, **arguments: Any
 ) -> tuple[LikelihoodScores, list[Any]]:
-    folder.mkdir(exist_ok=True)
     evaluator = build(TextLikelihood, model_path=model, **arguments)
     outputs = evaluator.run(None, pool, scope=scope(folder))
     rows = [json.loads(line)[STATS] for line in outputs.scores_path.read_text().splitlines()]
@@ -57,7 +56,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float | N
     """Make a model with random weights that reads bytes, and take its loss on each odd text."""
     folder = tmp_path_factory.mktemp("model")
     workers = Path(__file__).parents[2] / "sandbox" / "workers"
-    argv = [sys.executable, "-c", BUILD, workers, folder, json.dumps(ODD_TEXTS)]
+    argv: list[str | Path] = [sys.executable, "-c", BUILD, workers, folder]
+    argv.append(json.dumps(ODD_TEXTS))
     run(argv, log_path=folder / "log.txt")
     log = (folder / "log.txt").read_text().splitlines()
     return folder, [json.loads(line.split()[1]) for line in log if line.startswith("loss ")]

@@ -55,7 +55,6 @@ nlp.to_disk(sys.argv[1] + "/half")
 
 
 def judge(model: Path, pool: Path, folder: Path) -> tuple[VerbNounScores, list[Any]]:
-    folder.mkdir(exist_ok=True)
     outputs = VerbNounDiversity(model_path=model).run(None, pool, scope=scope(folder))
     rows = [json.loads(line) for line in outputs.pairs_path.read_text().splitlines()]
     return outputs, [(row["verb"], row["noun"], row["count"]) for row in rows]
