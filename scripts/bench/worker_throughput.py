@@ -42,8 +42,10 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    import internvl_trainer  # noqa: F401 - the worker imports before its clock starts
-    from worker_start import imports_done
+    from worker_start import importing
+
+    with importing():  # as the worker does, before its clock starts
+        import internvl_trainer  # noqa: F401
 
     turns: dict[str, Callable[[dict[str, Any]], None]] = {
         "worker": worker,
@@ -53,7 +55,6 @@ def main() -> None:
     speeds: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
     with tempfile.TemporaryDirectory() as folder:
         request = prepare(Path(folder), options.steps, options.batch_size)
-        imports_done()
         for number in range(options.rounds + 1):
             for name, turn in turns.items():
                 wall, cpu = measure(turn, request)
