@@ -50,8 +50,8 @@ PROCESS: dict[str, dict[str, Any]] = {
 UPSTREAM = """
 import json, sys
 sys.path.insert(0, sys.argv[2])
-import juicer_session
-juicer_session.guard()  # all that Data-Juicer's own way is spared: it would install packages
+import juicer_import
+juicer_import.guard()  # Data-Juicer would otherwise install packages
 from data_juicer.config import get_init_configs
 from data_juicer.core import Analyzer
 Analyzer(get_init_configs(json.loads(sys.argv[1]))).run()
