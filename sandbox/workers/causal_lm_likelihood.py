@@ -22,9 +22,9 @@ from sample_files import STATS, texts
 from torch import Tensor
 from worker_start import InputError, start
 
-_CHUNK = 2048
+_CHUNK = 2048  # texts that are sorted by length together, for batches with little padding
 _REPORT_S = 10.0
-_MOST_NATS = 700.0
+_MOST_NATS = 700.0  # the exponential of more overflows
 
 Window = tuple[int, list[int], int]
 """Number of its text, its tokens, and the number of first predictions that another counts."""

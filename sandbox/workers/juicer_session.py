@@ -104,9 +104,9 @@ def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> A
     own = {
         "dataset_path": str(dataset_path),
         "work_dir": request["output_dir"],
-        "job_id": JOB_ID,
+        "job_id": JOB_ID,  # a random one would make the cache grow with every run
         "np": request["num_proc"],
-        "skip_op_error": False,
+        "skip_op_error": False,  # it would drop a whole batch for one bad sample
         "ds_cache_dir": os.environ["HF_DATASETS_CACHE"],
         **settings,
     }

@@ -25,6 +25,7 @@ def main(request: dict[str, Any]) -> None:
         request["package_dir"], dtype=torch.bfloat16, **source
     )
     config: Any = packed.config
+    # The config describes 4-bit weights, which the checkpoint will not have.
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     # transformers refuses to save a model from GGUF, but saves its weights in a new model.
