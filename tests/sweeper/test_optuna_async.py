@@ -335,7 +335,7 @@ def test_gpus_are_dealt_out_to_runs_at_a_time(sweeps: Sweeps) -> None:
     assert {info["main"][0]["process"]["gpus"] for info in infos} == {"3", "5"}
     for more, said in (
         ("hydra.sweeper.n_workers=3", "3 workers with 1 each need 3 GPUs, there are 2: 3, 5"),
-        ("hydra/launcher=submitit_local", "submitit says what its runs see"),
+        ("hydra/launcher=submitit_local", "submitit itself decides which GPUs its runs see"),
     ):
         assert said in sweeps.run("one", *options, more, code=2).err
 
