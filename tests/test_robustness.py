@@ -378,12 +378,12 @@ def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path, dela
         "import items, os, signal, threading\n"
         "from sandbox.compute.local import Local\n"
         "if __name__ == '__main__':\n"
-        "    compute = Local(num_workers=1)\n"
         "    try:\n"
-        f"        threading.Timer({delay_s}, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
-        "        list(compute.map(items.item, [1]))\n"
+        "        with Local(num_workers=1).open() as session:\n"
+        f"            threading.Timer({delay_s}, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "            list(session.map(items.item, [1]))\n"
         "    except KeyboardInterrupt:\n"
-        "        compute.close()\n"
+        "        pass\n"
     )
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run(
