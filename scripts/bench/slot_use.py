@@ -114,10 +114,8 @@ def slot_use(folder: Path, sweeper: str, lengths: list[float], slots: str) -> fl
     lasted = max(end for _, end in spans) - min(began for began, _ in spans)
     ideal = max(max(lengths), sum(lengths) / NUM_SLOTS)
     share = slept / (NUM_SLOTS * lasted)
-    print(
-        f"{sweeper:<13} {lasted:5.1f} s (at best {ideal:.1f}), {len(spans)} trials, slot use {share:.0%}",
-        flush=True,
-    )
+    times = f"{lasted:5.1f} s (at best {ideal:.1f})"
+    print(f"{sweeper:<13} {times}, {len(spans)} trials, slot use {share:.0%}", flush=True)
     return share
 
 
