@@ -20,8 +20,8 @@ def visible_gpus(num_gpus: int | None = None) -> list[str]:
     """Return the GPUs that may be dealt out, by the names that ``CUDA_VISIBLE_DEVICES`` takes.
 
     Args:
-        num_gpus: The most that are returned; ``None`` is all. It also says how many there are
-            where ``CUDA_VISIBLE_DEVICES`` is empty, as submitit's local executor sets it.
+        num_gpus: At most this many are returned; ``None``: all. Where ``CUDA_VISIBLE_DEVICES`` is
+            empty, as submitit's local executor sets it, this number is believed.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = [name.strip() for name in (visible or "").split(",") if name.strip()]
