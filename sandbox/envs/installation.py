@@ -59,6 +59,7 @@ class Installation:
         items = wanted.items()
         if self._has(items):
             return
+        # Before the lock: nobody should wait for an env that cannot be created.
         self.env.check()
         async with self._held():
             # Another process may have finished the work in the meantime.
@@ -79,6 +80,7 @@ class Installation:
     async def _create(self) -> EnvRecord:
         if not self.is_ours:
             return EnvRecord(str(self.folder), self.env.env_manager, [], 0)
+        # Managers refuse, or reuse, a folder with the remains of an earlier attempt.
         if self.folder.exists():
             log.info("%s is incomplete and is created again", self.env)
             shutil.rmtree(self.folder)
@@ -114,6 +116,7 @@ class Installation:
                 argv,
                 log_path=self.log_path,
                 variables={**_VARIABLES, **indexes.variables()},
+                # The log can be cleaned afterwards, the console cannot.
                 echo=self.echo and not indexes.credentials,
             )
         except ProcessError as error:
