@@ -92,6 +92,7 @@ class CondaEnv(IsolatedEnv):
                 command.append("env")
             return [*command, *create, "--file", self._environment_file(self.env_file_path)]
         channels = [part for channel in self.channels for part in ("--channel", channel)]
+        # Otherwise conda searches its default channels as well.
         only = ["--override-channels"] if channels else []
         version = f"python={self._python_version}"
         return [*command, *create, *channels, *only, version, "pip", *self.packages]

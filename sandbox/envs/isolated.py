@@ -79,9 +79,8 @@ class IsolatedEnv(Env):
     @rule
     def _credentials_have_an_index(index_credentials: str | None, index_url: str | None) -> None:
         if index_credentials and not (index_url or "").startswith(("https://", "http://")):
-            raise ValueError(
-                f"index_credentials are for an index_url of https://…, given {index_url}"
-            )
+            # Without the URL, in which another login may be.
+            raise ValueError("index_credentials need an index_url, https://… or http://…")
 
     @rule
     def _existing_env_stays_as_it_is(
@@ -142,6 +141,7 @@ class IsolatedEnv(Env):
         """Check that manager, interpreter, files and folders exist on this machine."""
         if not self.check_availability():
             raise ValueError(managers.absence(self.env_manager))
+        # A version is left to the manager, which may download it.
         if self.python and os.sep in self.python and not Path(self.python).is_file():
             raise ValueError(f"python: there is no interpreter {self.python}")
         self.declared.check()
@@ -172,6 +172,7 @@ class IsolatedEnv(Env):
     @property
     def own_folder(self) -> Path:
         """Folder in which this project creates the env."""
+        # Without root and install: they do not change the contents.
         identity = {
             "manager": self.env_manager,
             "installed": sorted(self.declared.items()),
@@ -222,6 +223,7 @@ class IsolatedEnv(Env):
         if installation.is_ours or self.install:
             await installation.ensure(self.declared)
         else:
+            # Packages of an env that somebody else maintains must not change by themselves.
             self.check_env(folder)
             if str(self.declared):
                 log.warning(
