@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.construct import construct
 from sandbox.components.problem import Problem
-from sandbox.components.signature import arguments_of, rules_of, secret_arguments
+from sandbox.components.signature import arguments_of, rules_of
 from sandbox.components.tree import Node, is_node, joined, leaves, nodes
 from sandbox.components.values import (
     Pending,
@@ -17,7 +17,6 @@ from sandbox.components.values import (
     converted,
     describe,
     is_open,
-    secret_problems,
     value_problems,
 )
 from sandbox.system.wording import did_you_mean
@@ -167,11 +166,12 @@ def literal_secrets(config: Any, where: str, allowed: Sequence[str]) -> Iterator
     """Yield the wrong secrets of all components inside ``config``, and nothing else."""
     for place, node in nodes(config, where):
         try:
-            names = secret_arguments(locate(node["_target_"], allowed))
+            arguments = arguments_of(locate(node["_target_"], allowed))
         except TargetError:
             continue
-        for name in sorted(names & set(node)):
-            yield from secret_problems(node[name], f"{place}.{name}")
+        for name in sorted(arguments.keys() & node.keys()):
+            found = value_problems(node[name], arguments[name].annotation, f"{place}.{name}")
+            yield from (problem for problem in found if problem.kind == "secret")
 
 
 def all_found(config: Any, allowed: Sequence[str]) -> bool:

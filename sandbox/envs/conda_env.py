@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from sandbox.envs import managers
-from sandbox.envs.isolated import IsolatedEnv, check_urls
+from sandbox.envs.isolated import IsolatedEnv
 from sandbox.job import PublicText, rule
 
 CondaManager = Literal["conda", "mamba", "micromamba"]
@@ -74,10 +74,6 @@ class CondaEnv(IsolatedEnv):
     ) -> None:
         if env_file_path and (packages or channels or python):
             raise ValueError("python, packages and channels belong into the file env_file_path")
-
-    @rule
-    def _channels_hold_no_login(channels: Sequence[str]) -> None:
-        check_urls(channels)
 
     def check(self) -> None:
         super().check()

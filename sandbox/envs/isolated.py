@@ -17,7 +17,7 @@ from sandbox.envs import DEFAULT_ROOT, Env, managers, record
 from sandbox.envs.dependencies import Dependencies
 from sandbox.envs.indexes import Indexes
 from sandbox.envs.installation import Installation
-from sandbox.job import NoUrlPassword, PublicText, Secret, rule
+from sandbox.job import PublicText, Secret, rule
 
 log = getLogger(__name__)
 
@@ -96,15 +96,6 @@ class IsolatedEnv(Env):
                 f"env_name {env_name} is an existing env, into which nothing is installed unless "
                 f"install is true; given: {declared}"
             )
-
-    @rule
-    def _urls_hold_no_login(
-        index_url: str | None,
-        extra_index_urls: Sequence[str],
-        find_links: Sequence[str],
-        dependencies: Sequence[str],
-    ) -> None:
-        check_urls([index_url or "", *extra_index_urls, *find_links, *dependencies])
 
     @abstractmethod
     def creation(self, folder: Path) -> list[str | Path]:
@@ -233,19 +224,6 @@ class IsolatedEnv(Env):
             log_path.parent.mkdir(parents=True, exist_ok=True)
             record.copy_locks(folder, log_path)
         return folder
-
-
-def check_urls(texts: Sequence[str]) -> None:
-    """Check that no URL in ``texts`` holds a login.
-
-    Raises:
-        ValueError: One does; the message does not repeat it.
-    """
-    if not all(map(NoUrlPassword().is_met_by, texts)):
-        raise ValueError(
-            "a URL holds a name or password; give it as index_credentials=${oc.env:NAME}, as "
-            "${NAME} inside a requirements file, or in ~/.netrc"
-        )
 
 
 def _is_folder(env_name: str | None) -> bool:
