@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import ClassVar
@@ -74,6 +75,12 @@ class PoolDistance(BaseEvaluator):
     reference_path: Path
     statistics: Sequence[str] | None = None
     text_key: str = "text"
+
+    @staticmethod
+    def check() -> None:
+        """Raise ValueError if scipy is missing."""
+        if find_spec("scipy") is None:
+            raise ValueError("scipy is not installed; pip install 'sandbox[data]'")
 
     def run(
         self, eval_type: str | None, eval_obj: Path | Sequence[Path], *, scope: JobScope
