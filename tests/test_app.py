@@ -195,7 +195,7 @@ def test_a_wrong_trial_is_exit_code_2_and_a_failed_one_1(chain: Project) -> None
     wrong = chain.command(
         "-m", "+experiment=chain", "watcher.mode=disabled", "jobs.data.executor.num_rows=4,0"
     )
-    assert wrong.code == 2 and "num_rows must be positive, got 0" in wrong.err
+    assert wrong.code == 2 and "num_rows: given 0, expected at least 1" in wrong.err
     failed = chain.command(
         "-m", "+experiment=chain", "watcher.mode=disabled", "+jobs.train.executor.exit_status=3,4"
     )
@@ -266,7 +266,7 @@ def test_a_component_that_cannot_be_imported_is_a_problem(project: Project, sour
     refused = project.main("toy", PYTHONPATH=path, SANDBOX_ALLOW_TARGETS="mine.Mine")
     assert (
         refused.code == 2
-        and "jobs.mine.executor: _target_ mine.Mine: cannot import mine" in refused.err
+        and "jobs.mine.executor: mine.Mine: cannot import mine" in refused.err
     )
     assert "Traceback" not in refused.text
 

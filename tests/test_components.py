@@ -1,4 +1,4 @@
-"""Components by ``_target_``: which may be built, how values are checked and become what classes take."""
+"""Components by ``_target_``: which may be built, how values are checked and converted."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import pytest
 import toys
 
 from sandbox.components.allowed import TargetError, locate
-from sandbox.components.build import build, construction_problems
-from sandbox.components.checks import as_annotated, nodes, value_problems
+from sandbox.components.build import build
+from sandbox.components.problem import PlanError, Problem
+from sandbox.components.tree import nodes
+from sandbox.components.values import converted, value_problems
+from sandbox.job import Fraction01, NonEmptyText, PositiveInt
+from sandbox.planning.references import parse_all
 
 ALLOWED = ("sandbox.executors.*", "toys.*")
 
@@ -52,15 +56,18 @@ def test_a_class_of_an_allowed_module_is_located() -> None:
         locate("toys.Rows", ["toys", "toys.", "toys.Row"])
 
 
-def test_build_makes_paths_and_inner_components() -> None:
+def test_build_makes_paths_and_inner_components(tmp_path: Path) -> None:
+    first, second = tmp_path / "b.jsonl", tmp_path / "c.txt"
+    for path in (first, second):
+        path.touch()
     node = {
         "_target_": "toys.Reader",
-        "dataset_path": "a/b.jsonl",
-        "more": ["c.txt"],
+        "dataset_path": str(first),
+        "more": [str(second)],
         "options": {"a": [1, {"b": "c"}]},
     }
     reader = build(node, ALLOWED)
-    assert reader.dataset_path == Path("a/b.jsonl") and reader.more == [Path("c.txt")]
+    assert reader.dataset_path == first and reader.more == [second]
     assert reader.options == {"a": [1, {"b": "c"}]} and type(reader.options) is dict
     value = build(
         {"_target_": "toys.Value", "value": [{"inner": {"_target_": "toys.Rows", "num_rows": 2}}]},
@@ -73,12 +80,24 @@ def test_build_makes_paths_and_inner_components() -> None:
     "value", ["${oc.env:HOME}", "${output:a.b}", {"deep": ["x ${now:%H}"]}], ids=repr
 )
 def test_build_resolves_no_interpolation(value: Any) -> None:
-    with pytest.raises(ValueError, match="interpolation"):
-        build({"_target_": "toys.Value", "value": value}, ALLOWED)
+    assert build({"_target_": "toys.Value", "value": value}, ALLOWED).value == value
+
+
+def test_build_reads_a_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOYS_TOKEN", "abc")
+    node = {"_target_": "toys.Login", "token": "${oc.env:TOYS_TOKEN}", "user": "${oc.env:HOME}"}
+    login = build(node, ALLOWED)
+    assert login.token == "abc" and login.user == "${oc.env:HOME}"
+
+
+def test_build_checks_what_it_builds() -> None:
+    with pytest.raises(PlanError) as caught:
+        build({"_target_": "toys.Rows", "num_rows": 0}, ALLOWED)
+    assert [problem.kind for problem in caught.value.problems] == ["constraint"]
 
 
 def test_build_refuses_a_target_inside_a_value() -> None:
-    with pytest.raises(TargetError, match=r"os\.system"):
+    with pytest.raises(PlanError, match=r"os\.system"):
         build(
             {
                 "_target_": "toys.Value",
@@ -118,20 +137,37 @@ def test_build_refuses_a_target_inside_a_value() -> None:
         ("${output:a.b}", int, True),
         ([1, "${output:a.b}"], Sequence[int], True),
         ("${previous:a.b,null}", Path | None, True),
+        ("${output:a.b}", PositiveInt, True),
+        (0, PositiveInt, False),
+        (0, PositiveInt | None, False),
+        (None, PositiveInt | None, True),
+        (1, Fraction01, True),
+        (1.5, Fraction01, False),
+        (float("nan"), Fraction01, False),
+        ("", NonEmptyText, False),
+        ([1, 2], tuple[int, int], True),
+        ([1], tuple[int, int], False),
+        (1, Literal[True], False),
     ],
     ids=str,
 )
 def test_values_fit_annotations(value: Any, annotation: Any, fits: bool) -> None:
-    problems = value_problems(value, annotation, "here")
+    problems = list(value_problems(parse_all(value), annotation, "here"))
     assert (problems == []) is fits, problems
-    assert all(problem.startswith("here: ") for problem in problems)
+    assert all(problem.where.startswith("here") for problem in problems)
 
 
-def test_a_number_where_text_is_expected_is_told_to_be_quoted() -> None:
+def test_a_wrong_item_is_named_by_its_place() -> None:
+    annotation = Path | Sequence[Mapping[str, PositiveInt]] | None
+    (problem,) = value_problems([{"a": 1}, {"b": 0}], annotation, "here")
+    assert problem == Problem("here.1.b", "constraint", "given 0, expected at least 1")
+
+
+def test_a_number_where_text_is_expected_has_a_hint_about_quotes() -> None:
     (problem,) = value_problems(3.1, str | None, "env.python")
-    assert problem.startswith("env.python: given 3.1, expected str | None; quote ")
+    assert str(problem).startswith("env.python: given 3.1, expected str | None; quote ")
     (problem,) = value_problems(3.1, int, "here")
-    assert "quote" not in problem
+    assert problem.hint == ""
 
 
 def test_paths_are_made_where_the_annotation_says_so(
@@ -139,12 +175,14 @@ def test_paths_are_made_where_the_annotation_says_so(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("there").touch()
-    assert as_annotated("a", Path) == Path("a")
-    assert as_annotated("a", str) == "a"
-    assert as_annotated(["a", None], Sequence[Path | None]) == [Path("a"), None]
-    assert as_annotated({"x": "a"}, Mapping[str, Path]) == {"x": Path("a")}
-    assert as_annotated("there", Path | str) == Path("there")
-    assert as_annotated("Org/model", Path | str) == "Org/model"
+    assert converted("a", Path) == Path("a")
+    assert converted("a", str) == "a"
+    assert converted(["a", None], Sequence[Path | None]) == [Path("a"), None]
+    assert converted({"x": "a"}, Mapping[str, Path]) == {"x": Path("a")}
+    assert converted("there", Path | str) == Path("there")
+    assert converted(3, float) == 3.0 and type(converted(3, float | None)) is float
+    assert type(converted(3, int | float)) is int
+    assert converted("Org/model", Path | str) == "Org/model"
 
 
 def test_a_missing_file_is_named_with_the_working_directory(
@@ -152,18 +190,11 @@ def test_a_missing_file_is_named_with_the_working_directory(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (problem,) = value_problems(["no.jsonl"], Sequence[Path], "here")
-    assert "no.jsonl does not exist" in problem and str(tmp_path) in problem
-    assert value_problems("Org/model", Path | str, "here") == []
+    assert (problem.where, problem.kind) == ("here.0", "missing_path")
+    assert str(tmp_path) in problem.hint
+    assert list(value_problems("Org/model", Path | str, "here")) == []
 
 
 def test_nodes_are_found_at_any_depth_with_their_places() -> None:
     config = {"_target_": "a.A", "x": [{"y": {"_target_": "b.B", "z": {"_target_": "c.C"}}}]}
     assert [place for place, _ in nodes(config, "job")] == ["job", "job.x.0.y", "job.x.0.y.z"]
-
-
-def test_a_component_is_quoted_in_its_own_words(tmp_path: Path) -> None:
-    """Not in those of the error that it was raised from."""
-    target = "sandbox.pools.construction.DataPoolConstruction"
-    node = {"_target_": target, "dataset_path": str(tmp_path), "split_ratios": ["a/b"]}
-    (problem,) = construction_problems(node, "jobs.split", ["sandbox.pools.*"])
-    assert problem.startswith("jobs.split: split_ratios: expected numbers or fractions")

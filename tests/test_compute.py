@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.contract import problems_of
+from contract import problems_of
 from toy_project import Project, data_job, experiment, finish, until
 
 from sandbox.compute import BaseCompute

@@ -22,6 +22,7 @@ from sandbox.components.checks import node_problems
 from sandbox.components.problem import PlanError, Problem
 from sandbox.components.signature import arguments_of
 from sandbox.components.tree import nodes
+from sandbox.compute import BaseCompute
 from sandbox.planning.job_config import RESERVED
 from sandbox.planning.plan import plan
 
@@ -110,12 +111,12 @@ def test_a_file_says_first_what_it_is(path: Path) -> None:
 
 
 def component_classes(family: str) -> Iterator[str]:
-    """Class paths of the components of a family: concrete classes with a ``run``, or a compute."""
+    """Yield the class paths of a family's concrete components: classes with a ``run``, computes."""
     for path in sorted((ROOT / "sandbox" / family).glob("[a-z]*.py")):
         for found in re.findall(r"^class ([A-Z]\w+)", path.read_text(), re.M):
             class_path = f"sandbox.{family}.{path.stem}.{found}"
             cls = locate(class_path, ALLOWED)
-            is_component = hasattr(cls, "run") or (family == "compute" and hasattr(cls, "map"))
+            is_component = hasattr(cls, "run") or issubclass(cls, BaseCompute)
             if is_component and not getattr(cls, "__abstractmethods__", None):
                 yield class_path
 

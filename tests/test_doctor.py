@@ -91,7 +91,7 @@ def test_an_experiment_is_asked_for_its_components_checks_and_envs(
     monkeypatch.setattr(managers, "find", lambda name: ["uv"] if name == "uv" else None)
     assert doctor.main(["+experiment=demo", "env@jobs.train.executor.env=conda"]) == 1
     assert re.match(
-        r"lacks jobs.train.executor.env → conda is not there: install Miniforge .*there are: uv$",
+        r"lacks jobs.train.executor.env → conda was not found: install Miniforge .*",
         lines(capsys)["needs"],
     )
     project.write("checked", experiment({"a": data_job("Checked", low=2)}))

@@ -1,4 +1,4 @@
-"""The experiments that come with the project, small but whole: real data tools, workers and scores."""
+"""The experiments of the project, small but whole: real data tools, programs and scores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,13 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
+EXAMPLES = ("data_report", "internvl_files", "likelihood_pools", "ray_processing", "repeat_or_add")
+"""Examples that need no files of a user and no download, which all others only plan for."""
+
+
 def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
     """Run the command line in ``folder`` to its end."""
-    command = [sys.executable, "-m", "sandbox", *overrides, "+debug=smoke"]
+    command = [sys.executable, "-m", "sandbox", *overrides]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -25,7 +30,7 @@ def run(folder: Path, *overrides: str) -> subprocess.CompletedProcess[str]:
 
 
 def infos(folder: Path, experiment: str) -> dict[str, dict[str, Any]]:
-    """What every job of the last run returned, by name."""
+    """Return the results of every job of the last run by name."""
     last = sorted((folder / "outputs" / experiment).iterdir())[-1]
     pipelines = json.loads((last / "context_infos.json").read_text())
     return {info["meta_name"]: info for pipeline in pipelines.values() for info in pipeline}
@@ -35,7 +40,7 @@ def infos(folder: Path, experiment: str) -> dict[str, dict[str, Any]]:
 def test_internvl_coco_goes_from_drawn_pictures_to_a_verdict_and_a_second_run_does_nothing(
     tmp_path: Path,
 ) -> None:
-    first = run(tmp_path, "+experiment=internvl_coco")
+    first = run(tmp_path, "+experiment=internvl_coco", "+debug=smoke")
 
     assert first.returncode == 0, first.stderr
     jobs = infos(tmp_path, "internvl_coco")
@@ -50,7 +55,7 @@ def test_internvl_coco_goes_from_drawn_pictures_to_a_verdict_and_a_second_run_do
     captions = json.loads(Path(jobs["final_captions"]["captions_path"][0]).read_text())
     assert len(captions) == 12
 
-    second = run(tmp_path, "+experiment=internvl_coco")
+    second = run(tmp_path, "+experiment=internvl_coco", "+debug=smoke")
 
     assert second.returncode == 0, second.stderr
     assert "running" not in second.stdout
@@ -59,7 +64,7 @@ def test_internvl_coco_goes_from_drawn_pictures_to_a_verdict_and_a_second_run_do
 
 
 def test_demo_refines_a_recipe_and_measures_what_it_did(tmp_path: Path) -> None:
-    outcome = run(tmp_path, "+experiment=demo")
+    outcome = run(tmp_path, "+experiment=demo", "+debug=smoke")
 
     assert outcome.returncode == 0, outcome.stderr
     jobs = infos(tmp_path, "demo")
@@ -69,3 +74,34 @@ def test_demo_refines_a_recipe_and_measures_what_it_did(tmp_path: Path) -> None:
         f"objective perplexity.bits_per_byte = {jobs['perplexity']['bits_per_byte']:.6g}"
         in outcome.stdout
     )
+
+
+def test_the_examples_run_offline(tmp_path: Path) -> None:
+    """They share a store and run two at a time, as they would on a small machine."""
+    pair = tmp_path / "pair.jsonl"
+    pair.write_text('{"prompt": "Describe."}\n')
+    picture = tmp_path / "picture.jsonl"
+    picture.write_text('{"images": ["1.png"]}\n{"images": ["2.png"]}\n')
+    commands = [[f"+experiment=examples/{name}"] for name in EXAMPLES]
+    commands.append(
+        ["+experiment=examples/prompt_pairs", f"pictures=[{picture}]", f"prompts=[{pair}]"]
+    )
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        outcomes = list(pool.map(lambda words: run(tmp_path, *words), commands))
+    for words, outcome in zip(commands, outcomes, strict=True):
+        assert outcome.returncode == 0, f"{words}: {outcome.stderr}"
+
+    report = infos(tmp_path, "examples/data_report")
+    assert report["process"]["num_samples_out"] < report["process"]["num_samples_in"]
+    assert 0 < report["distance"]["mean_ks"] < 1
+    meta = json.loads(
+        Path(infos(tmp_path, "examples/internvl_files")["meta"]["meta_path"]).read_text()
+    )
+    assert meta["coco_caption"]["length"] > 0
+    pools = infos(tmp_path, "examples/likelihood_pools")["pools"]
+    assert pools["names"] == [f"lm_log_likelihood_{part}" for part in ("low", "middle", "high")]
+    assert infos(tmp_path, "examples/ray_processing")["distance"]["js_divergence_1"] == 0
+    ranking = infos(tmp_path, "examples/repeat_or_add")["ranking"]
+    assert ranking["scores"] == sorted(ranking["scores"]) and len(ranking["scores"]) == 3
+    (pairs,) = infos(tmp_path, "examples/prompt_pairs")["pairs"]["paths"]
+    assert len(Path(pairs).read_text().splitlines()) == 2

@@ -237,11 +237,11 @@ def test_a_changed_source_of_the_same_version_is_reused_and_told(
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     assert project.main("toy", **paths).code == 0
-    source.write_text(text.replace("'value': 1", "'value': 22"))
+    source.write_text(text.replace("One(1)", "One(22)"))
     told = project.main("toy", **paths)
     assert "source of mine.Mine changed" in told.text and "objective mine.value = 1" in told.text
     source.write_text(
-        text.replace("'value': 1", "'value': 22").replace("VERSION = 1", "VERSION = 2")
+        text.replace("One(1)", "One(22)").replace("VERSION = 1", "VERSION = 2")
     )
     told = project.main("toy", **paths)
     assert "source of" not in told.text and "objective mine.value = 22" in told.text
@@ -354,7 +354,7 @@ def test_recorded_metrics_are_replayed_into_a_new_run(chain: Project) -> None:
     assert chain.run_dir != first_dir and chain.metrics() == first
     with SandboxWatcher(mode="disabled").open(chain.run_dir) as watcher:
         assert watcher.query("score.accuracy") == pytest.approx(0.4)
-        assert watcher.history("train.loss") == [(0, 1.0), (1, 0.5), (2, pytest.approx(1 / 3))]
+        assert watcher.query("train.loss") == pytest.approx(1 / 3)
 
 
 def test_a_record_says_what_ran(chain: Project) -> None:

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from sandbox.system.wording import did_you_mean
+
 FAMILIES = (
     "hooks",
     "executors",
@@ -22,15 +24,15 @@ FAMILIES = (
     "watchers",
     "datasets",
 )
-"""Packages of ``sandbox`` whose classes an experiment may name."""
+"""Rooms whose classes an experiment may name."""
 
 
 class TargetError(ValueError):
-    """A ``_target_`` is not allowed, or names nothing that can be built."""
+    """A class path is not allowed, or names nothing that can be built."""
 
 
 def allowed_targets() -> tuple[str, ...]:
-    """Patterns of targets that may be built: ours, and those that the person who starts the run allows.
+    """Return patterns of class paths that may be built: ours, and those that the user allows.
 
     A person allows more through ``SANDBOX_ALLOW_TARGETS="my_package.*,other.Class"`` or by lines in
     ``~/.config/sandbox/allow_targets``; a config cannot.
@@ -45,17 +47,17 @@ def allowed_targets() -> tuple[str, ...]:
 
 
 def locate(target: Any, allowed: Sequence[str]) -> type:
-    """The class that ``target`` names; nothing is imported before the name is found allowed.
+    """Return the class that ``target`` names; nothing is imported before the name is found allowed.
 
     Raises:
         TargetError: Not allowed, not there, or not a class of the module that the target names.
     """
     if not isinstance(target, str) or "." not in target:
-        raise TargetError(f"_target_ {target!r} is not a dotted path to a class")
+        raise TargetError(f"class path {target!r} is not module.Class")
     if not any(fnmatchcase(target, pattern) for pattern in allowed):
         raise TargetError(
-            f"_target_ {target} is not allowed; allowed: {', '.join(allowed)}. "
-            f'To allow it: SANDBOX_ALLOW_TARGETS="{target}"'
+            f"{target} is not allowed; allowed: {', '.join(allowed)}; "
+            f'to allow it: SANDBOX_ALLOW_TARGETS="{target}"'
         )
     return _locate(target)
 
@@ -67,17 +69,14 @@ def _locate(target: str) -> type:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:  # whatever goes wrong in a user's module
         reason = f"{type(error).__name__}: {error}"
-        raise TargetError(f"_target_ {target}: cannot import {module_name}: {reason}") from error
+        raise TargetError(f"{target}: cannot import {module_name}: {reason}") from error
     found = getattr(module, name, None)
     if not inspect.isclass(found) or found.__module__ != module_name:
-        classes = [
-            k for k, v in vars(module).items() if inspect.isclass(v) and v.__module__ == module_name
-        ]
-        raise TargetError(
-            f"_target_ {target}: no such class; {module_name} has: {', '.join(classes) or 'none'}"
-        )
+        own = [item for item in vars(module).values() if inspect.isclass(item)]
+        classes = [item.__name__ for item in own if item.__module__ == module_name]
+        raise TargetError(f"{target}: no such class; {did_you_mean(name, classes)}")
     return found
 
 
 ALLOWED = allowed_targets()
-"""Read before any config is: ``hydra.job.env_set`` of an experiment comes later and changes nothing."""
+"""Read at import, before any config: ``hydra.job.env_set`` of an experiment comes too late."""

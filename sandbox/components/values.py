@@ -41,6 +41,8 @@ def value_problems(value: Any, annotation: Any, where: str) -> Iterator[Problem]
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         found = list(value_problems(value, inner[0], where))
+        if found and found[0] == _wrong_type(value, inner[0], where):
+            found = [_wrong_type(value, annotation, where)]  # with its constraints in words
         yield from found or _constraint_problems(value, inner[1:], where)
     elif origin in (Union, types.UnionType):
         yield from _union_problems(value, annotation, where)

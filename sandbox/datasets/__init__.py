@@ -5,7 +5,6 @@ This module holds the parts that caption data sets share.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from annotated_types import Interval
+
+from sandbox.samples import write_coco
 
 Share = Annotated[float, Interval(gt=0, lt=1)]
 """Share of a whole, above 0 and below 1: both parts are left with something."""
@@ -81,7 +82,7 @@ def write_caption_data(
     """Write the annotation files of the splits warmup, train, selection and report."""
     paths = {split: output_dir / f"captions_{split}.json" for split in splits}
     for split, images in splits.items():
-        _write_coco(paths[split], [image.entry() for image in images], _captions(images))
+        write_coco(paths[split], [image.entry() for image in images], _captions(images))
     return CaptionData(
         warmup_path=paths["warmup"],
         train_path=paths["train"],
@@ -125,20 +126,3 @@ def _captions(images: Sequence[CaptionedImage]) -> Iterator[tuple[int, str]]:
     for image in images:
         for caption in image.captions:
             yield image.image_id, caption
-
-
-def _write_coco(
-    path: Path, images: Sequence[dict[str, Any]], captions: Iterator[tuple[int, str]]
-) -> None:
-    annotations = [
-        {"id": number, "image_id": image_id, "caption": caption}
-        for number, (image_id, caption) in enumerate(captions)
-    ]
-    content = {
-        "info": {},
-        "licenses": [],
-        "type": "captions",
-        "images": images,
-        "annotations": annotations,
-    }
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

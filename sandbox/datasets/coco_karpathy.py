@@ -19,6 +19,7 @@ from sandbox.datasets import (
 )
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import JobScope, PositiveInt
+from sandbox.samples import SampleError, is_pool, read_samples
 
 _SPLIT_OF = {"train": "train", "restval": "train", "val": "selection", "test": "report"}
 _NUMBER = re.compile(r"(\d+)\.\w+$")
@@ -107,11 +108,11 @@ class COCOKarpathy(BaseDataExecutor):
         path = self.root / str(self.dataset_file)
         splits: dict[str, Captions] = {"train": {}, "selection": {}, "report": {}}
         try:
-            for number, image in enumerate(json.loads(path.read_bytes())["images"]):
-                file_name = f"{image['filepath']}/{image['filename']}"
+            for number, image in enumerate(json.loads(path.read_bytes())["images"], start=1):
+                name = f"{image['filepath']}/{image['filename']}"
                 texts = [sentence["raw"] for sentence in image["sentences"]]
                 split = splits[_SPLIT_OF[image["split"]]]
-                split[file_name] = _checked(f"{path}, picture {number} ({file_name})", texts)
+                split[name] = _checked(path, number, name, texts)
         except (KeyError, TypeError, json.JSONDecodeError) as error:
             raise ValueError(
                 f"{path} is not of the form of Karpathy's dataset_coco.json: {error!r}"
@@ -148,44 +149,38 @@ class COCOKarpathy(BaseDataExecutor):
 
 def _read_file(path: Path) -> Captions:
     captions: Captions = {}
-    for place, row in _rows(path):
-        file_name, texts = _parse_row(place, row)
-        captions.setdefault(file_name, []).extend(texts)
+    for number, row in _rows(path):
+        try:
+            name, texts = row["image"], _texts(row)
+        except (KeyError, TypeError) as error:
+            keys = ", ".join(row) if isinstance(row, Mapping) else repr(row)
+            expected = 'expected "image" and "conversations" or "caption"'
+            raise SampleError.at(path, number, f"{expected}, got {keys}") from error
+        captions.setdefault(name, []).extend(_checked(path, number, name, texts))
     return captions
 
 
-def _rows(path: Path) -> Iterator[tuple[str, Any]]:
-    """Read a JSON list or JSON Lines; every row comes with its place, for messages."""
+def _rows(path: Path) -> Iterator[tuple[int, Any]]:
+    """Read a JSON list or JSON Lines; every row comes with its number, from 1."""
+    if is_pool(path):
+        yield from read_samples(path, with_stats=False)
+        return
     try:
-        if path.suffix != ".jsonl":
-            for number, row in enumerate(json.loads(path.read_bytes())):
-                yield f"{path}, entry {number}", row
-            return
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                yield f"{path}, line {number}", json.loads(line)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+        rows = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise SampleError.at(path, None, f"not valid JSON: {error}") from error
+    yield from enumerate(rows, start=1)
 
 
-def _parse_row(place: str, row: Any) -> tuple[str, list[str]]:
-    try:
-        file_name = row["image"]
-        if "conversations" in row:
-            texts = [turn["value"] for turn in row["conversations"] if turn["from"] == "gpt"]
-        else:
-            texts = [row["caption"]] if isinstance(row["caption"], str) else row["caption"]
-    except (KeyError, TypeError) as error:
-        keys = ", ".join(row) if isinstance(row, Mapping) else repr(row)
-        raise ValueError(
-            f'{place} has {keys}; expected "image" and "conversations" or "caption"'
-        ) from error
-    return file_name, _checked(f"{place} ({file_name})", texts)
+def _texts(row: Mapping[str, Any]) -> list[Any]:
+    if "conversations" in row:
+        return [turn["value"] for turn in row["conversations"] if turn["from"] == "gpt"]
+    return [row["caption"]] if isinstance(row["caption"], str) else row["caption"]
 
 
-def _checked(place: str, texts: list[Any]) -> list[str]:
+def _checked(path: Path, number: int, name: str, texts: list[Any]) -> list[str]:
     if not texts or not all(isinstance(text, str) and text.strip() for text in texts):
-        raise ValueError(f"{place}: a caption is empty or missing")
+        raise SampleError.at(path, number, f"a caption of {name} is empty or missing")
     return [text.strip() for text in texts]
 
 

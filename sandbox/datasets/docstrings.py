@@ -77,8 +77,6 @@ class DocstringsDataset(BaseDataExecutor):
     def run(self, *, scope: JobScope) -> DocstringsData:
         """Read the standard library and write the two files."""
         train, heldout = self._collect(Path(sysconfig.get_path("stdlib")))
-        with scope.log_path.open("a", encoding="utf-8") as log:
-            log.write(f"{len(train)} docstrings to train on, {len(heldout)} held out\n")
         return DocstringsData(
             train_path=_write(scope.output_dir / "train.jsonl", train),
             heldout_path=_write(scope.output_dir / "heldout.jsonl", heldout),

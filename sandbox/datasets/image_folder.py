@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,9 @@ from sandbox.datasets import (
 )
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import JobScope, rule
+from sandbox.samples import SampleError, is_pool, read_samples, text_of
 
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
-_TABLE_SUFFIXES = (".jsonl", ".csv")
 
 Captions = dict[str, list[str]]
 """Captions by file name."""
@@ -33,15 +32,15 @@ Captions = dict[str, list[str]]
 class ImageFolder(BaseDataExecutor):
     """Take the pictures of a folder, with subfolders, and split them at random.
 
-    Captions are in a table, JSON Lines or CSV with one column for the picture's path relative to
+    Captions are in a table, CSV or a data pool, with one column for the picture's path relative to
     ``root`` and one for the caption (several rows of a picture are several references), or in
     ``picture.txt`` beside ``picture.jpg``, one caption a line. The warm-up pictures are drawn from
     the training pictures.
 
     Args:
         root: The folder.
-        captions_file: The table, relative to ``root``; ``None`` takes the one ``.jsonl`` or
-            ``.csv`` file directly in ``root``, or the text files if there is none.
+        captions_file: The table, relative to ``root``; ``None`` takes the one table directly in
+            ``root``, or the text files if there is none.
         image_column: Column of the picture.
         caption_column: Column of the caption.
         selection_fraction: Share of the pictures on which choices are made.
@@ -51,8 +50,8 @@ class ImageFolder(BaseDataExecutor):
 
     Raises:
         ValueError: There are too few pictures; a picture has no caption, is broken or occurs twice
-            (the same bytes); a caption is empty or occurs twice for a picture; or the table lacks a
-            column or names an unknown picture.
+            (the same bytes); a caption is empty or occurs twice for a picture; or the table has no
+            such column or names an unknown picture.
     """
 
     root: Path
@@ -111,10 +110,10 @@ class ImageFolder(BaseDataExecutor):
     def _table(self) -> Path | None:
         if self.captions_file is not None:
             path = self.root / self.captions_file
-            if not path.is_file() or path.suffix not in _TABLE_SUFFIXES:
-                raise ValueError(f"captions_file {path} is missing, or neither .jsonl nor .csv")
+            if not path.is_file() or not _is_table(path):
+                raise ValueError(f"captions_file {path} is missing, or neither CSV nor a data pool")
             return path
-        tables = sorted(path for path in self.root.iterdir() if path.suffix in _TABLE_SUFFIXES)
+        tables = sorted(filter(_is_table, self.root.iterdir()))
         if len(tables) > 1:
             names = listing([path.name for path in tables])
             raise ValueError(
@@ -135,41 +134,26 @@ class ImageFolder(BaseDataExecutor):
 
     def _from_table(self, table: Path, pictures: list[str]) -> Captions:
         captions: Captions = {name: [] for name in pictures}
-        for place, row in self._rows(table):
-            image, caption = row[self.image_column], row[self.caption_column]
-            if not isinstance(image, str) or not isinstance(caption, str) or not caption.strip():
-                raise ValueError(f"{place}: the caption of {image!r} is empty or not text")
-            name = self._name(place, image)
+        for number, row in _rows(table):
+            image = text_of(row, self.image_column, table, number)
+            caption = text_of(row, self.caption_column, table, number).strip()
+            name = self._name(image)
             if name not in captions:
-                raise ValueError(f"{place}: the picture {image!r} is not in {self.root}")
-            if caption.strip() in captions[name]:
-                raise ValueError(f"{place}: the caption {caption!r} of {image!r} occurs twice")
-            captions[name].append(caption.strip())
+                raise SampleError.at(table, number, f"{image!r} is not a picture in {self.root}")
+            if not caption:
+                raise SampleError.at(table, number, f"the caption of {image!r} is empty")
+            if caption in captions[name]:
+                raise SampleError.at(table, number, f"a caption of {image!r} is repeated")
+            captions[name].append(caption)
         without = [name for name in pictures if not captions[name]]
         _refuse(f"pictures in {self.root} have no caption in {table.name}", without)
         return captions
 
-    def _name(self, place: str, image: str) -> str:
+    def _name(self, image: str) -> str:
         path = Path(image)
-        if path.is_absolute() and not path.is_relative_to(self.root.absolute()):
-            raise ValueError(f"{place}: the picture {image!r} is outside {self.root}")
-        return (path.relative_to(self.root.absolute()) if path.is_absolute() else path).as_posix()
-
-    def _rows(self, table: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Read the rows; each has both columns and comes with its place, for messages."""
-        columns = (self.image_column, self.caption_column)
-        is_json = table.suffix == ".jsonl"
-        # Spreadsheet programs put a byte order mark before the first column of a CSV.
-        with table.open(encoding="utf-8-sig", newline="") as file:
-            rows = _json_rows(table, file) if is_json else csv.DictReader(file)
-            for number, row in enumerate(rows, start=1 if is_json else 2):
-                place = f"{table}, line {number}"
-                if not isinstance(row, dict) or not row.keys() >= set(columns):
-                    found = listing(list(row)) if isinstance(row, dict) else repr(row)
-                    raise ValueError(
-                        f"{place} has the columns {found}; expected {' and '.join(columns)}"
-                    )
-                yield place, row
+        if path.is_relative_to(self.root.absolute()):
+            path = path.relative_to(self.root.absolute())
+        return path.as_posix()
 
     def _split(self, images: list[CaptionedImage]) -> dict[str, list[CaptionedImage]]:
         rng = random.Random(self.seed)
@@ -190,12 +174,17 @@ class ImageFolder(BaseDataExecutor):
         return splits
 
 
-def _json_rows(table: Path, file: Any) -> Iterator[Any]:
-    for number, line in enumerate(file, start=1):
-        try:
-            yield json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{table}, line {number} is not JSON: {error}") from error
+def _is_table(path: Path) -> bool:
+    return is_pool(path) or path.suffix == ".csv"
+
+
+def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    if is_pool(table):
+        yield from read_samples(table, with_stats=False)
+        return
+    # Spreadsheet programs put a byte order mark before the first column.
+    with table.open(encoding="utf-8-sig", newline="") as file:
+        yield from enumerate(csv.DictReader(file, restkey=""), start=2)
 
 
 def _lines(path: Path) -> list[str]:

@@ -39,10 +39,10 @@ _JUNK = (
 class ShapesCaption(BaseDataExecutor):
     """Draw pictures of coloured shapes and write reference captions for them.
 
-    Warm-up, selection and report pictures are clean. A part of the training pictures is spoiled,
-    each in one of the ways of ``DIRT``, which stands as ``"dirt"`` in its entry of the annotation
-    file. The same arguments give the same pictures and captions on every machine. Scenes are drawn
-    independently, so one may occur in two splits, with its shapes in other places.
+    Warm-up, selection and report pictures are clean. Some training pictures are spoiled in one of
+    the ways of ``DIRT``, noted as ``"dirt"`` in the annotation file. The same arguments give the
+    same pictures and captions on every machine. Scenes are drawn independently, so one may occur in
+    two splits, with its shapes in other places.
 
     Args:
         num_train: Training pictures.

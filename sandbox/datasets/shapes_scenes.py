@@ -96,8 +96,8 @@ def render(scene: Scene, image_size: int, rng: random.Random) -> Image:
     image = Image.new("RGB", (size, size), background)
     canvas = ImageDraw.Draw(image)
     for colour, shape, x, y, radius in _placed(scene, rng):
-        x, y = x + rng.uniform(-0.045, 0.045), y + rng.uniform(-0.045, 0.045)
-        _draw_shape(canvas, shape, COLOURS[colour], background, (x * size, y * size, radius * size))
+        centre = (x + rng.uniform(-0.045, 0.045)) * size, (y + rng.uniform(-0.045, 0.045)) * size
+        _draw_shape(canvas, shape, COLOURS[colour], background, (*centre, radius * size))
     return image.reduce(_OVERSAMPLING)
 
 

@@ -160,7 +160,7 @@ class IsolatedEnv(Env):
 
     @property
     def indexes(self) -> Indexes:
-        """Where the installer looks for packages."""
+        """Package indexes of the installer."""
         return Indexes(
             self.index_url, self.extra_index_urls, self.find_links, self.index_credentials
         )

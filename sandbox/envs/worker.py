@@ -67,7 +67,7 @@ async def run_worker_async(
     num_processes: int = 1,
     variables: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Like :func:`run_worker`, for a caller that follows the log meanwhile."""
+    """Like :func:`run_worker`, for a caller that follows the log at the same time."""
     program = _WORKERS_DIR / f"{name}.py"
     request_path = scope.output_dir / f"{name}_request.json"
     with tempfile.TemporaryDirectory(dir=scope.output_dir.absolute(), prefix="work-") as work_dir:

@@ -15,8 +15,8 @@ from sandbox.samples import SampleError, media_of, read_coco, read_samples
 from sandbox.workers.coco_annotations import first_of
 from sandbox.workers.internvl_conversations import CaptionedPicture, write_conversations
 
-IMAGE_TOKEN = "<__dj__image>"
-"""Stands for a picture in the text of a Data-Juicer sample."""
+IMAGE_TOKEN = "<__dj__image>"  # noqa: S105  not a password
+"""Place of a picture in the text of a Data-Juicer sample."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -137,7 +137,7 @@ class DataJuicerExecutor(BaseRecipeExecutor):
 
     A sample may be lost only because an operator filtered it: a sample that an operator cannot
     handle is an error, where Data-Juicer by itself drops its whole batch. Statistics that samples
-    already have are computed anew. Relative media paths become absolute.
+    already have are computed again. Relative media paths become absolute.
 
     With ``executor_type: ray`` in the recipe the operators run on Ray, at its ``ray_address``:
     ``local`` (the default) starts a private Ray on this machine, with ``num_proc`` CPUs, and

@@ -61,13 +61,13 @@ def job_spec(
         problems.append(Problem(f"{where}.map.{seed_argument}", "seeds", text))
     later = [leaf for leaf in (*job_map.leaves, seed_argument) if leaf]
     problems += config_problems(node, where, allowed, later)
-    problems += _result_problems(first, where, allowed)
     problems += map_problems(node, job_map, where, allowed)
     if reserved["compute"] is not None:
         problems += component_problems(
             reserved["compute"], BaseCompute, f"{where}.compute", allowed
         )
     if not problems:
+        problems += _result_problems(first, where, allowed)
         problems += element_rule_problems(node, job_map, seed_argument, where, allowed)
     results = _results(first, allowed)
     spec = JobSpec(

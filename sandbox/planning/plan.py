@@ -16,6 +16,7 @@ from sandbox.components.checks import all_found, literal_secrets
 from sandbox.components.problem import PlanError as PlanError
 from sandbox.components.problem import Problem
 from sandbox.components.results import producer
+from sandbox.components.signature import declares_results
 from sandbox.compute import BaseCompute
 from sandbox.job import JobSpec
 from sandbox.planning.job_config import component_problems, job_spec, resolved
@@ -198,7 +199,8 @@ def _jobs_without_results(
     clear = set()
     for spec in specs:
         first = JobMap(spec.map, spec.product).first_element(spec.config)
-        if all_found(first, allowed) and producer(first, allowed) is not None:
+        cls = producer(first, allowed) if all_found(first, allowed) else None
+        if cls is not None and declares_results(cls):
             clear.add(spec.name)
     return {name for _, _, name in order} - clear
 

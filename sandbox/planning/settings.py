@@ -88,7 +88,7 @@ def _plain(cfg: DictConfig, key: str) -> Any:
 def _cap_problems(cfg: DictConfig) -> Iterator[Problem]:
     caps = OmegaConf.to_container(cfg.cap, resolve=True)
     if not isinstance(caps, dict) or set(caps) != set(_CAPS):
-        names = [f"cap.{kind}" for kind in caps] if isinstance(caps, dict) else [repr(caps)]
+        names = [f"cap.{kind!s}" for kind in caps] if isinstance(caps, dict) else [repr(caps)]
         text = f"expected cap.numbers and cap.lists, given {listed(names)}"
         yield Problem("cap", "setting", text)
         return

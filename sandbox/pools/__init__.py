@@ -25,7 +25,7 @@ class Pools:
         paths: Their files, in the order that the manipulator documents.
     """
 
-    paths: tuple[Path, ...]
+    paths: list[Path]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -71,7 +71,7 @@ class DataPoolCartesianJoin(BaseDataPoolManipulator):
         return Pools(paths=write_pools(new))
 
 
-def _as_parquet(new: list[NewPool], output_dir: Path) -> tuple[Path, ...]:
+def _as_parquet(new: list[NewPool], output_dir: Path) -> list[Path]:
     """Join as text, then find the types of the samples."""
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".join_") as name:
         folder = Path(name)
@@ -92,14 +92,13 @@ class _Side:
         self.lines = movable(open_lines(path, scratch_dir), scratch_dir)
         self.keys: set[str] = set()
         for row, sample in enumerate(self.lines.samples()):
-            line = self.lines[row]
-            if not sample or not line.startswith(b"{"):
-                raise SampleError.at(
-                    path,
-                    self.lines.number(row),
+            has_bracket = self.lines.is_plain or self.lines[row].startswith(b"{")
+            if not sample or not has_bracket:
+                reason = (
                     "expected a JSON object with keys, without spaces before it, "
-                    f"got {shown(line)}",
+                    f"got {shown(self.lines[row])}"
                 )
+                raise SampleError.at(path, self.lines.number(row), reason)
             self.keys.update(sample)
 
 

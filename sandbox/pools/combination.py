@@ -34,9 +34,9 @@ class Intersections:
         left_out: Names of the intersections that are empty.
     """
 
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]
-    left_out: tuple[str, ...]
+    paths: list[Path]
+    names: list[str]
+    left_out: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +95,9 @@ class DataPoolCombination(BaseDataPoolManipulator):
             new.append(NewPool(path, [(pools[ranks[0]], every)]))
         if left_out:
             _log.warning("empty intersections, left out: %s", ", ".join(left_out))
-        return Intersections(paths=write_pools(new), names=tuple(names), left_out=tuple(left_out))
+        return Intersections(paths=write_pools(new), names=names, left_out=left_out)
 
 
-def _subsets(num_pools: int) -> Iterator[tuple[int, ...]]:
+def _subsets(num_pools: int) -> Iterator[list[int]]:
     for size in range(1, num_pools + 1):
         yield from itertools.combinations(range(num_pools), size)

@@ -43,11 +43,11 @@ class ConstructedPools:
         left_out: Statistics that are not numeric.
     """
 
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]
-    groups: tuple[str, ...]
+    paths: list[Path]
+    names: list[str]
+    groups: list[str]
     pools: Mapping[str, Mapping[str, Path]]
-    left_out: tuple[str, ...]
+    left_out: list[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,19 +119,20 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         base = base_name(self.dataset_path)
         ending = self.output_format or format_of(self.dataset_path)
         new: list[NewPool] = []
-        names: list[str] = []
+        names, groups = [], []
         pools: dict[str, dict[str, Path]] = {}
         for group, part, name, rows in self._parts(len(pool), orders, bounds):
             names.append(name)
+            groups.append(group)
             path = folder / f"{base}_{name}.{ending}"
             pools.setdefault(group, {})[part] = path
             new.append(NewPool(path, [(pool, rows)]))
         return ConstructedPools(
             paths=write_pools(new),
-            names=tuple(names),
-            groups=tuple(group for group, parts in pools.items() for _ in parts),
+            names=names,
+            groups=groups,
             pools=pools,
-            left_out=tuple(left_out),
+            left_out=left_out,
         )
 
     def _parts(

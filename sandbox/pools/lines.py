@@ -15,6 +15,7 @@ under Python's lock and with the whole file in memory; pyarrow.json over the who
 
 from __future__ import annotations
 
+import bisect
 import errno
 import logging
 import mmap
@@ -70,6 +71,7 @@ class Lines:
     def __init__(self, file: BinaryIO, path: Path, blank: Indices = _NONE_BLANK) -> None:
         self.path = path
         self.blank = blank
+        self._blank_before = (blank - np.arange(len(blank))).tolist()
         self._file = file
         self._map = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
         self.bytes = np.frombuffer(self._map, dtype=np.uint8)
@@ -90,8 +92,7 @@ class Lines:
 
     def number(self, row: int) -> int:
         """Return the number of a line in the pool's own file, from 1."""
-        before = np.searchsorted(self.blank - np.arange(len(self.blank)), row, side="right")
-        return row + int(before) + 1
+        return row + bisect.bisect_right(self._blank_before, row) + 1
 
     def sample(self, row: int) -> dict[str, Any]:
         """Return the sample of a line.

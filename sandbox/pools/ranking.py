@@ -25,9 +25,9 @@ class RankedPools:
         best_path: The best pool.
     """
 
-    paths: tuple[Path, ...]
-    scores: tuple[float | list[float], ...]
-    order: tuple[int, ...]
+    paths: list[Path]
+    scores: list[float | list[float]]
+    order: list[int]
     best_path: Path
 
 
@@ -101,11 +101,11 @@ class DataPoolRanking(BaseDataPoolManipulator):
             )
         if not order:
             raise ValueError("ignore_groups leaves no pool to rank")
-        paths = tuple(self.dataset_paths[position].absolute() for position in order)
+        paths = [self.dataset_paths[position].absolute() for position in order]
         return RankedPools(
             paths=paths,
-            scores=tuple(scores[i][0] if len(keys) == 1 else scores[i] for i in order),
-            order=tuple(order),
+            scores=[scores[i][0] if len(keys) == 1 else scores[i] for i in order],
+            order=order,
             best_path=paths[0],
         )
 

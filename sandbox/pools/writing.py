@@ -42,7 +42,7 @@ class NewPool:
     parts: Sequence[tuple[Source, Rows]]
 
 
-def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> tuple[Path, ...]:
+def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> list[Path]:
     """Write pools, several at once (one a core), each under a temporary name until it is whole.
 
     Raises:
@@ -57,7 +57,7 @@ def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> tup
     with ThreadPoolExecutor(num_at_once or num_threads()) as executor:
         running = [executor.submit(_write, pool, progress) for pool in pools]
         try:
-            return tuple(future.result() for future in running)
+            return [future.result() for future in running]
         except BaseException:
             executor.shutdown(cancel_futures=True)
             raise

@@ -1,6 +1,6 @@
-"""``hydra/sweeper=optuna_async``: an Optuna sweeper that keeps its slots busy and that nothing kills.
+"""``hydra/sweeper=optuna_async``: an Optuna sweeper that keeps its slots busy and can be resumed.
 
-This module is imported at every start of Hydra: it is light, and the work is in its siblings.
+Hydra imports this module at every start: it is light, and the work is in its siblings.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from sandbox.sweeper import config as config  # registers the options
 
 
 class OptunaAsyncSweeper(Sweeper):
-    """Ask Optuna for a trial whenever a slot is free, and tell it how each ended.
+    """Ask Optuna for a trial whenever a slot is free, and record how each trial ended.
 
     Takes the arguments of :class:`~sandbox.sweeper.config.OptunaAsyncConf`.
 
     Raises:
-        PlanError: At the sweep, before anything is submitted: what is asked for cannot be done.
+        PlanError: In the sweep, before anything is submitted: it cannot be done as asked.
         JobFailed: More trials failed than allowed, or none was completed.
     """
 
     def __init__(self, **options: Any) -> None:
-        """The options are read from the composed config, together."""
+        """Ignore the options: they are read together, from the composed config."""
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig

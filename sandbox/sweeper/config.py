@@ -1,6 +1,7 @@
 """The options of the sweeper and of its pruners, as Hydra composes them.
 
-Samplers are those that hydra-optuna-sweeper registers: tpe, random, grid, cmaes, nsgaii, nsgaiii, gp, qmc.
+Samplers are those that hydra-optuna-sweeper registers: tpe, random, grid, cmaes, nsgaii, nsgaiii,
+gp, qmc.
 """
 
 from __future__ import annotations
@@ -45,32 +46,35 @@ _PRUNERS: dict[str, dict[str, Any]] = {
 
 @dataclass
 class OptunaAsyncConf:
-    """What ``hydra.sweeper`` holds; docs/sweeps.md shows it at work.
+    """The options in ``hydra.sweeper``; docs/sweeps.md has examples.
 
     Args:
         sampler: Chosen by ``hydra/sweeper/sampler=…``.
         pruner: Chosen by ``hydra/sweeper/pruner=…``.
         direction: ``minimize`` or ``maximize``; a list for several objectives.
-        n_trials: Trials with a value, or pruned, that the study shall have in all.
+        n_trials: Trials, completed or pruned, that the study shall have in total.
         n_workers: Runs at a time.
-        gpus_per_worker: GPUs that each run sees, dealt out of ``CUDA_VISIBLE_DEVICES`` where runs are
-            processes of this machine; 0 lets all runs see all.
-        params: Argument → search space, as hydra-optuna-sweeper has it; the command line comes after.
-        zip: Groups of arguments whose values move together: a list of lists of keys of the search space.
-        repeat: How many seeds every point is run with, or their list; the value is then their mean.
-        repeat_argument: The argument, or the arguments, that take the seed.
-        prune_on: The metric that a pruner judges by, by its name in ``metrics.jsonl``.
-        prune_direction: ``minimize`` or ``maximize`` it; ``null`` is the objective's direction.
+        gpus_per_worker: GPUs that each run sees, dealt out of ``CUDA_VISIBLE_DEVICES`` where runs
+            are processes of this machine; 0 lets all runs see all.
+        params: Search space by argument, in the syntax of hydra-optuna-sweeper; the command line
+            comes after it.
+        zip: Groups of arguments whose values move together: lists of keys of the search space.
+        repeat: Number of seeds, or list of seeds, that every point is run with; the value is then
+            their mean.
+        repeat_argument: Argument or arguments that take the seed.
+        prune_on: Metric that a pruner judges by, with its name in ``metrics.jsonl``.
+        prune_direction: ``minimize`` or ``maximize`` that metric; ``null``: the objective's
+            direction.
         max_failures: Trials that may fail before no more are started.
-        timeout_min: Minutes that a trial may run; ``null`` is no limit.
-        lost_after_s: Seconds without a sign of life from another machine, after which a process is lost.
-        storage: Any Optuna storage URL, or a journal's path; ``null`` is ``study.journal`` in ``dir``.
-        study_name: Name of the study: what resumes is found by it.
+        timeout_min: Minutes that a trial may run; ``null``: no limit.
+        storage: Any Optuna storage URL, or the path of a journal; ``null``: ``study.journal`` in
+            ``dir``.
+        study_name: Name of the study; a study with this name is resumed.
         dir: Folder of the sweep.
         custom_search_space: Dotted name of a function that takes the config and the trial.
     """
 
-    _target_: str = "sandbox.plugins.optuna_async.OptunaAsyncSweeper"
+    _target_: str = "sandbox.sweeper.OptunaAsyncSweeper"
     defaults: list[Any] = field(default_factory=lambda: [{"sampler": "tpe"}, {"pruner": "none"}])
     sampler: Any = MISSING
     pruner: Any = MISSING
@@ -86,7 +90,6 @@ class OptunaAsyncConf:
     prune_direction: str | None = None
     max_failures: int = 10
     timeout_min: float | None = None
-    lost_after_s: float = 30.0
     storage: str | None = None
     study_name: str = "${experiment_name}"
     dir: str = "${outputs_dir}/sweeps/${hydra.sweeper.study_name}"

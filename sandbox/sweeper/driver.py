@@ -1,4 +1,4 @@
-"""The driver of a sweep: asks for trials, hands them to the launcher, and tells the study how they ended."""
+"""The driver of a sweep: ask for trials, hand them to the launcher, and record how they end."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.plugins.launcher import Launcher
 
-from sandbox.planning.wording import near
-from sandbox.running.trial import TICKET, Observed, SignsOfLife
-from sandbox.sweeper import ending
-from sandbox.sweeper.ending import Ending
+from sandbox.running.trial import TRIAL
+from sandbox.sweeper import recorder
+from sandbox.sweeper.judge import Judge
 from sandbox.sweeper.launching import Launch, is_slurm
-from sandbox.sweeper.runs import Result, Run, Trial
+from sandbox.sweeper.orphans import Orphans, running
+from sandbox.sweeper.recorder import Recorder
+from sandbox.sweeper.runs import Run, Trial
 from sandbox.sweeper.settings import Settings
 from sandbox.sweeper.space import SearchSpace
 from sandbox.sweeper.study import locked
 from sandbox.system.files import write_durably
+from sandbox.system.liveness import Heartbeat
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import FrozenTrial
 
 log = logging.getLogger(__name__)
 
-_LOOK_S = 0.2
-_OTHERS_S = 2.0
+_POLL_S = 0.2
 _END_S = 40.0
 
 
@@ -43,9 +43,9 @@ class Driver:
     Args:
         study: The study, with its sampler and pruner.
         space: The search space.
-        settings: What the sweeper was told.
+        settings: The sweeper's options.
         launcher: The launcher, set up.
-        overrides: The overrides that a trial's parameters stand for, and one seed, if there are seeds.
+        overrides: Returns the overrides of a trial, for one seed where there are seeds.
         folder: Folder of the sweep.
         on_end: Called after each trial that ended.
     """
@@ -56,7 +56,7 @@ class Driver:
         space: SearchSpace,
         settings: Settings,
         launcher: Launcher,
-        overrides: Callable[[Any, Any], list[str]],
+        overrides: Callable[[Any, int | None], list[str]],
         folder: Path,
         on_end: Callable[[], None],
     ) -> None:
@@ -70,106 +70,90 @@ class Driver:
         self.name = f"{platform.node()}-{os.getpid()}-{time.time_ns()}"
         self.trials: dict[int, Trial] = {}
         self._began = time.time()
-        self._drivers: dict[str, Observed] = {}
-        self._suspects: dict[int, Trial] = {}
         self._launches: list[Launch] = []
-        self._looked_at_others = -_OTHERS_S
-        self._is_warned = False
-        self._ending = Ending(study, settings, self.name)
+        self._judge = Judge(study, settings)
+        self._recorder = Recorder(study, settings)
+        self._orphans = Orphans(study, folder, self.name, self._recorder)
 
     def run(self) -> None:
         """Work until the study has its trials, or too many failed; interrupted, end what runs."""
-        signs = self.folder / "drivers" / f"{self.name}.json"
-        signs.parent.mkdir(exist_ok=True)
-        with SignsOfLife(signs):
+        with Heartbeat(self.folder / "drivers" / f"{self.name}.json") as heartbeat:
             try:
                 while self._step():
                     if self.trials or self._num_wanted() <= 0:
-                        time.sleep(_LOOK_S)
+                        time.sleep(_POLL_S)
             except KeyboardInterrupt:
                 self._interrupt()
                 raise
         for launch in self._launches:
             launch.end()
-        signs.unlink(missing_ok=True)
+        heartbeat.path.unlink(missing_ok=True)
 
     def num_failed(self) -> int:
-        """Trials that have failed since this driver began."""
-        return ending.num_failed(self.study, self._began)
+        """Return how many trials have failed since this driver began."""
+        return recorder.num_failed(self.study, self._began)
 
     def _step(self) -> bool:
-        """Do what can be done now; whether there is more to come."""
+        """Do what can be done now; return whether there is more to come."""
         for trial in [*self.trials.values()]:
-            self._watch_over(trial)
+            self._judge.watch_over(trial)
             self._settle(trial)
         self._start_waiting()
         if self._num_free() <= 0:
             return True
-        self._look_at_others()
+        for trial in self._orphans.take_up(self.trials):
+            self.trials[trial.number] = trial
         if self._num_wanted() > 0:
             self._ask()
-        return bool(self.trials) or self._num_wanted() > 0 or self._others_matter()
+        # A trial of another driver may fail and leave something to do.
+        has_others = not self._has_too_many_failed() and bool(running(self.study))
+        return bool(self.trials) or self._num_wanted() > 0 or has_others
+
+    def _runs(self) -> list[Run]:
+        return [run for trial in self.trials.values() for run in trial.runs]
 
     def _num_free(self) -> int:
-        busy = sum(run.result is None for trial in self.trials.values() for run in trial.runs)
-        return self.settings.n_workers - busy
+        return self.settings.n_workers - sum(run.result is None for run in self._runs())
 
     def _num_wanted(self) -> int:
-        """How many more trials the study needs than it has or runs."""
-        if self.num_failed() > self.settings.max_failures:
+        """Return how many more trials the study needs than it has or runs."""
+        if self._has_too_many_failed():
             return 0
-        return (
-            self.settings.n_trials
-            - ending.num_done(self.study, self.settings)
-            - len(self._running())
-        )
+        num_there = recorder.num_done(self.study, self.settings) + len(running(self.study))
+        return self.settings.n_trials - num_there
 
-    def _running(self) -> list[FrozenTrial]:
-        from optuna.trial import TrialState
-
-        return self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-
-    def _others_matter(self) -> bool:
-        """Whether trials of other drivers run whose failure would leave us something to do."""
-        return self.num_failed() <= self.settings.max_failures and bool(self._running())
+    def _has_too_many_failed(self) -> bool:
+        return self.num_failed() > self.settings.max_failures
 
     def _ask(self) -> None:
-        """Take as many trials as there are slots; nobody else asks meanwhile."""
+        """Take as many trials as there are slots, while no other driver asks."""
         with locked(self.folder):
             while self._num_free() > 0 and self._num_wanted() > 0:
-                asked = self.study.ask(self.space.distributions)
-                extend = self.settings.custom_search_space
-                if extend is not None:
-                    extend(asked)
-                seeds = self.settings.seeds or (None,)
-                names = [run_name(asked.number, seed) for seed in seeds]
-                about = {"driver": self.name, "runs": names, "is_slurm": is_slurm(self.launcher)}
-                self.study._storage.set_trial_user_attr(asked._trial_id, "run", about)
-                runs = [
-                    self._run(name, self.overrides(asked, seed), is_slurm(self.launcher))
-                    for name, seed in zip(names, seeds, strict=True)
-                ]
-                (self.folder / str(asked.number)).mkdir()  # never one that is there
-                self.trials[asked.number] = Trial(asked.number, asked._trial_id, runs)
+                self._ask_one()
         self._start_waiting()
 
-    def _run(self, name: str, overrides: list[str], is_slurm: bool) -> Run:
-        return Run(self.folder / name, overrides, is_slurm, self.settings.lost_after_s)
+    def _ask_one(self) -> None:
+        asked = self.study.ask(self.space.distributions)
+        if self.settings.custom_search_space is not None:
+            self.settings.custom_search_space(asked)
+        is_queued = is_slurm(self.launcher)
+        seeds = {run_name(asked.number, seed): seed for seed in self.settings.seeds or (None,)}
+        about = {"driver": self.name, "runs": [*seeds], "is_slurm": is_queued}
+        self.study._storage.set_trial_user_attr(asked._trial_id, "run", about)
+        runs = [
+            Run(self.folder / name, self.overrides(asked, seed), is_queued)
+            for name, seed in seeds.items()
+        ]
+        (self.folder / str(asked.number)).mkdir()  # fails if it exists: no folder is used twice
+        self.trials[asked.number] = Trial(asked.number, asked._trial_id, runs)
 
     def _start_waiting(self) -> None:
-        """Launch the runs of our trials that have not been."""
-        num_launched = sum(
-            run.result is None and run.was_launched
-            for trial in self.trials.values()
-            for run in trial.runs
-        )
+        """Launch runs of this driver's trials that were not launched, where slots are free."""
+        num_launched = sum(run.result is None and run.was_launched for run in self._runs())
         for trial in [*self.trials.values()]:
             for run in trial.runs:
-                if (
-                    num_launched < self.settings.n_workers
-                    and not run.was_launched
-                    and run.result is None
-                ):
+                is_waiting = run.result is None and not run.was_launched
+                if is_waiting and num_launched < self.settings.n_workers:
                     self._launch(trial, run)
                     num_launched += not (run.launch and run.launch.is_here)
 
@@ -178,34 +162,33 @@ class Driver:
         if gpus is None:
             return
         run.folder.mkdir(parents=True, exist_ok=True)
-        ticket = {"trial": trial.number, "driver": self.name, "gpus": gpus}
-        write_durably(run.folder / TICKET, json.dumps(ticket))
+        about = {"trial": trial.number, "driver": self.name, "gpus": gpus}
+        write_durably(run.folder / TRIAL, json.dumps(about))
         is_alone = self.settings.n_workers == 1 and not gpus
         run.launch = Launch(self.launcher, run.overrides, trial.number, run.folder, is_alone, gpus)
         self._launches.append(run.launch)
         if not run.launch.is_here:
             run.launch.start()
             return
-        with self._watching(trial):
+        with self._watched(trial):
             run.launch.start()
         self._settle(trial)
 
     def _free_gpus(self) -> tuple[str, ...] | None:
-        """GPUs for one more run, none where none are dealt out; ``None`` while other runs have them all."""
+        """Return the GPUs for one more run; ``None`` while other runs have them all."""
         if not self.settings.gpus:
             return ()
-        runs = [run for trial in self.trials.values() for run in trial.runs]
-        held = {gpu for run in runs if run.result is None for gpu in run.gpus}
+        held = {gpu for run in self._runs() if run.result is None for gpu in run.gpus}
         return next((gpus for gpus in self.settings.gpus if held.isdisjoint(gpus)), None)
 
     @contextmanager
-    def _watching(self, trial: Trial) -> Iterator[None]:
-        """Watch over a trial that runs in this very thread."""
+    def _watched(self, trial: Trial) -> Iterator[None]:
+        """Watch over a trial that runs in this very thread, from another one."""
         is_over = threading.Event()
 
         def watch() -> None:
-            while not is_over.wait(_LOOK_S):
-                self._watch_over(trial)
+            while not is_over.wait(_POLL_S):
+                self._judge.watch_over(trial)
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
@@ -215,107 +198,23 @@ class Driver:
             is_over.set()
             thread.join()
 
-    def _watch_over(self, trial: Trial) -> None:
-        """Let the pruner judge a trial, by the first of its seeds, and end it when its time is up."""
-        limit = self.settings.timeout_min
-        if limit is not None and any(run.seconds() > 60 * limit for run in trial.runs):
-            trial.stop(f"timed out after {limit:g} min")
-        self._judge(trial)
-
-    def _judge(self, trial: Trial) -> None:
-        """Tell the study what is new of the pruner's metric, and let the pruner look after each value."""
-        metric, storage = self.settings.prune_on, self.study._storage
-        for step, value in trial.runs[0].new_values(metric) if metric else ():
-            number = trial.last_step + 1 if step is None else int(step)
-            if (
-                trial.is_stopped or number <= trial.last_step
-            ):  # iterations count from the start again
-                continue
-            trial.last_step = number
-            storage.set_trial_intermediate_value(
-                trial.trial_id, number, self.settings.judged(value)
-            )
-            if self.study.pruner.prune(self.study, storage.get_trial(trial.trial_id)):
-                trial.stop(ending.PRUNED)
-
-    def _warn_of_nothing_to_judge(self, trial: Trial, results: Sequence[Result]) -> None:
-        """Say, once, that the pruner's metric does not come: a mistyped name prunes nothing, silently."""
-        metric, names = self.settings.prune_on, trial.runs[0].metrics
-        if (
-            metric is None
-            or self._is_warned
-            or results[0]["state"] != "complete"
-            or metric in names
-        ):
-            return
-        self._is_warned = True
-        log.warning(
-            "hydra.sweeper.prune_on: trial %d recorded no %s, and was not judged%s",
-            trial.number,
-            metric,
-            near(metric, sorted(names)),
-        )
-
     def _settle(self, trial: Trial) -> None:
+        """Record a trial whose runs have all ended."""
         results = trial.results()
         if results is None or trial.number not in self.trials:
             return
-        self._judge(trial)
-        self._warn_of_nothing_to_judge(trial, results)
-        self._ending.tell(trial, results)
+        self._judge.report_values(trial)
+        self._judge.warn_if_unjudged(trial, results)
+        self._recorder.record(trial, results)
         del self.trials[trial.number]
-        log.info(
-            "%s; %s, %d running",
-            ending.told(self.study, trial.number),
-            ending.progress(self.study, self.settings, self.num_failed()),
-            len(self._running()),
-        )
+        end = recorder.end_text(self.study, trial.number)
+        progress = recorder.progress_text(self.study, self.settings, self.num_failed())
+        log.info("%s; %s, %d running", end, progress, len(running(self.study)))
         self.on_end()
 
-    def _look_at_others(self) -> None:
-        """Take up trials whose driver is gone: await those that run, repeat those that do not."""
-        if time.monotonic() - self._looked_at_others < _OTHERS_S:
-            return
-        self._looked_at_others = time.monotonic()
-        if all(trial.number in self.trials for trial in self._running()):
-            return
-        with locked(self.folder):
-            for frozen in self._running():
-                if frozen.number not in self.trials and not self._has_driver(frozen):
-                    self._take_up(frozen)
-
-    def _has_driver(self, frozen: FrozenTrial) -> bool:
-        name = str(frozen.user_attrs.get("run", {}).get("driver"))
-        path = self.folder / "drivers" / f"{name}.json"
-        driver = self._drivers.setdefault(name, Observed(path, self.settings.lost_after_s))
-        return bool(driver.is_alive())
-
-    def _take_up(self, frozen: FrozenTrial) -> None:
-        about = frozen.user_attrs.get("run", {"runs": [], "is_slurm": False})
-        trial = self._suspects.setdefault(
-            frozen.number,
-            Trial(
-                frozen.number,
-                frozen._trial_id,
-                [self._run(name, [], about["is_slurm"]) for name in about["runs"]],
-                max(frozen.intermediate_values, default=-1),
-            ),
-        )
-        results = [run.look() for run in trial.runs]
-        if any(result and result["state"] == "lost" for result in results) or not trial.runs:
-            trial.stop(ending.GIVEN_UP)
-            self._ending.repeat(trial, "its driver and its process are gone")
-            log.info("%s", ending.told(self.study, frozen.number))
-        elif all(run.result or run.lives() for run in trial.runs):
-            log.info("trial %d of an earlier driver: %s", frozen.number, _named(results))
-            self.study._storage.set_trial_user_attr(
-                frozen._trial_id, "run", {**about, "driver": self.name}
-            )
-            self.trials[frozen.number] = trial
-
     def _interrupt(self) -> None:
-        """End what runs, and leave a study that goes on with it."""
-        runs = [run for trial in self.trials.values() for run in trial.runs]
+        """End what runs, and leave a study that can go on."""
+        runs = self._runs()
         if runs:
             log.info(
                 "interrupted: ending %d trials; they are repeated when the sweep goes on",
@@ -323,32 +222,31 @@ class Driver:
             )
         try:
             for trial in self.trials.values():
-                trial.stop(ending.INTERRUPTED)
+                trial.stop(recorder.INTERRUPTED)
             deadline = time.monotonic() + _END_S
-            while any(_is_ending(run) for run in runs) and time.monotonic() < deadline:
-                time.sleep(_LOOK_S)
+            while any(map(_is_ending, runs)) and time.monotonic() < deadline:
+                time.sleep(_POLL_S)
         finally:
             for run in runs:
                 run.kill()
             with suppress(KeyboardInterrupt):
-                for trial in [*self.trials.values()]:
-                    results = trial.results()
-                    if results and all(result["state"] == "complete" for result in results):
-                        self._ending.tell(trial, results)
-                    else:
-                        self._ending.repeat(trial, ending.INTERRUPTED, counts=False)
-            self.on_end()
+                self._record_interrupted()
+
+    def _record_interrupted(self) -> None:
+        for trial in [*self.trials.values()]:
+            results = trial.results()
+            if results and all(result["state"] == "complete" for result in results):
+                self._recorder.record(trial, results)
+            else:
+                self._recorder.repeat(trial, recorder.INTERRUPTED, counts=False)
+        self.on_end()
 
 
 def run_name(number: int, seed: int | None) -> str:
-    """The folder of a run within its sweep's."""
+    """Return the folder of a run within that of its sweep."""
     return str(number) if seed is None else f"{number}/seed_{seed}"
 
 
 def _is_ending(run: Run) -> bool:
-    """Whether a run that was told to end is still at it; one that waits for its turn never begins."""
-    return run.was_launched and run.look() is None and run.lives()
-
-
-def _named(results: list[Any]) -> str:
-    return "it has ended" if all(results) else "it still runs, and is awaited"
+    """Return whether a stopped run still goes on; one that waits for its turn never begins."""
+    return run.was_launched and run.look() is None and run.is_known_to_go_on()

@@ -1,8 +1,8 @@
 """Hand one run to a Hydra launcher without waiting for it.
 
-A launcher waits for its runs, and few can be called from several threads. Submitit's can: it is called
-from a thread, and the run's process is elsewhere. Any other launcher works in a process of its own, one
-a run, or, where runs come one at a time, here.
+A launcher waits for its runs, and few can be called from several threads. Submitit's can: it is
+called from a thread, and the run's process is elsewhere. Any other launcher works in a process of
+its own, one for each run, or here where runs come one at a time.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Launch:
         overrides: The run's overrides.
         number: Number of its trial.
         folder: Folder of the run; exists.
-        is_alone: Whether runs come one at a time, and share this process.
-        gpus: The GPUs that its process sees; empty leaves that alone.
+        is_alone: True if runs come one at a time, and share this process.
+        gpus: GPUs that its process sees; empty leaves them alone.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Launch:
         self._process: multiprocessing.process.BaseProcess | None = None
 
     def start(self) -> None:
-        """Begin; returns at once, or at the end of a run that runs here."""
+        """Begin; returns at once, or for a run in this process at its end."""
         if self.is_here:
             self._call()
         elif is_submitit(self.launcher):
@@ -71,7 +71,7 @@ class Launch:
             self._start_process()
 
     def is_over(self) -> bool:
-        """Whether the launcher has given the run back; it may never, where a cluster lost it."""
+        """Return whether the launcher has returned the run; it never does if a cluster lost it."""
         if self._process is not None and not self._process.is_alive():
             self._process.join()
             code = self._process.exitcode or 0
@@ -81,13 +81,13 @@ class Launch:
         return self._is_over.is_set()
 
     def end(self) -> None:
-        """Wait for the end of a process whose run has its result; kill one that does not come to it."""
+        """Wait for the process of a run that has its result; kill one that does not end."""
         if self._process is not None:
             self._process.join(_END_S)
             self.kill()
 
     def kill(self) -> None:
-        """End the run's process at once, if it is a child of ours."""
+        """End the run's process at once, if it is a child of this one."""
         if self._process is not None and self._process.is_alive():
             self._process.kill()
 
@@ -109,45 +109,44 @@ class Launch:
         payload = cloudpickle.dumps(
             (self.launcher, self.overrides, self.number, Singleton.get_state())
         )
-        context = multiprocessing.get_context("spawn")
-        self._process = context.Process(
-            target=_in_process, args=(payload, str(self.folder / OUTPUT), self.gpus)
+        self._process = multiprocessing.get_context("spawn").Process(
+            target=_launch_in_process, args=(payload, str(self.folder / OUTPUT), self.gpus)
         )
         self._process.start()
 
 
 def is_submitit(launcher: Launcher) -> bool:
-    """Whether runs of this launcher have processes of their own, by submitit."""
+    """Return whether runs of this launcher have processes of their own, by submitit."""
     return any(base.__name__ == "BaseSubmititLauncher" for base in type(launcher).__mro__)
 
 
 def is_slurm(launcher: Launcher) -> bool:
-    """Whether runs of this launcher are SLURM jobs."""
+    """Return whether runs of this launcher are SLURM jobs."""
     return is_submitit(launcher) and getattr(launcher, "_EXECUTOR", "") == "slurm"
 
 
 def _for_one_run(launcher: Launcher, folder: Path) -> Launcher:
-    """The launcher, where it makes workers for many runs or keeps a folder of its own for them."""
+    """Return a copy of the launcher that makes workers, and keeps a folder, for one run only."""
     own: Launcher = copy.copy(launcher)
     options: Any = own
-    if is_submitit(launcher):  # its logs and its job number beside the run
+    if is_submitit(launcher):  # its logs and its job number are kept beside the run
         options.params = {**options.params, "submitit_folder": str(folder / ".submitit" / "%j")}
-    elif hasattr(launcher, "joblib"):  # its workers would idle for minutes before they end
+    elif hasattr(launcher, "joblib"):  # more workers would idle for minutes before they end
         options.joblib = {**options.joblib, "n_jobs": 1}
     return own
 
 
-def _in_process(payload: bytes, output: str, gpus: Sequence[str]) -> None:
-    """Launch one run in a fresh process, its output in a file."""
+def _launch_in_process(payload: bytes, output: str, gpus: Sequence[str]) -> None:
+    """Launch one run in a new process, with its output in a file."""
     import cloudpickle
 
-    # Ctrl-C reaches every process; the driver alone hears it, and tells its trials
+    # Every process of a terminal receives Ctrl-C. Only the driver reacts, and stops its trials.
     signal.signal(signal.SIGINT, lambda number, frame: None)
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    handle = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(handle, sys.stdout.fileno())
-    os.dup2(handle, sys.stderr.fileno())
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(descriptor, sys.stdout.fileno())
+    os.dup2(descriptor, sys.stderr.fileno())
     launcher, overrides, number, state = cloudpickle.loads(payload)
     Singleton.set_state(state)
     setup_globals()

@@ -1,15 +1,20 @@
-"""The study of a sweep: opening it, and refusing to mix two questions in one."""
+"""The study of a sweep: opening its storage, and refusing to mix two questions in one study."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
+
+from sandbox.components.problem import PlanError, Problem
+from sandbox.components.tree import leaves
+from sandbox.components.values import shortened
+from sandbox.sweeper.settings import option_problem
+from sandbox.system.liveness import exclusive
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -19,47 +24,52 @@ if TYPE_CHECKING:
 
 JOURNAL = "study.journal"
 
-_NO_MATTER = ("hydra", "watcher", "compute", "force", "dry_run", "outputs_dir", "store_dir")
-"""Keys of a config that change no result, and may be others when a sweep goes on."""
+_NO_QUESTION = ("hydra", "watcher", "compute", "force", "dry_run", "outputs_dir", "store_dir")
+"""Keys of a config that change no result, and may differ when a sweep goes on."""
 
 _MOST_SHOWN = 8
-_LONGEST_S = 60
 
 
 def open_storage(storage: str | None, folder: Path) -> BaseStorage:
     """Open the storage of a study.
 
     Args:
-        storage: Any Optuna URL, or the path of a journal; ``None`` is the journal in ``folder``.
+        storage: Any Optuna URL, or the path of a journal; ``None``: the journal in ``folder``.
         folder: Folder of the sweep.
 
     Raises:
-        ValueError: It cannot be opened; nothing that was there is changed.
+        PlanError: It cannot be opened; what existed is unchanged.
     """
     from optuna.storages import JournalStorage, RDBStorage, get_storage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     where = storage or str(folder / JOURNAL)
     try:
+        if where.startswith("redis"):
+            return get_storage(where)
         if "://" in where:
-            # get_storage would hide the errors of a later connection in a cache
-            return RDBStorage(where) if not where.startswith("redis") else get_storage(where)
+            # get_storage would hide the errors of a later connection in a cache.
+            return RDBStorage(where)
         path = Path(where)
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {path.parent}")
         _check_journal(path)
-        # the lock that works on NFS, which SQLite's does not
+        # The lock that works on NFS, which SQLite's does not.
         lock: Any = _WholeLines(JournalFileOpenLock(str(path)), path)
         return JournalStorage(JournalFileBackend(str(path), lock))
     except Exception as error:  # of whatever library the URL names
-        text = str(error).strip().splitlines()
-        raise ValueError(
-            f"hydra.sweeper.storage: cannot open {where}: {type(error).__name__}: {text[0] if text else ''}"
-        ) from error
+        lines = str(error).strip().splitlines() or [""]
+        text = f"cannot open {where}: {type(error).__name__}: {lines[0]}"
+        raise PlanError([option_problem("storage", text)]) from error
 
 
 def _check_journal(path: Path) -> None:
-    """Raises ValueError: the file is something else, and is not to be written to."""
+    """Check that a file is a journal before it is written.
+
+    Raises:
+        ValueError: The file is something else.
+        FileNotFoundError: There is no folder for it.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}")
     if path.exists():
         with path.open("rb") as file:
             first = file.readline()
@@ -68,10 +78,10 @@ def _check_journal(path: Path) -> None:
 
 
 class _WholeLines:
-    """The lock of a journal that is about to be written.
+    """The lock of a journal, which also removes a torn last line before the journal is written.
 
-    It takes away a last line that a full disk or a crash has cut off: with the next line behind it, the
-    journal could not be read any more.
+    A full disk or a crash may cut a line off. With the next line behind it, the journal could not
+    be read any more.
     """
 
     def __init__(self, lock: Any, path: Path) -> None:
@@ -81,7 +91,7 @@ class _WholeLines:
     def acquire(self) -> None:
         self._lock.acquire()
         try:
-            self._cut()
+            self._remove_torn_line()
         except BaseException:
             self._lock.release()
             raise
@@ -89,7 +99,7 @@ class _WholeLines:
     def release(self) -> None:
         self._lock.release()
 
-    def _cut(self) -> None:
+    def _remove_torn_line(self) -> None:
         with self._path.open("rb+") as file:
             if not file.seek(0, os.SEEK_END):
                 return
@@ -99,83 +109,61 @@ class _WholeLines:
                 file.truncate(file.read().rfind(b"\n") + 1)
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold the sweep in ``folder`` against its other drivers, on whatever machine, for some steps."""
-    from optuna.storages.journal import JournalFileOpenLock
-
-    lock = JournalFileOpenLock(str(folder / "drivers"), grace_period=_LONGEST_S)
-    lock.acquire()
-    try:
-        yield
-    finally:
-        with suppress(RuntimeError):  # it took so long that another driver took the lock
-            lock.release()
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Hold the sweep in ``folder`` against its other drivers, on whatever host, for a few steps."""
+    return exclusive(folder / "drivers.lock")
 
 
-def questions(space: SearchSpace, directions: Sequence[str], cfg: DictConfig) -> dict[str, Any]:
-    """What a study is about: its search space, its directions and its experiment, all as plain text."""
+def question(space: SearchSpace, directions: Sequence[str], cfg: DictConfig) -> dict[str, Any]:
+    """Return the question of a study: its search space, directions and experiment, flat."""
     plain: Any = OmegaConf.to_container(cfg, resolve=False)
-    for key in _NO_MATTER:
+    for key in _NO_QUESTION:
         plain.pop(key, None)
     for job in (plain.get("jobs") or {}).values():
         if isinstance(job, dict):
             job.pop("compute", None)
-    return {
-        "search_space": {name: str(value) for name, value in space.distributions.items()},
-        "directions": list(directions),
-        "experiment": dict(_flat(plain, "")),
-    }
+    found = {f"search space {name}": str(value) for name, value in space.distributions.items()}
+    found["directions"] = ", ".join(directions)
+    return found | {f"experiment {place}": _as_json(value) for place, value in leaves(plain)}
 
 
 def check_same(study: Study, now: Mapping[str, Any], name: str) -> None:
-    """Remember what the study is about, or find it unchanged.
+    """Store the question of a new study, or compare it with that of a known one.
 
     Raises:
-        ValueError: It was about something else.
+        PlanError: The study had another question.
     """
-    known = study.user_attrs.get("about")
-    if known is None and not study.get_trials(deepcopy=False):
-        study.set_user_attr("about", now)
+    known = study.user_attrs.get("question")
+    num_trials = len(study.get_trials(deepcopy=False))
+    if known is None and not num_trials:
+        study.set_user_attr("question", now)
         return
-    known = known or {"directions": [direction.name.lower() for direction in study.directions]}
-    differences = []
-    for part, was in known.items():
-        if isinstance(was, dict):
-            keys = [key for key in {**was, **now[part]} if was.get(key) != now[part].get(key)]
-            differences += [
-                _difference(part, key, was.get(key), now[part].get(key)) for key in keys
-            ]
-        elif was != now[part]:
-            differences.append(_difference("", part, was, now[part]))
+    if known is None:  # another program made the study
+        known = {"directions": ", ".join(each.name.lower() for each in study.directions)}
+        now = {"directions": now["directions"]}
+    differences = list(_differences(known, now))
     if differences:
+        text = f"{name} has {num_trials} trials and asked another question; it was not changed"
+        hint = "give this one another name: hydra.sweeper.study_name=…"
         more = len(differences) - _MOST_SHOWN
-        raise ValueError(
-            "\n".join(
-                [
-                    f"study {name} has {len(study.get_trials(deepcopy=False))} trials and was about "
-                    "something else; nothing of it was changed. Give this one another name: "
-                    "hydra.sweeper.study_name=…",
-                    *differences[:_MOST_SHOWN],
-                    *([f"  … {more} more"] if more > 0 else []),
-                ]
-            )
-        )
+        problems = [option_problem("study_name", text, hint), *differences[:_MOST_SHOWN]]
+        if more > 0:
+            problems.append(Problem("…", "sweep", f"{more} more differences"))
+        raise PlanError(problems)
 
 
-def _difference(part: str, key: str, was: Any, now: Any) -> str:
-    shown = ["nothing" if value is None else _short(value) for value in (was, now)]
-    return f"  {part.replace('_', ' ')} {key}: was {shown[0]}, is {shown[1]}".replace("   ", "  ")
+def _differences(known: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[Problem]:
+    for key in {**known, **now}:
+        if known.get(key) != now.get(key):
+            text = f"was {_shown(known.get(key))}, is {_shown(now.get(key))}"
+            yield Problem(key, "sweep", text)
 
 
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 100 else f"{text[:97]}…"
+def _shown(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return value if isinstance(value, str) and len(value) <= 100 else shortened(value, 100)
 
 
-def _flat(value: Any, where: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
-        for key, child in value.items():
-            yield from _flat(child, f"{where}.{key}".lstrip("."))
-    else:
-        yield where, json.loads(json.dumps(value, default=str))
+def _as_json(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float, bool, type(None))) else str(value)

@@ -6,43 +6,41 @@ import dataclasses
 import functools
 import logging
 import shutil
-import signal
-import threading
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
+from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import get_method, instantiate
+from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.allowed import ALLOWED
+from sandbox.components.problem import PlanError, Problem
 from sandbox.job import JobFailed
-from sandbox.planning.plan import PlanError, plan
+from sandbox.planning.plan import plan
 from sandbox.planning.settings import texts
 from sandbox.running.run import STARTED, forced_marker, run
+from sandbox.sweeper.config import OptunaAsyncConf
 from sandbox.sweeper.driver import Driver, run_name
 from sandbox.sweeper.launching import is_slurm, is_submitit
 from sandbox.sweeper.results import best_trials, last_lines, rerun, write_results
-from sandbox.sweeper.settings import Settings, read_settings
+from sandbox.sweeper.sampling import build, is_grid, sampler_for, try_sampler
+from sandbox.sweeper.settings import Settings, option_problem, read_settings
 from sandbox.sweeper.space import SearchSpace, read_space
-from sandbox.sweeper.study import check_same, locked, open_storage, questions
+from sandbox.sweeper.study import check_same, locked, open_storage, question
+from sandbox.system.signals import sigterm_interrupts
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
 log = logging.getLogger(__name__)
-
-_SAMPLERS = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*", "optuna.pruners.*")
-_SEEDED_BY_STUDY = ("QMCSampler", "GridSampler")
-_STRIDE = 1_000_003
 
 
 def sweep(
@@ -54,72 +52,202 @@ def sweep(
     """Check and drive a sweep.
 
     Args:
-        config: The composed config, Hydra's own part in it.
+        config: The composed config, with Hydra's own part.
         hydra_context: Hydra's.
         task_function: The task of every trial.
         arguments: Overrides of the command line, sweeps among them.
 
     Raises:
-        PlanError: It cannot be done as asked; nothing was submitted, nothing of a study changed.
+        PlanError: It cannot be done as asked; nothing was submitted, no study was changed.
         JobFailed: More trials failed than allowed, or none was completed.
     """
-    from optuna.exceptions import StorageInternalError
-
-    try:
-        options: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
-        settings = read_settings(options)
-        space = read_space(options["params"] or {}, arguments, options["zip"])
-        if not space.distributions and options["custom_search_space"] is None:
-            raise ValueError(
-                "search space: is empty; give hydra.sweeper.params, or sweeps on the command line"
-            )
-        settings = _with_functions(settings, options, space, config)
-        points = _checked_points(space, settings, config, hydra_context)
-        _try_sampler(options["sampler"], space, settings)
-    except ValueError as error:
-        raise PlanError(str(error).splitlines()) from error
+    options = _options(config)
+    settings = read_settings(options)
+    space = _space(options, arguments)
+    settings = _with_functions(settings, options, space, config)
+    points = _checked_points(space, settings, config, hydra_context)
+    try_sampler(options.sampler, space, settings.directions)
     if points[0].dry_run:
         _show(points)
         return
     launcher = Plugins.instance().instantiate_launcher(
         config=config, hydra_context=hydra_context, task_function=task_function
     )
-    if is_slurm(launcher) and shutil.which("sbatch") is None:
-        raise PlanError(["hydra/launcher: submitit_slurm needs sbatch, which is not on the PATH"])
-    if settings.gpus and is_submitit(launcher):
-        raise PlanError(
-            [
-                "hydra.sweeper.gpus_per_worker: submitit says what its runs see; on SLURM give "
-                "hydra.launcher.gpus_per_node, here take another launcher"
-            ]
-        )
-    if is_slurm(
-        launcher
-    ):  # submitit asks sacct again and again, and tells each time that there is none
-        import submitit  # which sets its logger up
-
-        logging.getLogger(submitit.__name__).setLevel(logging.ERROR)
+    _check_launcher(launcher, settings)
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     study = _open_study(options, settings, space, points[0], folder)
-
-    def command(trial: FrozenTrial) -> str:
-        seed = settings.seeds[0] if settings.seeds else None
-        fixed = [text for text in space.fixed if not text.startswith("force=")]
-        return rerun([*fixed, *space.overrides(trial.params), *settings.seed_overrides(seed)])
-
-    def overrides(trial: Any, seed: int | None) -> list[str]:
-        given = [*space.fixed, *space.overrides(trial.params), *settings.seed_overrides(seed)]
-        watcher = _watcher_overrides(points[0], study.study_name)
-        return [*given, *watcher, f"hydra.sweep.subdir='{run_name(trial.number, seed)}'"]
-
-    write = functools.partial(write_results, study, folder, command)
-    driver = Driver(study, space, settings, launcher, overrides, folder, write)
-    if points[0].force:  # once more for each driver that is started, not for each trial
+    if points[0].force:  # forced jobs run once more for each driver, not for each trial
         forced_marker(folder).touch()
     STARTED.append(folder)
     log.info("study %s: %s", study.study_name, folder)
+    _drive(study, space, settings, launcher, points[0], folder)
+
+
+def _options(config: DictConfig) -> OptunaAsyncConf:
+    options: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=True)
+    names = {field.name for field in dataclasses.fields(OptunaAsyncConf)}
+    return OptunaAsyncConf(**{name: options[name] for name in names & options.keys()})
+
+
+def _space(options: OptunaAsyncConf, arguments: Sequence[str]) -> SearchSpace:
+    space = read_space(options.params or {}, arguments, options.zip or [])
+    if not space.distributions and options.custom_search_space is None:
+        hint = "give hydra.sweeper.params, or sweeps on the command line"
+        raise PlanError([Problem("search space", "sweep", "is empty", hint)])
+    return space
+
+
+def _with_functions(
+    settings: Settings, options: OptunaAsyncConf, space: SearchSpace, config: DictConfig
+) -> Settings:
+    """Complete the settings by a function of the user's, and by the size of a grid."""
+    target = options.custom_search_space
+    if target is not None:
+        # Checked before it is imported, because importing runs code.
+        if not any(fnmatchcase(target, pattern) for pattern in ALLOWED):
+            hint = f'to allow it: SANDBOX_ALLOW_TARGETS="{target}"'
+            raise PlanError(
+                [option_problem("custom_search_space", f"{target} is not allowed", hint)]
+            )
+        function = functools.partial(get_method(target), config)
+        settings = dataclasses.replace(settings, custom_search_space=function)
+    if not is_grid(options.sampler):
+        return settings
+    size = 1
+    for values in space.grid().values():
+        size *= len(values)
+    return dataclasses.replace(settings, n_trials=min(settings.n_trials, size), is_grid=True)
+
+
+def _checked_points(
+    space: SearchSpace, settings: Settings, config: DictConfig, hydra_context: HydraContext
+) -> list[DictConfig]:
+    """Return the configs at two ends of the search space, checked by the plan.
+
+    Raises:
+        PlanError: A key is not in the config, a run with such values could not start, or the
+            objectives and the directions are not as many.
+    """
+    points = []
+    seed = next(iter(settings.seeds), None)
+    for params in space.corners():
+        given = [*space.fixed, *space.overrides(params), *settings.seed_overrides(seed)]
+        try:
+            cfg = hydra_context.config_loader.load_sweep_config(config, given)
+            with open_dict(cfg):
+                del cfg["hydra"]
+            plan(cfg, ALLOWED)
+        except (HydraException, OmegaConfBaseException) as error:
+            text = f"{error}\n{error.__cause__ or ''}".strip()
+            raise PlanError([Problem("search space", "sweep", text)]) from error
+        points.append(cfg)
+    objectives = texts(points[0].objective)
+    if len(objectives) != len(settings.directions):
+        text = f"{len(settings.directions)} given, for the {len(objectives)} objectives"
+        raise PlanError([option_problem("direction", f"{text} {objectives}")])
+    return points
+
+
+def _show(points: Sequence[DictConfig]) -> None:
+    """Print what trials at both ends of the search space would run."""
+    for name, cfg in zip(("first", "last"), points, strict=True):
+        print(f"a trial with every parameter's {name} value:")
+        run(cfg, Path(), ALLOWED)
+
+
+def _check_launcher(launcher: Launcher, settings: Settings) -> None:
+    """Check that the launcher can do what is asked for.
+
+    Raises:
+        PlanError: It cannot.
+    """
+    if is_slurm(launcher):
+        if shutil.which("sbatch") is None:
+            text = "submitit_slurm needs sbatch, which is not on the PATH"
+            raise PlanError([Problem("hydra/launcher", "sweep", text)])
+        # Submitit asks sacct again and again, and warns each time that there is none.
+        import submitit  # sets its logger up
+
+        logging.getLogger(submitit.__name__).setLevel(logging.ERROR)
+    if settings.gpus and is_submitit(launcher):
+        text = "submitit itself decides which GPUs its runs see"
+        hint = "on SLURM give hydra.launcher.gpus_per_node, here take another launcher"
+        raise PlanError([option_problem("gpus_per_worker", text, hint)])
+
+
+def _open_study(
+    options: OptunaAsyncConf,
+    settings: Settings,
+    space: SearchSpace,
+    cfg: DictConfig,
+    folder: Path,
+) -> Study:
+    """Return the study, new or as it was left, with its sampler and pruner.
+
+    Raises:
+        PlanError: It cannot be opened, asks another question, or its folder holds other trials.
+    """
+    import optuna
+
+    name = str(options.study_name)
     try:
-        with _interruptible():
+        folder.mkdir(parents=True, exist_ok=True)
+        storage = optuna.storages.get_storage(open_storage(options.storage, folder))
+        pruner = build(options.pruner, "pruner")
+        with locked(folder):
+            try:
+                study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
+            except KeyError:
+                study = optuna.create_study(
+                    study_name=name, storage=storage, pruner=pruner, directions=settings.directions
+                )
+            check_same(study, question(space, settings.directions, cfg), name)
+            _check_folder(study, folder)
+            study.sampler = sampler_for(study, options.sampler, space)
+    except OSError as error:
+        raise PlanError([Problem("hydra.sweep.dir", "sweep", f"{folder}: {error}")]) from error
+    except PlanError:
+        with suppress(OSError):  # it is not empty
+            folder.rmdir()
+        raise
+    return study
+
+
+def _check_folder(study: Study, folder: Path) -> None:
+    """Check that the study knows the trials in a folder.
+
+    Raises:
+        PlanError: It does not.
+    """
+    numbers = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+    if numbers and max(numbers) >= len(study.get_trials(deepcopy=False)):
+        text = f"{folder} holds trials of another study"
+        hint = "give hydra.sweeper.study_name or hydra.sweeper.storage"
+        raise PlanError([Problem("hydra.sweep.dir", "sweep", text, hint)])
+
+
+def _drive(
+    study: Study,
+    space: SearchSpace,
+    settings: Settings,
+    launcher: Launcher,
+    cfg: DictConfig,
+    folder: Path,
+) -> None:
+    """Drive a study to its end, and write and print its results."""
+    from optuna.exceptions import StorageInternalError
+
+    watcher = _watcher_overrides(cfg, study.study_name)
+
+    def overrides(trial: Any, seed: int | None) -> list[str]:
+        given = [*space.fixed, *space.overrides(trial.params), *settings.seed_overrides(seed)]
+        return [*given, *watcher, f"hydra.sweep.subdir='{run_name(trial.number, seed)}'"]
+
+    command = _rerun_command(space, settings)
+    write = functools.partial(write_results, study, folder, command)
+    driver = Driver(study, space, settings, launcher, overrides, folder, write)
+    try:
+        with sigterm_interrupts():
             driver.run()
         write()
     except (OSError, StorageInternalError) as error:  # a full disk, a database that went away
@@ -133,168 +261,18 @@ def sweep(
         raise JobFailed("no trial was completed")
 
 
-def _with_functions(
-    settings: Settings, options: Mapping[str, Any], space: SearchSpace, config: DictConfig
-) -> Settings:
-    """Settings completed by what is code: a function of the user's, a grid that sets the number of trials."""
-    target = options["custom_search_space"]
-    if target is not None:
-        if not any(fnmatchcase(target, pattern) for pattern in ALLOWED):  # before it is imported
-            raise ValueError(
-                f"hydra.sweeper.custom_search_space: {target} is not allowed; "
-                f'to allow it: SANDBOX_ALLOW_TARGETS="{target}"'
-            )
-        function = functools.partial(get_method(target), config)
-        settings = dataclasses.replace(settings, custom_search_space=function)
-    if _name(options["sampler"]) == "GridSampler":
-        size = 1
-        for values in space.grid().values():
-            size *= len(values)
-        settings = dataclasses.replace(
-            settings, n_trials=min(settings.n_trials, size), is_grid=True
-        )
-    return settings
+def _rerun_command(space: SearchSpace, settings: Settings) -> Callable[[FrozenTrial], str]:
+    fixed = [text for text in space.fixed if not text.startswith("force=")]
+    seed = settings.seed_overrides(next(iter(settings.seeds), None))
 
+    def command(trial: FrozenTrial) -> str:
+        return rerun([*fixed, *space.overrides(trial.params), *seed])
 
-def _name(node: Mapping[str, Any]) -> str:
-    return str(node["_target_"]).rpartition(".")[2]
-
-
-def _checked_points(
-    space: SearchSpace, settings: Settings, config: DictConfig, hydra_context: HydraContext
-) -> list[DictConfig]:
-    """The configs at two ends of the search space, which the plan has found in order.
-
-    Raises:
-        PlanError: A key is not in the config, or a run with such values could not start.
-        ValueError: The objectives and the directions are not as many.
-    """
-    points = []
-    for params in space.corners():
-        given = [
-            *space.fixed,
-            *space.overrides(params),
-            *settings.seed_overrides(next(iter(settings.seeds), None)),
-        ]
-        try:
-            cfg = hydra_context.config_loader.load_sweep_config(config, given)
-            with open_dict(cfg):
-                del cfg["hydra"]
-            plan(cfg, ALLOWED)
-        except (HydraException, OmegaConfBaseException) as error:
-            text = f"{error}\n{error.__cause__ or ''}".strip().splitlines()
-            raise PlanError([f"search space: {text[0]}", *map("  {}".format, text[1:])]) from error
-        points.append(cfg)
-    objectives = texts(points[0].objective)
-    if len(objectives) != len(settings.directions):
-        raise ValueError(
-            f"hydra.sweeper.direction: {len(settings.directions)} given, for the "
-            f"{len(objectives)} objectives {objectives}"
-        )
-    return points
-
-
-def _show(points: Sequence[DictConfig]) -> None:
-    """What trials at both ends of the search space would run."""
-    for name, cfg in zip(("first", "last"), points, strict=True):
-        print(f"a trial with every parameter's {name} value:")
-        run(cfg, Path(), ALLOWED)
-
-
-def _open_study(
-    options: Mapping[str, Any],
-    settings: Settings,
-    space: SearchSpace,
-    cfg: DictConfig,
-    folder: Path,
-) -> Study:
-    """The study, new or as it was left, with its sampler and pruner.
-
-    Raises:
-        PlanError: It cannot be opened, is about something else, or its folder holds other trials.
-    """
-    import optuna
-
-    try:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            storage = optuna.storages.get_storage(open_storage(options["storage"], folder))
-            pruner = _build(options["pruner"], "hydra.sweeper.pruner")
-            name = str(options["study_name"])
-            with locked(folder):
-                try:
-                    study = optuna.load_study(study_name=name, storage=storage, pruner=pruner)
-                except KeyError:
-                    directions: Any = settings.directions
-                    study = optuna.create_study(
-                        study_name=name, storage=storage, pruner=pruner, directions=directions
-                    )
-                check_same(study, questions(space, settings.directions, cfg), name)
-                _check_folder(study, folder)
-                study.sampler = _sampler(options["sampler"], space, study)
-        except OSError as error:
-            raise ValueError(f"hydra.sweep.dir: {folder}: {error}") from error
-    except ValueError as error:
-        with suppress(OSError):
-            folder.rmdir()
-        raise PlanError(str(error).splitlines()) from error
-    return study
-
-
-def _build(node: Mapping[str, Any], where: str) -> Any:
-    """Raises ValueError: it does not take such arguments."""
-    try:
-        return instantiate(dict(node), _execution_whitelist_=(*_SAMPLERS, *ALLOWED))
-    except Exception as error:  # Hydra's, around whatever the class said
-        raise ValueError(f"{where}: {error.__cause__ or error}") from error
-
-
-def _try_sampler(node: Mapping[str, Any], space: SearchSpace, settings: Settings) -> None:
-    """Draw two points for no one: some samplers look for their libraries only then.
-
-    Raises:
-        ValueError: The sampler cannot draw from such a space.
-    """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    directions: Any = settings.directions
-    study = optuna.create_study(directions=directions)
-    study.sampler = _sampler(node, space, study)
-    try:
-        for _ in range(2):
-            study.tell(study.ask(space.distributions), [0.0] * len(directions))
-    except RuntimeError as error:
-        if "Study.stop" not in str(error):
-            raise ValueError(f"hydra.sweeper.sampler: {_name(node)}: {error}") from error
-    except (ImportError, ValueError) as error:
-        raise ValueError(f"hydra.sweeper.sampler: {_name(node)}: {error}") from error
-
-
-def _sampler(node: Mapping[str, Any], space: SearchSpace, study: Study) -> Any:
-    """The sampler; each driver of a study draws numbers of its own, from the seed if there is one."""
-    number = int(study.user_attrs.get("num_drivers", 0))
-    study.set_user_attr("num_drivers", number + 1)
-    node = dict(node)
-    if node.get("seed") is not None and _name(node) not in _SEEDED_BY_STUDY:
-        node["seed"] += _STRIDE * number
-    built = _build(node, "hydra.sweeper.sampler")
-    return built(space.grid()) if _name(node) == "GridSampler" else built
-
-
-def _check_folder(study: Study, folder: Path) -> None:
-    """Raises ValueError: the folder holds trials that the study does not know."""
-    numbers = [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
-    if numbers and max(numbers) >= len(study.get_trials(deepcopy=False)):
-        raise ValueError(
-            f"hydra.sweep.dir: {folder} holds trials of another study; "
-            "give hydra.sweeper.study_name or hydra.sweeper.storage"
-        )
+    return command
 
 
 def _watcher_overrides(cfg: DictConfig, study_name: str) -> list[str]:
-    """Wandb's group and tags, the same for all trials, where the user's own are not given."""
+    """Return wandb's group and tags, the same for all trials, unless the user has given some."""
     watcher = cfg.watcher
     found = []
     if "group" in watcher and watcher.group is None:
@@ -302,16 +280,3 @@ def _watcher_overrides(cfg: DictConfig, study_name: str) -> list[str]:
     if "tags" in watcher and not watcher.tags:
         found.append(f"watcher.tags=[sweep,'{study_name}']")
     return found
-
-
-@contextmanager
-def _interruptible() -> Iterator[None]:
-    """SIGTERM interrupts, as Ctrl-C does."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

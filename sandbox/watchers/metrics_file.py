@@ -2,8 +2,8 @@
 
 One line for each call of ``watch``:
 ``{"time": 1795351578.2, "step": 10, "metrics": {"train.loss": 0.5}}``. Names are flat and ``step``
-is a number or null. A value that JSON lacks is the string "NaN", "Infinity" or "-Infinity", which
-``float`` reads in every language. The last value of a name counts.
+is a number or null. Values that JSON cannot express are the strings "NaN", "Infinity" and
+"-Infinity", which every language can parse as a float. The last value of a name counts.
 """
 
 from __future__ import annotations

@@ -6,7 +6,6 @@ import difflib
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from sandbox.watchers.metrics_file import MetricsFile, read_events
@@ -46,12 +45,7 @@ class OpenWatcher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -117,11 +111,6 @@ class OpenWatcher:
         available = [*dict.fromkeys(near)] or known
         listed = ", ".join(available[:_MAX_NAMES]) or "none"
         raise KeyError(f"no metric {name!r} was recorded; available: {listed}")
-
-    def history(self, name: str) -> list[tuple[int | None, float]]:
-        """Return all recorded (step, value) pairs of a metric, oldest first; empty if unknown."""
-        events = read_events(self._run_dir)
-        return [(step, metrics[name]) for step, metrics in events if name in metrics]
 
     def _open_sink(self) -> WandbSink:
         if self._sink is None:

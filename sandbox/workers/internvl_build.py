@@ -46,7 +46,7 @@ def build_processor(captions: list[str], prompt: str, request: Mapping[str, Any]
     from internvl_tokenizer import CHAT_TEMPLATE, train_tokenizer
     from transformers import GotOcr2ImageProcessorPil
 
-    # The prompt as often as a frequent word, so that it becomes few tokens.
+    # Often enough that the prompt becomes few tokens.
     turns = [prompt, "user\n", "assistant\n", "system\n"] * max(2, len(captions) // 20)
     tokenizer = train_tokenizer([*captions, *turns], request["vocab_size"])
     pictures = GotOcr2ImageProcessorPil(

@@ -73,7 +73,7 @@ def write_conversations(
 
 
 def read_conversations(meta_path: Path) -> list[CaptionedPicture]:
-    """Return the pairs of all data sets in a meta file, repeated as it says."""
+    """Return the pairs of all data sets in a meta file, with their repetitions."""
     pictures: list[CaptionedPicture] = []
     for entry in json.loads(meta_path.read_text(encoding="utf-8")).values():
         root = Path(entry["root"])

@@ -97,7 +97,7 @@ def load_model(checkpoint: str, dtype: torch.dtype = torch.float32) -> Any:
 
 
 def use_bf16(precision: str) -> bool:
-    """True if the model computes in bfloat16; ``auto`` asks the hardware."""
+    """True if the model computes in bfloat16; ``auto`` depends on the hardware."""
     if precision == "auto":
         return torch.cuda.is_available() and torch.cuda.is_bf16_supported()
     return precision == "bf16"

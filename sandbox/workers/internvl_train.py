@@ -1,7 +1,7 @@
 """Worker: fine-tune an InternVL checkpoint, fully or with LoRA.
 
 Request: ``model_path``, ``output_dir`` (receives ``checkpoint/``, with LoRA also ``adapter/``, and
-``checkpoints/`` meanwhile), ``train_meta``, ``eval_meta`` (InternVL's meta files) and the arguments
+``checkpoints/`` while training), ``train_meta``, ``eval_meta`` (InternVL's meta files) and the arguments
 of ``InternVLTraining`` by their names.
 """
 

@@ -1,8 +1,8 @@
-"""Results of operators, kept between runs: Data-Juicer's own cache, in a folder for each data set.
+"""Results of operators, kept between runs: Data-Juicer's own cache, one folder for each data set.
 
-Data-Juicer keeps what every operator made under a fingerprint of the data set, the operators before it
-and its arguments. Here that cache outlives the run: a run whose recipe begins like an earlier one's,
-on the same samples, goes on from where they part.
+Data-Juicer stores the result of every operator under a fingerprint of the data set, the operators
+before it and its arguments. Here that cache outlives the run: if a recipe begins like an earlier
+one, on the same samples, only the operators after the common part run again.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ _GB = 1e9
 
 
 def limit_gb() -> float:
-    """How large the cache may be between runs, in GB (``SANDBOX_OPERATOR_CACHE_GB``, 10); 0: no cache."""
+    """Return the largest size of the cache between runs, in GB; 0 turns it off."""
     return float(os.environ.get("SANDBOX_OPERATOR_CACHE_GB", "10"))
 
 
 @contextlib.contextmanager
 def shared(request: dict[str, Any], prepared: Path, content: str) -> Iterator[Path]:
-    """The prepared data set at a place of its own, beside the cache of the operators that ran on it.
+    """Yield the prepared data set in a folder beside the cache of the operators that ran on it.
 
-    Two runs may use a folder at the same time: files get their names when they are complete. Nobody
-    removes a folder that is in use, by a lock of the kernel, which goes with its owner. Afterwards
-    the folders that were not used for longest are removed, down to the limit.
+    Two runs may use a folder at the same time, because files get their names when they are
+    complete. A lock of the kernel, which ends with its owner, protects a folder in use. Afterwards
+    the least recently used folders are removed until the cache is below its limit.
 
     Args:
         request: The worker's request; without ``shared_dir`` everything stays in ``work_dir``.
-        prepared: The data set as Data-Juicer is to read it; moves into the folder.
+        prepared: The data set as Data-Juicer reads it; it is copied into the folder.
         content: Hash of the data set with its media.
     """
     root = Path(request["shared_dir"]) if request.get("shared_dir") else None
@@ -55,14 +55,14 @@ def shared(request: dict[str, Any], prepared: Path, content: str) -> Iterator[Pa
 
 
 def _key(content: str, recipe: dict[str, Any]) -> str:
-    """Everything that Data-Juicer's own fingerprints leave out: contents, code, files that operators read."""
+    """Hash everything that Data-Juicer's own fingerprints leave out: contents, versions, files."""
     packages = [f"{name} {version(name)}" for name in ("py-data-juicer", "datasets", "pyarrow")]
     files = sorted(set(_files(recipe)))
     return hashlib.sha256(json.dumps([content, packages, files]).encode()).hexdigest()[:24]
 
 
 def _files(value: Any) -> Iterator[tuple[str, int, int]]:
-    """Path, size and mtime of whatever is named in a recipe and is there."""
+    """Yield path, size and mtime of every existing file that a recipe names."""
     if isinstance(value, dict):
         for child in value.values():
             yield from _files(child)
@@ -76,7 +76,7 @@ def _files(value: Any) -> Iterator[tuple[str, int, int]]:
 
 
 def _enter(folder: Path, prepared: Path) -> int:
-    """Hold the folder, with the data set in it; somebody may remove it until it is held."""
+    """Lock the folder, with the data set in it; another run may remove it until it is locked."""
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
@@ -102,7 +102,7 @@ def _is_there(folder: Path, handle: int) -> bool:
 
 
 def _prune(root: Path) -> None:
-    """Remove the folders that were not used for longest while all of them are above the limit."""
+    """Remove the least recently used folders until all of them are within the limit."""
     sizes = {folder: _size(folder) for folder in root.iterdir() if folder.is_dir()}
     total = sum(sizes.values())
     for folder in sorted(sizes, key=_last_use):

@@ -23,44 +23,41 @@ _KEYS = {
 
 
 def load_filters(recipe: dict[str, Any]) -> list[Statistics]:
-    """The recipe's filters, in order.
+    """Load the recipe's filters, in order.
 
     Raises:
-        InputError: An operator or argument is wrong, an operator tags samples, or there is no filter.
+        InputError: An operator or argument is wrong, an operator tags samples, or there is no
+            filter.
     """
     if recipe.get("custom_operator_paths"):
         raise InputError("custom_operator_paths: not with probe=fast; take probe=analyzer")
     for token in ("image", "audio", "video", "eoc"):
         if value := recipe.get(f"{token}_special_token"):
-            os.environ[f"_DJ_SPECIAL_TOKEN_{token.upper()}"] = (
-                value  # read when Data-Juicer is imported
-            )
+            # Data-Juicer reads it once, when it is imported.
+            os.environ[f"_DJ_SPECIAL_TOKEN_{token.upper()}"] = value
+    process = [(name, arguments) for item in recipe["process"] for name, arguments in item.items()]
     with worker_start.importing():
         base_op = _import_base()
-        modules = {name: _import_operator(name) for item in recipe["process"] for name in item}
-    juicer_session.check_operators(
-        [item for item in recipe["process"] if modules[next(iter(item))]]
-    )
+        is_filter = {name: _import_operator(name) for name, _ in process}
+    juicer_session.check_operators([{name: given} for name, given in process if is_filter[name]])
     text_keys = recipe.get("text_keys") or "text"
     keys = {key: recipe.get(key) or default for key, default in _KEYS.items()}
     keys["text_key"] = text_keys if isinstance(text_keys, str) else text_keys[0]
     filters = []
-    for item in recipe["process"]:
-        for name, arguments in item.items():
-            if name in base_op.TAGGING_OPS.modules:
-                raise InputError(f"{name} tags samples: not with probe=fast; take probe=analyzer")
-            if not modules[name] or name in base_op.NON_STATS_FILTERS.modules:
-                continue
+    for name, arguments in process:
+        if name in base_op.TAGGING_OPS.modules:
+            raise InputError(f"{name} tags samples: not with probe=fast; take probe=analyzer")
+        if is_filter[name] and name not in base_op.NON_STATS_FILTERS.modules:
             given = {key: value for key, value in arguments.items() if value is not None}
             operator = base_op.OPERATORS.modules[name](**{**arguments, **keys, **given})
             filters.append(Statistics(name, operator))
     if not filters:
-        raise InputError("recipe: no operator of it computes statistics; it needs a filter")
+        raise InputError(juicer_session.NO_FILTER)
     return filters
 
 
 class Statistics:
-    """A filter's statistics of a batch; keys such as ``meta.title`` reach into samples, as in Data-Juicer."""
+    """A filter's statistics of a batch; keys may reach into samples, such as ``meta.title``."""
 
     def __init__(self, name: str, operator: Any) -> None:
         from data_juicer.core.data import wrap_func_with_nested_access
@@ -74,7 +71,7 @@ class Statistics:
 
 
 def _import_base() -> Any:
-    """Import what all operators extend, with empty packages in place of those that import everything."""
+    """Import the base of all operators; empty packages replace those that import everything."""
     juicer_session.guard()
     root = _root()
     import data_juicer  # noqa: F401
@@ -94,14 +91,16 @@ def _import_base() -> Any:
 
 
 def _import_operator(name: str) -> bool:
-    """Import a filter's module and say so; other operators only if they tag samples, which is not offered."""
+    """Import an operator and return True if it is a filter.
+
+    Of the other operators only those that tag samples are imported, so that they register.
+    """
     path = next(iter(sorted((_root() / "ops").glob(f"*/{name}.py"))), None)
-    kind = path.parent.name if path else ""
-    if path is None or (kind != "filter" and "TAGGING_OPS" not in path.read_text(encoding="utf-8")):
-        if path is None:
-            raise InputError(f"recipe: {name}: not with probe=fast; take probe=analyzer")
-        return False
-    importlib.import_module(f"data_juicer.ops.{kind}.{name}")
+    if path is None:
+        raise InputError(f"recipe: {name}: not with probe=fast; take probe=analyzer")
+    kind = path.parent.name
+    if kind == "filter" or "TAGGING_OPS" in path.read_text(encoding="utf-8"):
+        importlib.import_module(f"data_juicer.ops.{kind}.{name}")
     return kind == "filter"
 
 

@@ -1,4 +1,8 @@
-"""Run Data-Juicer's executor: a data set through the operators of a recipe."""
+"""Worker: run Data-Juicer's executor, a data set through the operators of a recipe.
+
+Request: ``dataset_path``, ``recipe``, ``num_proc``, ``output_dir``, ``result_path`` (written),
+``shared_dir`` or null. Result: ``num_samples_in``, ``num_samples_out``.
+"""
 
 from __future__ import annotations
 
@@ -11,25 +15,24 @@ from worker_start import InputError
 
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
-    """Process the data set and return how many samples went in and came out."""
+    """Process the data set and count the samples that went in and came out."""
     if request["recipe"].get("executor_type") == "ray":
         return juicer_ray.process(request)
     export_path = Path(request["work_dir"]) / "processed.jsonl"
-    with juicer_session.data_set(request) as (dataset_path, num_samples):
+    with juicer_session.data_set(request) as data:
         config = juicer_session.configure(
-            request, dataset_path, export_path=str(export_path), export_type="jsonl"
+            request, data.path, export_path=str(export_path), export_type="jsonl"
         )
         from data_juicer.core import DefaultExecutor
 
-        processed = DefaultExecutor(config).run()
-    if len(processed) == 0:
-        raise InputError(f"the recipe keeps none of the {num_samples} samples")
+        num_kept = len(DefaultExecutor(config).run())
+    juicer_session.check_kept(num_kept, data.num_samples)
     with export_path.open("rb") as file:
         num_written = sum(1 for _ in file)
-    if num_written != len(processed):
-        raise InputError(f"{len(processed)} samples were kept, {num_written} were written")
+    if num_written != num_kept:
+        raise InputError(f"{num_kept} samples were kept, {num_written} were written")
     export_path.replace(request["result_path"])
-    return {"num_samples_in": num_samples, "num_samples_out": num_written}
+    return {"num_samples_in": data.num_samples, "num_samples_out": num_written}
 
 
 if __name__ == "__main__":

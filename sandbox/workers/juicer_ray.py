@@ -1,4 +1,4 @@
-"""Run Data-Juicer's executor for Ray: on a Ray of its own on this machine, or on a cluster that runs."""
+"""Run Data-Juicer's executor for Ray: on a private Ray on this machine, or on a cluster."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import juicer_lines
 import juicer_session
+from sample_files import STATS
 from worker_start import InputError
 
 _ANSWER_S = 10.0
@@ -24,16 +24,17 @@ _ROW = "__sandbox_row__"
 
 
 def process(request: dict[str, Any]) -> dict[str, Any]:
-    """Process the data set and return how many samples went in and came out.
+    """Process the data set and count the samples that went in and came out.
 
-    Every sample carries its number through the operators: Ray keeps no order. Operators that make
-    several samples of one copy the number; where one drops it, the order is that of Ray's shards.
+    Every sample carries its number through the operators, because Ray keeps no order. Operators
+    that make several samples of one copy the number; if one drops it, the order is that of Ray's
+    shards.
     """
     address = str(request["recipe"].setdefault("ray_address", "local"))
     shards = Path(request["work_dir"]) / "processed"
     request = {**request, "shared_dir": None}  # Ray has no such cache
-    with juicer_session.data_set(request) as (dataset_path, num_samples):
-        numbered = _number(dataset_path, shards.parent)
+    with juicer_session.data_set(request) as data:
+        numbered = _number(data.path, shards.parent)
     with _ray(address, request["num_proc"]):
         config = juicer_session.configure(
             request, numbered, export_path=str(shards), export_type="parquet"
@@ -41,42 +42,35 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
         from data_juicer.core.executor.ray_executor import RayExecutor
 
         executor = RayExecutor(config)
-        _count_rows(executor, num_samples)
+        _count_rows(executor, data.num_samples)
         with _causes():
             num_kept = executor.run().data.count()
-    if num_kept == 0:
-        raise InputError(f"the recipe keeps none of the {num_samples} samples")
-    partial = Path(request["result_path"] + ".part")
-    dropped = (
-        set()
-        if request["recipe"].get("keep_stats_in_res_ds")
-        else {juicer_lines.STATS, "__dj__meta__"}
-    )
-    num_written = _join(_lines(shards, shards.parent, dropped), partial)
+    juicer_session.check_kept(num_kept, data.num_samples)
+    joined = shards.with_name("joined.jsonl")
+    keeps_stats = request["recipe"].get("keep_stats_in_res_ds")
+    num_written = _join(shards, joined, set() if keeps_stats else {STATS, "__dj__meta__"})
     if num_written != num_kept:
         raise InputError(f"{num_kept} samples were kept, {num_written} were written")
-    partial.replace(request["result_path"])
-    return {"num_samples_in": num_samples, "num_samples_out": num_written}
+    joined.replace(request["result_path"])
+    return {"num_samples_in": data.num_samples, "num_samples_out": num_written}
 
 
 @contextlib.contextmanager
 def _ray(address: str, num_cpus: int) -> Iterator[None]:
-    """Ray, started or reached before Data-Juicer does it, which then finds it there; ended afterwards."""
+    """Start or reach Ray before Data-Juicer does, which then uses it; shut it down afterwards."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_JOB"] = "1"  # Data-Juicer's operators ask for it, here and in Ray's workers
     try:
         import ray
     except ImportError as error:
         raise InputError("executor_type: ray: pip install 'sandbox[ray]'") from error
-    own = address == "local"
-    # Short, and not in the job's folder: a path of a Unix socket has at most 107 bytes.
-    folder = tempfile.mkdtemp(prefix="sandbox-ray-") if own else None
+    folder, settings = None, {}
+    if address == "local":
+        # Not in the job's folder, whose path may be long: a Unix socket's has at most 107 bytes.
+        folder = tempfile.mkdtemp(prefix="sandbox-ray-")
+        settings = {"num_cpus": num_cpus, "include_dashboard": False, "_temp_dir": folder}
     try:
-        _init(
-            ray,
-            address,
-            {"num_cpus": num_cpus, "include_dashboard": False, "_temp_dir": folder} if own else {},
-        )
+        _init(ray, address, settings)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         yield
@@ -88,7 +82,7 @@ def _ray(address: str, num_cpus: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _causes() -> Iterator[None]:
-    """Name what an operator found wrong, which Ray tells in the middle of a long trace."""
+    """Report an operator's error, which Ray buries in the middle of a long trace."""
     from ray.exceptions import RayError
 
     try:
@@ -101,7 +95,7 @@ def _causes() -> Iterator[None]:
 
 def _init(ray: Any, address: str, settings: dict[str, Any]) -> None:
     if address not in ("local", "auto"):
-        _knock(address)
+        _check_answer(address)
     try:
         ray.init(
             address,
@@ -111,16 +105,18 @@ def _init(ray: Any, address: str, settings: dict[str, Any]) -> None:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"recipe.ray_address: {address!r} does not answer as Ray: {' '.join(str(error).split())[:300]}"
+            f"recipe.ray_address: {address!r} does not answer as Ray: "
+            f"{' '.join(str(error).split())[:300]}"
         ) from error
 
 
-def _knock(address: str) -> None:
-    """Ray itself tries an address where nobody listens for minutes."""
+def _check_answer(address: str) -> None:
+    """Connect once, because Ray itself tries an address without a listener for minutes."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         raise InputError(
-            f"recipe.ray_address: expected local, auto, HOST:PORT or ray://HOST:PORT, got {address!r}"
+            "recipe.ray_address: expected local, auto, HOST:PORT or ray://HOST:PORT, "
+            f"got {address!r}"
         )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
@@ -129,7 +125,9 @@ def _knock(address: str) -> None:
 
 
 def _number(path: Path, folder: Path) -> Path:
-    """The data set with the number of each sample, as Parquet: Ray's reader of JSON takes dates for times.
+    """Write the data set with the number of each sample as Parquet.
+
+    Ray's reader of JSON would turn dates into times.
 
     Raises:
         InputError: A key has values of different kinds, for which Parquet has no column.
@@ -152,10 +150,10 @@ def _number(path: Path, folder: Path) -> Path:
 
 
 def _schema(batch: list[dict[str, Any]]) -> Any:
-    """The columns of a batch; ``Table.from_pylist`` by itself takes the first sample's keys for all."""
+    """Return the columns of a batch; ``Table.from_pylist`` uses the first sample's keys only."""
     import pyarrow as pa
 
-    keys = dict.fromkeys(key for sample in batch for key in sample)
+    keys = dict.fromkeys(itertools.chain.from_iterable(batch))
     return pa.Table.from_pydict({key: [sample.get(key) for sample in batch] for key in keys}).schema
 
 
@@ -167,7 +165,7 @@ def _batches(path: Path) -> Iterator[list[dict[str, Any]]]:
 
 
 def _count_rows(executor: Any, expected: int) -> None:
-    """Have the executor count what it loads: Ray's reader may leave out what it cannot make sense of."""
+    """Make the executor count its input, because Ray's reader skips samples that it cannot read."""
     load = executor.datasetbuilder.load_dataset
 
     def counted(*args: Any, **kwargs: Any) -> Any:
@@ -180,36 +178,28 @@ def _count_rows(executor: Any, expected: int) -> None:
     executor.datasetbuilder.load_dataset = counted
 
 
-def _lines(shards: Path, folder: Path, dropped: set[str]) -> list[Path]:
-    """The shards as JSON Lines."""
+def _join(shards: Path, target: Path, dropped: set[str]) -> int:
+    """Write the samples of all shards in the order of their numbers; return how many there are.
+
+    Only the numbers are held in memory: the lines go through a file without order.
+
+    Args:
+        shards: Folder of Parquet files.
+        target: Receives JSON Lines.
+        dropped: Keys that are left out.
+    """
     import pyarrow.parquet as pq
 
-    paths = []
-    for shard in sorted(shards.glob("*.parquet")):
-        paths.append(folder / f"{shard.stem}.jsonl")
-        with paths[-1].open("w", encoding="utf-8") as out:
+    places: list[tuple[int, int]] = []
+    position = 0
+    with target.with_suffix(".unordered").open("w+b") as spool, target.open("wb") as out:
+        for shard in sorted(shards.glob("*.parquet")):
             for batch in pq.ParquetFile(shard).iter_batches(_BATCH):
                 for sample in batch.to_pylist():
+                    places.append((sample.pop(_ROW, 0), position))
                     kept = {key: value for key, value in sample.items() if key not in dropped}
-                    out.write(json.dumps(kept, ensure_ascii=False) + "\n")
-    return paths
-
-
-def _join(shards: list[Path], target: Path) -> int:
-    """One file of all shards, in the order of the samples' numbers and without these; returns its lines."""
-    places = []
-    for index, path in enumerate(shards):
-        position = 0
-        with path.open("rb") as file:
-            for line in file:
-                places.append((json.loads(line).get(_ROW, 0), index, position))
-                position += len(line)
-    with contextlib.ExitStack() as stack:
-        files = [stack.enter_context(path.open("rb")) for path in shards]
-        out = stack.enter_context(target.open("w", encoding="utf-8"))
-        for _, index, position in sorted(places):
-            files[index].seek(position)
-            sample = json.loads(files[index].readline())
-            sample.pop(_ROW, None)
-            out.write(json.dumps(sample, ensure_ascii=False) + "\n")
+                    position += spool.write(f"{json.dumps(kept, ensure_ascii=False)}\n".encode())
+        for _, start in sorted(places):
+            spool.seek(start)
+            out.write(spool.readline())
     return len(places)

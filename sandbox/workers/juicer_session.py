@@ -1,4 +1,4 @@
-"""What every run of Data-Juicer needs: no self-installing, a fixed job id, one clear line for a failure."""
+"""The frame of every run of Data-Juicer: prepared data, checked recipe, no self-installing."""
 
 from __future__ import annotations
 
@@ -10,16 +10,36 @@ import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import juicer_cache
 import juicer_lines
 import worker_start
+from sample_files import SampleError
 from worker_start import InputError
 
 JOB_ID = "data_juicer"
+NO_FILTER = "recipe: no operator of it computes statistics; it needs a filter"
+
 _INSTALLERS = {"pip", "pip3", "uv", "mim", "conda", "mamba"}
+_MEDIA = {"image_key": "images", "audio_key": "audios", "video_key": "videos"}
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """A data set as Data-Juicer reads it.
+
+    Args:
+        path: The samples, JSON Lines; see :func:`juicer_lines.prepare`.
+        given_stats: Statistics that the samples had before, one JSON object a line.
+        num_samples: Number of samples.
+    """
+
+    path: Path
+    given_stats: Path
+    num_samples: int
 
 
 def start(main: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
@@ -32,7 +52,7 @@ def start(main: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     def guarded(request: dict[str, Any]) -> dict[str, Any]:
         try:
             return main(request)
-        except InputError:
+        except (InputError, SampleError):
             raise
         except (Exception, SystemExit) as error:
             trace_path = Path(request["output_dir"]) / "traceback.txt"
@@ -47,35 +67,32 @@ def start(main: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
 
 
 @contextlib.contextmanager
-def data_set(request: dict[str, Any]) -> Iterator[tuple[Path, int]]:
-    """The data set as Data-Juicer is to read it, and its number of samples.
-
-    Data-Juicer's own cache is then in its folder; set before ``datasets`` is imported, which reads it once.
-    """
-    recipe = request["recipe"]
+def data_set(request: dict[str, Any]) -> Iterator[PreparedData]:
+    """Prepare the data set of a request, and point Data-Juicer's own cache at its folder."""
+    recipe, work_dir = request["recipe"], Path(request["work_dir"])
     text_keys = recipe.get("text_keys") or ["text"]
-    media_keys = [
-        recipe.get(key) or default
-        for key, default in (
-            ("image_key", "images"),
-            ("audio_key", "audios"),
-            ("video_key", "videos"),
-        )
-    ]
-    target = Path(request["work_dir"]) / "input.jsonl"
+    target, given_stats = work_dir / "input.jsonl", work_dir / "given_stats.jsonl"
     num_samples, content = juicer_lines.prepare(
         Path(request["dataset_path"]),
         target,
+        given_stats,
         [text_keys] if isinstance(text_keys, str) else text_keys,
-        media_keys,
+        [recipe.get(key) or default for key, default in _MEDIA.items()],
     )
     with juicer_cache.shared(request, target, content) as path:
+        # The library ``datasets`` reads it once, when it is imported.
         os.environ["HF_DATASETS_CACHE"] = str(path.parent / "datasets")
-        yield path, num_samples
+        yield PreparedData(path, given_stats, num_samples)
+
+
+def check_kept(num_kept: int, num_samples: int) -> None:
+    """Refuse a recipe that keeps nothing: later jobs could not use its result."""
+    if num_kept == 0:
+        raise InputError(f"the recipe keeps none of the {num_samples} samples")
 
 
 def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> Any:
-    """Data-Juicer's configuration for a recipe, its operators checked before anything is loaded.
+    """Make Data-Juicer's configuration for a recipe; check its operators before loading anything.
 
     Raises:
         InputError: An operator, an argument or a key is unknown or has the wrong type.
@@ -85,7 +102,7 @@ def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> A
 
     recipe = request["recipe"]
     check_operators(recipe["process"])
-    _tell_reuse()
+    _log_reuse()
     own = {
         "dataset_path": str(dataset_path),
         "work_dir": request["output_dir"],
@@ -100,7 +117,7 @@ def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> A
 
 
 def check_operators(process: list[dict[str, Any]]) -> None:
-    """Let Data-Juicer look at names and arguments of operators.
+    """Let Data-Juicer check names and arguments of operators.
 
     Raises:
         InputError: An operator or an argument is unknown or has the wrong type.
@@ -114,40 +131,42 @@ def check_operators(process: list[dict[str, Any]]) -> None:
 
 
 def guard() -> None:
-    """Before Data-Juicer is imported: let it install nothing, and let it log without tracebacks."""
+    """Keep Data-Juicer, not imported yet, from installing packages and logging tracebacks."""
     _forbid_installing()
     _quiet()
 
 
 def import_data_juicer(with_ray: bool = False) -> None:
-    """Import ``data_juicer.core``, without its executors for Ray where they are not used.
-
-    Importing them imports Ray, and Data-Juicer would install it at this point where it is missing.
-    """
+    """Import ``data_juicer.core``, without its executors for Ray unless they are used."""
     guard()
-    for name, executor in (
-        ("ray_executor", "RayExecutor"),
-        ("ray_executor_partitioned", "PartitionedRayExecutor"),
-    ):
-        if with_ray:
-            break
-        module = types.ModuleType(f"data_juicer.core.executor.{name}")
-        setattr(module, executor, None)
-        sys.modules[module.__name__] = module
+    if not with_ray:
+        _replace_ray_executors()
     with worker_start.importing():
         import data_juicer.core  # noqa: F401
 
-    _spare_imports_and_forks()
-    # An operator's own copy of its arguments holds the job's folder, so that no other job would find what
-    # it made; the folder itself is left out already.
+    _avoid_imports_and_forks()
+    # An operator's copy of its arguments holds the job's folder, which would keep other jobs from
+    # finding its results in the cache; the folder itself is left out already.
     base_op = sys.modules["data_juicer.ops.base_op"]
     base_op.OP._NON_FINGERPRINT_ATTRS |= {"_op_cfg"}
 
 
-def _spare_imports_and_forks() -> None:
-    """Halve what a small data set costs: 2.4 instead of 4.8 CPU-seconds for 10 rows and 3 filters.
+def _replace_ray_executors() -> None:
+    """Put empty modules in place of those that import Ray, or would install it."""
+    executors = {
+        "ray_executor": "RayExecutor",
+        "ray_executor_partitioned": "PartitionedRayExecutor",
+    }
+    for name, executor in executors.items():
+        module = types.ModuleType(f"data_juicer.core.executor.{name}")
+        setattr(module, executor, None)
+        sys.modules[module.__name__] = module
 
-    After every operator Data-Juicer imports torch to empty the cache of a GPU, also where no operator
+
+def _avoid_imports_and_forks() -> None:
+    """Halve the cost of a small data set: 2.4 instead of 4.8 CPU-seconds for 10 rows, 3 filters.
+
+    After every operator Data-Juicer imports torch to empty the cache of a GPU, even if no operator
     used torch; and ``datasets`` forks a pool for one process, 9 times for 3 filters.
     """
     import datasets
@@ -168,17 +187,14 @@ def _spare_imports_and_forks() -> None:
     datasets.Dataset.map = map_without_pool
 
 
-def _tell_reuse() -> None:
-    """Have ``datasets`` say what it takes from the cache, and nothing else."""
+def _log_reuse() -> None:
+    """Log the files that ``datasets`` takes from the cache, and nothing else of it."""
 
     class Reused(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if record.msg.startswith("Loading cached processed dataset"):
-                print(
-                    "reused from the operator cache:",
-                    record.getMessage().rsplit("/", 1)[-1],
-                    flush=True,
-                )
+                name = record.getMessage().rsplit("/", 1)[-1]
+                print("reused from the operator cache:", name, flush=True)
 
     logger = logging.getLogger("datasets.arrow_dataset")
     logger.setLevel(logging.INFO)
@@ -189,26 +205,27 @@ def _tell_reuse() -> None:
 @contextlib.contextmanager
 def _refusals() -> Iterator[None]:
     """Turn the parser's usage text and exit into one error."""
-    said = io.StringIO()
+    errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(errors):
             yield
     except SystemExit:
-        lines = [line.strip() for line in said.getvalue().splitlines() if line.strip()]
+        lines = [line.strip() for line in errors.getvalue().splitlines() if line.strip()]
         reasons = [line for line in lines if line.startswith(("error:", "- "))] or lines[-3:]
         raise InputError("recipe: " + " ".join(reasons).removeprefix("error: ")) from None
 
 
 def _forbid_installing() -> None:
-    """Data-Juicer installs what it misses into the running environment; no switch turns that off.
+    """Keep Data-Juicer from installing missing packages into the environment; no switch does.
 
-    Most of it goes through its lazy loader; some operators start pip themselves, hence the hook.
+    Most installs go through its lazy loader; some operators start pip themselves, hence the hook.
     """
 
     def refuse(package_spec: str, pip_args: object = None) -> None:
         raise InputError(
-            f"an operator of the recipe needs the package {package_spec!r}, which is not installed; "
-            f"install it yourself: pip install '{package_spec}' (the usual ones come with sandbox[data])"
+            f"an operator of the recipe needs the package {package_spec!r}, which is not "
+            f"installed; install it yourself: pip install '{package_spec}' (the usual ones come "
+            "with sandbox[data])"
         )
 
     def watch(event: str, details: tuple[Any, ...]) -> None:
@@ -225,7 +242,7 @@ def _forbid_installing() -> None:
 
 
 def _quiet() -> None:
-    """Keep Data-Juicer's log lines, without the tracebacks that it prints for every error."""
+    """Keep Data-Juicer's log lines, but not the tracebacks that it logs for every error."""
     from loguru import logger
 
     logger.remove()

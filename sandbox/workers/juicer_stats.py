@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import juicer_lines
+from juicer_lines import replace
+from sample_files import STATS
 
 _SUMMARY = {
     "count": "count",
@@ -23,7 +23,7 @@ _SUMMARY = {
 
 
 def plain(value: Any) -> Any:
-    """A statistic as JSON: numbers and lists of Python's own, ``None`` for what is no number."""
+    """Return a statistic as JSON: Python's own numbers and lists, ``None`` for NaN and infinity."""
     if hasattr(value, "tolist"):  # an array or a scalar of numpy
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -34,26 +34,24 @@ def plain(value: Any) -> Any:
 
 
 def joined(
-    originals: Iterable[dict[str, Any]],
-    lines: Iterable[str],
-    statistics: Iterable[Mapping[str, Any]],
+    lines: Iterable[str], given: Iterable[str], computed: Iterable[Mapping[str, Any]]
 ) -> Iterator[str]:
-    """The prepared lines with their statistics; other statistics that a sample had are kept."""
-    for sample, line, computed in zip(originals, lines, statistics, strict=True):
-        stats = {**(sample.get(juicer_lines.STATS) or {}), **plain(computed)}
-        text = json.dumps(stats, ensure_ascii=False)
-        yield juicer_lines.replace(line.rstrip("\n"), {juicer_lines.STATS: text}) + "\n"
+    """Add statistics to the prepared lines.
 
-
-def originals(path: Path) -> Iterator[dict[str, Any]]:
-    """The samples of a data set as they were given."""
-    return (sample for _, _, sample in juicer_lines.samples(path))
+    Args:
+        lines: The prepared lines.
+        given: Statistics that the samples had, as JSON; those that are not computed stay.
+        computed: The new statistics.
+    """
+    for line, old, new in zip(lines, given, computed, strict=True):
+        text = json.dumps({**json.loads(old), **plain(new)}, ensure_ascii=False)
+        yield replace(line.rstrip("\n"), {STATS: text}) + "\n"
 
 
 def summary(overall: Any) -> dict[str, dict[str, float | None]]:
-    """Count, mean, … of every numeric column of Data-Juicer's overall table.
+    """Return count, mean, … of every numeric column of Data-Juicer's overall table.
 
-    What a single sample does not define is ``None``.
+    A number that a single sample does not define is ``None``.
     """
     found = {}
     for statistic in overall.columns:

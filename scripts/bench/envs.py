@@ -1,10 +1,11 @@
-"""Seconds to make an env with one small package through uv, against `uv venv` and `uv pip install` alone.
+"""Measure the creation of an env with one small package through uv, against bare uv.
 
     python scripts/bench/envs.py            21 rounds
     python scripts/bench/envs.py --quick    3 rounds
 
-Both do the same with the same warm cache, in turn; medians. Then the same env is asked for again, which
-may start no program. Needs a package index, or what uv has in its cache: UV_OFFLINE=1.
+Bare uv is `uv venv` and `uv pip install`. Both run in turn with the same warm cache; medians are
+printed. Then the same env is requested again, which starts no program. Needs a package index, or
+the package in uv's cache (UV_OFFLINE=1).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ PACKAGE = "six"
 
 
 def bare(uv: str, folder: Path) -> float:
-    """Seconds of the two commands, their output in a log as ours is."""
+    """Return the seconds of the two commands, with their output in a log as ours."""
     started = time.perf_counter()
     folder.parent.mkdir(parents=True)
     with (folder.parent / "log").open("w") as log:
@@ -36,7 +37,7 @@ def bare(uv: str, folder: Path) -> float:
 
 
 def ours(root: Path) -> float:
-    """Seconds of ``create`` and ``install_py_deps``; the second time in a folder nothing is to be done."""
+    """Return the seconds of ``create`` and ``install_py_deps``."""
     started = time.perf_counter()
     env = VirtualEnv(env_manager="uv", dependencies=[PACKAGE], root=str(root))
     env.create()
@@ -45,24 +46,23 @@ def ours(root: Path) -> float:
 
 
 def main() -> None:
-    """Print both medians, their ratio, and the seconds of asking again."""
+    """Print the medians and their ratio."""
     rounds = 3 if "--quick" in sys.argv else 21
     (uv,) = managers.find("uv") or sys.exit(managers.absence("uv"))
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
         bare(uv, folder / "warm" / "env")
         times: dict[str, list[float]] = {"bare uv": [], "sandbox": [], "sandbox, again": []}
         for index in range(rounds):
             times["bare uv"].append(bare(uv, folder / f"bare_{index}" / "env"))
             times["sandbox"].append(ours(folder / f"ours_{index}"))
             times["sandbox, again"].append(ours(folder / f"ours_{index}"))
-    medians = {what: statistics.median(seconds) for what, seconds in times.items()}
-    for what, seconds in medians.items():
-        print(f"{what:<16} {1000 * seconds:8.1f} ms")
+    medians = {name: 1000 * statistics.median(seconds) for name, seconds in times.items()}
+    for name, milliseconds in medians.items():
+        print(f"{name:<16} {milliseconds:8.1f} ms")
     ratio = medians["sandbox"] / medians["bare uv"]
-    print(
-        f"ratio {ratio:.2f} (at most 1.5); again {1000 * medians['sandbox, again']:.1f} ms (at most 50)"
-    )
+    again = medians["sandbox, again"]
+    print(f"ratio {ratio:.2f} (at most 1.5); again {again:.1f} ms (at most 50)")
 
 
 if __name__ == "__main__":

@@ -73,37 +73,42 @@ def data(work: str, inputs: list[Path], out: Path, num_rows: int) -> Callable[[]
 def ours(
     work: str, inputs: list[Path], out: Path, statistics: int | None = None
 ) -> Callable[[], Any]:
-    """Our class for the work."""
+    """Return the work by our class."""
+    from sandbox.job import JobScope
+
     manipulator = _manipulator(work, inputs, statistics)
-    return lambda: manipulator.run(output_dir=out)
+    scope = JobScope("bench", out, out / "log", lambda metrics, step=None: None)
+    return lambda: vars(manipulator.run(scope=scope))
 
 
 def _manipulator(work: str, inputs: list[Path], statistics: int | None) -> Any:
     if work == "construction":
         from sandbox.pools.construction import DataPoolConstruction
 
-        return DataPoolConstruction(
-            inputs[0], statistics=NUMERIC[:statistics] if statistics else None
-        )
+        chosen = NUMERIC[:statistics] if statistics else None
+        return DataPoolConstruction(dataset_path=inputs[0], statistics=chosen)
     if work == "combination":
         from sandbox.pools.combination import DataPoolCombination
 
-        return DataPoolCombination(inputs)
+        return DataPoolCombination(dataset_paths=inputs)
     if work == "downsampling":
         from sandbox.pools.downsampling import DataPoolDownsampling
 
-        return DataPoolDownsampling(inputs, num_samples=_half_of_a_pool(inputs))
+        num_samples = _half_of_a_pool(inputs)
+        return DataPoolDownsampling(dataset_paths=inputs, num_samples=num_samples)
     if work == "merging":
         from sandbox.pools.merging import DataPoolMerging
 
-        return DataPoolMerging(inputs)
+        return DataPoolMerging(dataset_paths=inputs)
     if work == "join":
         from sandbox.pools.cartesian_join import DataPoolCartesianJoin
 
-        return DataPoolCartesianJoin(inputs[:1], inputs[1:])
+        return DataPoolCartesianJoin(first_paths=inputs[:1], second_paths=inputs[1:])
     from sandbox.pools.duplication import DataPoolDuplication
 
-    return DataPoolDuplication(inputs[:1], TIMES, shuffle=work == "shuffling")
+    return DataPoolDuplication(
+        dataset_paths=inputs[:1], duplicating_times=TIMES, shuffle=work == "shuffling"
+    )
 
 
 def upstream(work: str, inputs: list[Path], out: Path, loader: str) -> Callable[[], Any]:

@@ -1,4 +1,4 @@
-"""``compute=slurm`` on a real cluster of two nodes: what ends well, what fails, what is taken away."""
+"""``compute=slurm`` on a real cluster of two nodes, which fails, kills and preempts jobs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import pytest
 from slurm_toys import no_thirteen
 from toy_project import Project, alive, data_job, experiment, finish, until
 
-from sandbox.compute.slurm import Slurm
-from sandbox.compute.slurm import queue as slurm_queue
+from sandbox.compute.slurm import Slurm, queue
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
 SLURM = ["compute=slurm", "compute.poll_s=1", "compute.mem_gb=0.5"]
@@ -38,14 +37,14 @@ def one(
 
 
 def tool(*command: str) -> str:
-    """What one of SLURM's tools says."""
+    """Return the output of one of SLURM's tools."""
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def job_ids(project: Project) -> list[str]:
-    """SLURM's ids of the elements that have a ticket."""
-    tickets = (project.root / "outputs/store").glob("*/*/slurm.json")
-    return sorted(json.loads(path.read_text())["job_id"] for path in tickets)
+    """SLURM's ids of the elements that were submitted and have not ended."""
+    submissions = (project.root / "outputs/store").glob("*/*/slurm.json")
+    return sorted(json.loads(path.read_text())["job_id"] for path in submissions)
 
 
 def states() -> set[str]:
@@ -87,7 +86,7 @@ def test_the_elements_of_a_job_are_one_array_and_each_has_its_gpu_and_threads(
     for number, job_id in enumerate(ids):
         (log,) = re.findall(rf"many\[{number}\]: SLURM job {job_id}, log (\S+)", ended.text)
         assert "Starting with JobEnvironment" in Path(log).read_text()
-    assert not job_ids(project), "tickets end with their jobs"
+    assert not job_ids(project), "submissions end with their jobs"
     project.run("toy")
     info = project.info("many")
     assert info["value"] == [1, 2, 3, 4]
@@ -157,10 +156,10 @@ def test_a_cancelled_job_is_seen_and_its_programs_are_ended(
     ended = finish(running)
     assert ended.code == 1
     assert f"SLURM job {job_id}" in ended.err and "ended CANCELLED" in ended.err
-    assert any(project.root.rglob("told.txt")), "the program was told"
+    assert any(project.root.rglob("interrupted.txt")), "the program was not interrupted"
 
 
-def test_an_element_that_takes_too_much_memory_is_told_as_such(
+def test_an_element_that_takes_too_much_memory_is_reported_as_such(
     project: Project, cluster: Path
 ) -> None:
     one(project, "Hungry")
@@ -172,7 +171,7 @@ def test_an_element_that_takes_too_much_memory_is_told_as_such(
 def test_at_their_time_limit_elements_are_requeued_and_go_on_where_they_were(
     project: Project, cluster: Path
 ) -> None:
-    """Of one minute; SLURM looks at limits twice a minute, and signals as early as it was asked to."""
+    """With a limit of a minute, which SLURM checks twice a minute; the signal may come early."""
     node = {
         "executor": {"_target_": "slurm_toys.Patient"},
         "map": {"executor": {"name": ["a", "b"]}},
@@ -186,7 +185,7 @@ def test_at_their_time_limit_elements_are_requeued_and_go_on_where_they_were(
     assert sorted(project.ran()) == ["a from 0", "a from 3", "b from 0", "b from 3"]
     for record in project.records("many"):
         assert (record.parent / "out/steps.txt").read_text().split() == ["0", "1", "2"]
-        assert json.loads(record.read_text())["outputs"]["was_told"] is True
+        assert json.loads(record.read_text())["outputs"]["was_interrupted"] is True
         assert len([*(record.parent / "logs").glob("*.log")]) == 2, "two attempts in one folder"
 
 
@@ -264,7 +263,7 @@ def test_two_drivers_of_the_same_run_submit_each_element_once(
 def test_a_driver_that_is_interrupted_takes_nothing_from_another(
     project: Project, cluster: Path
 ) -> None:
-    """The first cancels what it submitted; the second, which waited for it too, submits it again."""
+    """The first cancels its jobs; the second, which waited for them too, submits them again."""
     many(project, value=[1], gate=["a"])
     first = project.start("toy", *SLURM)
     project.wait_for("a")
@@ -340,24 +339,26 @@ def test_one_job_alone_can_run_on_the_cluster(project: Project, cluster: Path) -
     assert log.read_text().startswith("loaded on n2")
 
 
-def test_items_that_are_no_element_jobs_run_too_and_what_sbatch_refuses_is_said(
+def test_items_that_are_no_element_jobs_run_too_and_the_message_of_sbatch_is_kept(
     cluster: Path, tmp_path: Path
 ) -> None:
-    found = dict(Slurm(folder=str(tmp_path / "a folder"), poll_s=1).map(no_thirteen, [1, 13, 3]))
+    with Slurm(folder=str(tmp_path / "a folder"), poll_s=1).open() as session:
+        found = dict(session.map(no_thirteen, [1, 13, 3]))
     assert found[0] is None and found[2] is None
     assert isinstance(found[1], ValueError) and str(found[1]) == "unlucky"
-    refused = dict(Slurm(folder=str(tmp_path), partition="nowhere").map(no_thirteen, [1, 2]))
+    with Slurm(folder=str(tmp_path), partition="nowhere").open() as session:
+        refused = dict(session.map(no_thirteen, [1, 2]))
     assert [*refused] == [0, 1] and all(
         "invalid partition" in str(error).lower() for error in refused.values()
     )
 
 
 def test_a_job_that_squeue_has_forgotten_is_gone(cluster: Path) -> None:
-    assert slurm_queue.states(["7_0"])["7_0"].name == slurm_queue.GONE
+    assert queue.states(["7_0"])["7_0"].name == queue.GONE
     job_id = tool(
         "sbatch", "--parsable", "--array=0", "--hold", "--output=/dev/null", "--wrap=true"
     ).strip()
-    found = slurm_queue.states(["7_0", f"{job_id}_0"])
+    found = queue.states(["7_0", f"{job_id}_0"])
     assert found["7_0"].is_final and found[f"{job_id}_0"].is_alive
 
 
@@ -376,5 +377,6 @@ def test_what_the_cluster_refuses_is_a_problem_of_the_plan(
 ) -> None:
     many(project, value=[1, 2])
     (problem,) = project.problems("toy", "compute=slurm", f"compute.{option}")
-    assert problem.startswith("compute: ") and words.lower() in problem.lower()
-    assert option.partition("=")[2] in problem or "mem=" in problem
+    assert (problem.where, problem.kind) == ("compute", "machine")
+    assert words.lower() in problem.text.lower()
+    assert option.partition("=")[2] in problem.text or "mem=" in problem.text

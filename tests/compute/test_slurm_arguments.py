@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import pytest
-from support.contract import problems_of
+from contract import problems_of
 from toy_project import Project, data_job, experiment
 
 from sandbox.compute.slurm import Slurm

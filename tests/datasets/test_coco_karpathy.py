@@ -149,18 +149,15 @@ def test_a_picture_in_two_splits_is_an_error(root: Path, tmp_path: Path) -> None
     [
         (
             '{"image": "train2014/x_1.jpg", "text": "a"}',
-            r'line 1 has image, text; expected "image" and',
+            r':1: expected "image" and .* got image, text',
         ),
-        (
-            '{"image": "train2014/x_1.jpg", "caption": " "}',
-            r"line 1 .*x_1\.jpg\): a caption is empty or missing",
-        ),
-        ('{"image": "train2014/x_1.jpg", "caption": []}', "a caption is empty or missing"),
-        ('{"image": "train2014/x_1.jpg", "conversations": []}', "a caption is empty or missing"),
-        ('["train2014/x_1.jpg"]', "line 1 has"),
+        ('{"image": "train2014/x_1.jpg", "caption": " "}', r":1: a caption of .*x_1\.jpg is empty"),
+        ('{"image": "train2014/x_1.jpg", "caption": []}', "is empty or missing"),
+        ('{"image": "train2014/x_1.jpg", "conversations": []}', "is empty or missing"),
+        ('["train2014/x_1.jpg"]', ":1: expected a JSON object"),
         ('{"image": "x.jpg", "caption": "A."}', r"'x\.jpg' does not end with a COCO id"),
-        ("no json", "is not JSON"),
-        ("", "train split .* has no pictures"),
+        ("no json", ":1: not valid JSON"),
+        ("", "the data pool is empty"),
     ],
     ids=[
         "other-keys",
@@ -177,6 +174,12 @@ def test_bad_rows_are_named(root: Path, tmp_path: Path, line: str, message: str)
     (root / "annotations/coco_karpathy_train_567k.jsonl").write_text(line)
     with pytest.raises(ValueError, match=message):
         run(COCOKarpathy(root=root), tmp_path)
+
+
+def test_a_split_without_pictures_is_an_error(root: Path, tmp_path: Path) -> None:
+    (root / "annotations/coco_karpathy_val.json").write_text("[]")
+    with pytest.raises(ValueError, match=r"the selection split under .* has no pictures"):
+        run(COCOKarpathy(root=root, num_warmup=1), tmp_path)
 
 
 def test_a_file_of_another_form_as_dataset_file_is_an_error(root: Path, tmp_path: Path) -> None:

@@ -94,7 +94,8 @@ def test_same_seed_same_bytes_in_another_process_and_another_seed_differs(tmp_pa
     )
     for hash_seed in ("1", "2"):
         there = tmp_path / f"there{hash_seed}"
-        environment = {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(Path.cwd())}
+        search_path = f"{Path.cwd()}:{Path.cwd() / 'tests/support'}"
+        environment = {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": search_path}
         subprocess.run([sys.executable, "-c", program, str(there)], check=True, env=environment)
         assert digest(tmp_path / "here") == digest(there)
     make(tmp_path / "other", seed=1)

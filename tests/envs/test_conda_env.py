@@ -45,7 +45,7 @@ ENVIRONMENT = "name: ignored\nchannels: [{channel}]\ndependencies: [python=3.11,
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[list[str]]]:
-    """Stand-ins for all three managers on the PATH; returns what they were called with since."""
+    """Put stand-ins for all three managers on the PATH; return their calls since the last time."""
     calls_path = tmp_path / "calls"
     folder = tmp_path / "programs"
     folder.mkdir()

@@ -27,8 +27,7 @@ from sandbox.envs import CurrentEnv, Env, managers
 from sandbox.envs.router import ENV_ROUTER
 from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.system.process import ProcessError
-
-from .conftest import Sources
+from tests.envs.conftest import Sources
 
 MANAGERS = ["uv", "virtualenv", pytest.param("venv", marks=pytest.mark.slow)]
 NASTY = ["a b", "it's", '"q"', "$HOME", "*", ";rm -rf x", "ü\n", "", "\\n", "`id`"]

@@ -1,3 +1,5 @@
+"""Causal language models: training, resume, evaluation, mistakes."""
+
 from __future__ import annotations
 
 import json
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from contract import problems_of
 from contract import scope as scope_in
+from pool_files import repacked
 
 import sandbox.executors.causal_lm as causal_lm
 from sandbox.evaluators.perplexity import PerplexityEvaluator
@@ -80,7 +83,7 @@ def evaluate(
 
 
 @pytest.mark.slow
-def test_training_lowers_the_loss_and_its_checkpoint_scores_as_it_was_watched(
+def test_training_lowers_the_loss_and_its_checkpoint_scores_as_watched(
     train: Training, heldout_path: Path, tmp_path: Path
 ) -> None:
     checkpoint, events = train(heldout_path=heldout_path)
@@ -104,9 +107,7 @@ def test_training_lowers_the_loss_and_its_checkpoint_scores_as_it_was_watched(
 
 
 @pytest.mark.slow
-def test_a_training_that_was_killed_goes_on_to_the_same_weights(
-    train: Training, tmp_path: Path
-) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(train: Training, tmp_path: Path) -> None:
     whole, _ = train("whole", save_steps=10, logging_steps=1)
     request = json.loads((tmp_path / "whole" / "causal_lm_train_request.json").read_text())
     cut = tmp_path / "cut"
@@ -129,6 +130,16 @@ def test_a_training_that_was_killed_goes_on_to_the_same_weights(
     model = "model.safetensors"
     assert (resumed / model).read_bytes() == (whole / model).read_bytes()
     assert not (cut / "state.pt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["jsonl.gz", "shards"])
+def test_the_format_of_the_pool_does_not_change_the_weights(
+    ending: str, train: Training, dataset_path: Path
+) -> None:
+    plain = train("plain", max_steps=2)[0]
+    other = train("other", max_steps=2, dataset_path=repacked(dataset_path, ending))[0]
+    assert (plain / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
 
 
 @pytest.mark.slow

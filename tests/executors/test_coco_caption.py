@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from contract import problems_of, scope
 from PIL import Image
-from pools import repacked
+from pool_files import repacked
 
 from sandbox.executors.coco_caption import COCOCaptionMetaGeneration, COCOCaptionToDJConversion
 

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 import yaml
 from contract import problems_of
+from pool_files import repacked
 
 from sandbox.executors.data_juicer import (
     DataJuicerAnalyzer,
@@ -83,9 +84,10 @@ def test_a_probe_adds_statistics_and_keeps_the_lines(
     write: Write, picture: Path, run: Run, probe: Any
 ) -> None:
     lines = [
-        '{"id":1.50, "text": "A red\\u0020circle, d\\u00e9j\\u00e0 vu", "n": 12345678901234567, "images": ["'
-        f'{picture}"]}}',
-        '{"text": "caf\u00e9 \u2028 x", "images": [ "red.png","red.png" ] ,"id": null, "meta": {"a": [1]}}  ',
+        '{"id":1.50, "text": "A red\\u0020circle, d\\u00e9j\\u00e0 vu", "n": 12345678901234567, '
+        f'"images": ["{picture}"]}}',
+        '{"text": "caf\u00e9 \u2028 x", "images": [ "red.png","red.png" ] ,"id": null, '
+        '"meta": {"a": [1]}}  ',
         "",
         '{"__dj__stats__": {"text_len": 999, "old": 7}, "text": "three", "images": []}',
     ]
@@ -119,7 +121,7 @@ def test_a_probe_adds_statistics_and_keeps_the_lines(
 
 
 @pytest.mark.slow
-def test_the_analyzer_draws_when_asked_and_has_no_spread_of_one_sample(
+def test_the_analyzer_draws_plots_on_request_and_gives_no_std_of_one_sample(
     write: Write, run: Run
 ) -> None:
     made = run(DataJuicerAnalyzer(plots=True), write(['{"text": "one"}']), TEXT)
@@ -131,7 +133,7 @@ def test_the_analyzer_draws_when_asked_and_has_no_spread_of_one_sample(
 
 
 @pytest.mark.slow
-def test_the_executor_filters_and_hands_its_recipe_on_as_a_file(
+def test_the_executor_filters_and_writes_its_recipe_as_a_file(
     write: Write, picture: Path, run: Run
 ) -> None:
     texts = [
@@ -184,6 +186,29 @@ def test_bad_data_is_named_in_one_line(
     with pytest.raises(ProcessError) as error:
         run(component(), write(lines), TEXT)
     assert message in str(error.value).splitlines()[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "parquet", "shards"])
+@pytest.mark.parametrize("probe", PROBES)
+def test_a_probe_reads_pools_of_every_format(
+    write: Write, picture: Path, run: Run, probe: Any, ending: str
+) -> None:
+    lines = [f'{{"text": "{text}", "images": ["red.png"]}}' for text in ("one", "three")]
+    folder = "../" if ending == "shards" else ""
+    pool = repacked(write([line.replace("red.png", f"{folder}red.png") for line in lines]), ending)
+    made = run(probe(), pool, TEXT)
+    assert [row["text"] for row in rows(made["dataset_path"])] == ["one", "three"]
+    assert all(Path(row["images"][0]).is_absolute() for row in rows(made["dataset_path"]))
+    assert made["statistics"]["text_len"]["mean"] == 4.0
+
+
+@pytest.mark.slow
+def test_the_executor_reads_a_compressed_pool(write: Write, run: Run) -> None:
+    texts = ["short", "long enough for the filter"]
+    pool = repacked(write([json.dumps({"text": text}) for text in texts]), "jsonl.gz")
+    made = run(DataJuicerExecutor(), pool, TEXT)
+    assert [row["text"] for row in rows(made["dataset_path"])] == texts[1:]
 
 
 @pytest.mark.slow
@@ -270,9 +295,12 @@ def test_nothing_is_ever_installed(write: Write, run: Run) -> None:
 @pytest.mark.slow
 def test_an_operator_cannot_start_pip_itself() -> None:
     workers = Path(__file__).parents[2] / "sandbox" / "workers"
-    # a dry run without an index: harmless where the guard should fail
+    # a dry run without an index does no harm if the guard fails
     command = "[sys.executable, '-m', 'pip', 'install', '--dry-run', '--no-index', 'nothing']"
-    script = f"import juicer_session as s, subprocess, sys; s.import_data_juicer(); subprocess.run({command})"
+    script = (
+        "import juicer_session, subprocess, sys\n"
+        f"juicer_session.import_data_juicer(); subprocess.run({command})"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script],
         env={**os.environ, "PYTHONPATH": str(workers)},
@@ -319,12 +347,12 @@ FILTERS: dict[str, dict[str, Any]] = {
     "image_subplot_filter": {},
     "clean_email_mapper": {},
 }
-"""Every filter for texts and images that needs no download; and a mapper, which probes pass over."""
+"""Every filter for texts and images that needs no download; and a mapper, which probes skip."""
 
 
 @pytest.fixture
 def captions(tmp_path: Path) -> Path:
-    """Samples of all kinds: one, several or no pictures, keys that others lack, older statistics."""
+    """Samples of all kinds: one, several or no pictures, rare keys, older statistics."""
     image = pytest.importorskip("PIL.Image")
     for index in range(4):
         image.effect_noise((20 + 13 * index, 30), 50).save(tmp_path / f"{index}.png")
@@ -417,7 +445,7 @@ def test_only_later_operators_run_again(captions: Path, run: Run, tmp_path: Path
     operators, again = process(6, **cache)
     assert operators == ["text_length_filter", "clean_email_mapper", "words_num_filter"]
     assert other == again == process(6)[1]
-    (captions.parent / "1.png").touch()  # pictures count, whoever reads them
+    (captions.parent / "1.png").touch()  # pictures count, whichever operator reads them
     assert process(6, **cache)[0] == []
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from contract import problems_of, scope
 from PIL import Image
-from pools import repacked
+from pool_files import repacked
 
 from sandbox.executors import Checkpoint
 from sandbox.executors.internvl_captioning import InternVLCaptioning
@@ -133,7 +133,8 @@ def test_a_bad_picture_is_named_before_training(
         ('{"images": []}', "is no COCO caption file"),
         ('{"images": [{"id": 1, "file_name": "a.png"}], "annotations": []}', "has no annotations"),
         (
-            '{"images": [{"id": 1, "file_name": "a.png"}], "annotations": [{"id": 4, "image_id": 1}]}',
+            '{"images": [{"id": 1, "file_name": "a.png"}],'
+            ' "annotations": [{"id": 4, "image_id": 1}]}',
             "annotation 4 has no caption",
         ),
         (
@@ -218,7 +219,7 @@ def fetch(model: InternVLPretrained, folder: Path) -> Checkpoint:
     return made
 
 
-def test_a_local_checkpoint_is_handed_on_as_a_path(tmp_path: Path) -> None:
+def test_a_local_checkpoint_is_passed_on_as_a_path(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "internvl"}')
 
     model = InternVLPretrained(name_or_path=str(tmp_path))

@@ -1,4 +1,4 @@
-"""Pools against what a few plain lines of Python make of the same samples: random small inputs, with ties."""
+"""Pools against a few plain lines of Python on the same samples: random small inputs, with ties."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from pool_samples import STATS, run
 
 from sandbox.pools.cartesian_join import DataPoolCartesianJoin
 from sandbox.pools.combination import DataPoolCombination
@@ -21,7 +22,6 @@ from sandbox.pools.downsampling import DataPoolDownsampling
 from sandbox.pools.duplication import DataPoolDuplication
 from sandbox.pools.merging import DataPoolMerging
 
-STATS = "__dj__stats__"
 SEEDS = range(12)
 TEXTS = (
     "",
@@ -98,9 +98,11 @@ def value(sample: str, key: str) -> float:
 def test_construction_is_sorting_and_cutting(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     lines = data_set(draw, draw.randint(3, 60))
-    made = DataPoolConstruction(write(tmp_path / "d.jsonl", lines, draw)).run(output_dir=tmp_path)
-    assert set(made["pools"]) == set("abcd")
-    for key, parts in made["pools"].items():
+    made = run(
+        DataPoolConstruction, tmp_path, dataset_path=write(tmp_path / "d.jsonl", lines, draw)
+    )
+    assert set(made.pools) == set("abcd")
+    for key, parts in made.pools.items():
         written = [each for path in parts.values() for each in read(path)]
         assert written == sorted(lines, key=lambda each: value(each, key))
         assert [len(read(path)) for path in parts.values()] == sizes(len(lines))
@@ -119,15 +121,15 @@ def test_combination_is_intersecting_sets(tmp_path: Path, seed: int) -> None:
     pools = [draw.sample(lines, draw.randint(1, 40)) for _ in range(draw.randint(1, 4))]
     paths = [write(tmp_path / f"p_{rank}.jsonl", pool, draw) for rank, pool in enumerate(pools)]
     (out := tmp_path / "out").mkdir()
-    made = DataPoolCombination(paths).run(output_dir=out)
-    written = {name: read(path) for name, path in zip(made["names"], made["paths"], strict=True)}
+    made = run(DataPoolCombination, out, dataset_paths=paths)
+    written = {name: read(path) for name, path in zip(made.names, made.paths, strict=True)}
     for size in range(1, len(pools) + 1):
         for ranks in itertools.combinations(range(len(pools)), size):
             name = "top_" + "_".join(str(rank + 1) for rank in ranks)
             common = set.intersection(*(set(pools[rank]) for rank in ranks))
             expected = [each for each in pools[ranks[0]] if each in common]
             assert written.get(name, []) == expected
-            assert (name in made["left_out"]) == (not expected)
+            assert (name in made.left_out) == (not expected)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -136,8 +138,8 @@ def test_downsampling_takes_equally_many_of_each_and_keeps_them(tmp_path: Path, 
     pools = [data_set(draw, draw.randint(1, 50)) for _ in range(3)]
     paths = [write(tmp_path / f"p{rank}.jsonl", pool, draw) for rank, pool in enumerate(pools)]
     (out := tmp_path / "out").mkdir()
-    made = DataPoolDownsampling(paths, seed=seed).run(output_dir=out)
-    for pool, path in zip(pools, made["paths"], strict=True):
+    made = run(DataPoolDownsampling, out, dataset_paths=paths, seed=seed)
+    for pool, path in zip(pools, made.paths, strict=True):
         written = read(path)
         assert len(written) == min(map(len, pools))
         remaining = iter(pool)
@@ -151,7 +153,9 @@ def test_every_sample_is_drawn_equally_often(tmp_path: Path) -> None:
     (out := tmp_path / "out").mkdir()
     counts = [0] * 10
     for seed in range(400):
-        (drawn,) = DataPoolDownsampling([path], 3, seed=seed).run(output_dir=out)["paths"]
+        (drawn,) = run(
+            DataPoolDownsampling, out, dataset_paths=[path], num_samples=3, seed=seed
+        ).paths
         for each in read(drawn):
             counts[json.loads(each)["id"]] += 1
     assert sum(counts) == 1200
@@ -163,9 +167,9 @@ def test_merging_is_one_after_another(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     pools = [data_set(draw, draw.randint(1, 30)) for _ in range(3)]
     paths = [write(tmp_path / f"p{rank}.jsonl", pool, draw) for rank, pool in enumerate(pools)]
-    made = DataPoolMerging(paths).run(output_dir=tmp_path / "out")
-    assert read(made["dataset_path"]) == list(itertools.chain(*pools))
-    assert made["num_samples"] == sum(map(len, pools))
+    made = run(DataPoolMerging, tmp_path / "out", dataset_paths=paths)
+    assert read(made.dataset_path) == list(itertools.chain(*pools))
+    assert made.num_samples == sum(map(len, pools))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -173,14 +177,21 @@ def test_duplication_has_every_sample_equally_often(tmp_path: Path, seed: int) -
     draw = random.Random(seed)
     lines = data_set(draw, draw.randint(1, 30))
     path = write(tmp_path / "p.jsonl", lines, draw)
-    plain = DataPoolDuplication([path], [1, 3]).run(output_dir=tmp_path / "plain")["paths"]
+    plain = run(
+        DataPoolDuplication, tmp_path / "plain", dataset_paths=[path], duplicating_times=[1, 3]
+    ).paths
     assert [read(path) for path in plain] == [lines, lines * 3]
-    mixed = DataPoolDuplication([path], [1, 3], shuffle=True, seed=seed).run(
-        output_dir=tmp_path / "mixed"
+    mixed = run(
+        DataPoolDuplication,
+        tmp_path / "mixed",
+        dataset_paths=[path],
+        duplicating_times=[1, 3],
+        shuffle=True,
+        seed=seed,
     )
-    assert [sorted(read(path)) for path in mixed["paths"]] == [sorted(lines), sorted(lines * 3)]
+    assert [sorted(read(path)) for path in mixed.paths] == [sorted(lines), sorted(lines * 3)]
     if len(lines) > 5:
-        assert read(mixed["paths"][1]) != lines * 3
+        assert read(mixed.paths[1]) != lines * 3
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -194,7 +205,9 @@ def test_a_join_has_every_pair_in_order(tmp_path: Path, seed: int) -> None:
     first, second = (
         write(tmp_path / f"{n}.jsonl", each, draw) for n, each in (("l", lines), ("r", others))
     )
-    (joined,) = DataPoolCartesianJoin([first], [second]).run(output_dir=tmp_path / "out")["paths"]
+    (joined,) = run(
+        DataPoolCartesianJoin, tmp_path / "out", first_paths=[first], second_paths=[second]
+    ).paths
     expected = [json.loads(left) | json.loads(right) for left in lines for right in others]
     written = read(joined)
     assert [json.loads(each) for each in written] == expected
@@ -209,13 +222,13 @@ def test_compressed_pools_give_the_same_lines(tmp_path: Path, seed: int, ending:
     draw = random.Random(seed)
     lines = data_set(draw, draw.randint(1, 40))
     path = write(tmp_path / "p.jsonl", lines, draw)
-    packed = DataPoolMerging([path, path], output_format=ending).run(output_dir=tmp_path)[
-        "dataset_path"
-    ]
+    packed = run(
+        DataPoolMerging, tmp_path, dataset_paths=[path, path], output_format=ending
+    ).dataset_path
     assert packed.name == f"p_merged.{ending}"
-    back = DataPoolMerging([packed], output_format="jsonl").run(output_dir=tmp_path / "back")[
-        "dataset_path"
-    ]
+    back = run(
+        DataPoolMerging, tmp_path / "back", dataset_paths=[packed], output_format="jsonl"
+    ).dataset_path
     assert read(back) == lines * 2
 
 
@@ -223,7 +236,7 @@ def test_samples_without_a_number_come_last_in_input_order(tmp_path: Path) -> No
     stats = ["NaN", "Infinity", "1", "[1, NaN]", "-Infinity", "1.0", "NaN", "-1"]
     lines = [f'{{"id":{number},"{STATS}":{{"a":{value}}}}}' for number, value in enumerate(stats)]
     path = write(tmp_path / "d.jsonl", lines, random.Random(0))
-    parts = DataPoolConstruction(path).run(output_dir=tmp_path / "out")["paths"]
+    parts = run(DataPoolConstruction, tmp_path / "out", dataset_path=path).paths
     written = [json.loads(each)["id"] for part in parts for each in read(part)]
     assert written == [4, 7, 2, 5, 1, 0, 3, 6]
 
@@ -241,11 +254,13 @@ def test_pools_may_be_written_to_another_file_system(tmp_path: Path, elsewhere: 
     draw = random.Random(0)
     lines = data_set(draw, 30)
     path = write(tmp_path / "p.jsonl", lines, draw)
-    merged = DataPoolMerging([path, path]).run(output_dir=elsewhere / "merged")["dataset_path"]
+    merged = run(DataPoolMerging, elsewhere / "merged", dataset_paths=[path, path]).dataset_path
     assert read(merged) == lines * 2
-    (doubled,) = DataPoolDuplication([path], [2]).run(output_dir=elsewhere / "doubled")["paths"]
+    (doubled,) = run(
+        DataPoolDuplication, elsewhere / "doubled", dataset_paths=[path], duplicating_times=[2]
+    ).paths
     assert read(doubled) == lines * 2
-    (whole,) = DataPoolDownsampling([path]).run(output_dir=elsewhere / "whole")["paths"]
+    (whole,) = run(DataPoolDownsampling, elsewhere / "whole", dataset_paths=[path]).paths
     assert read(whole) == lines
 
 
@@ -261,7 +276,7 @@ def test_a_compressed_pool_that_was_cut_off_is_refused(tmp_path: Path) -> None:
             path = tmp_path / f"p.jsonl.{ending}"
             path.write_bytes(packed[:-cut])
             with pytest.raises(ValueError, match=f"{path.name}.*unpack"):
-                DataPoolMerging([path]).run(output_dir=tmp_path / "out")
+                run(DataPoolMerging, tmp_path / "out", dataset_paths=[path])
             assert not list((tmp_path / "out").glob("*merged*"))
 
 
@@ -271,8 +286,8 @@ def test_equal_lines_that_name_different_pictures_are_different_samples(tmp_path
         (tmp_path / folder).mkdir()
         paths.append(tmp_path / folder / "p.jsonl")
         paths[-1].write_text('{"images": ["1.png"]}\n{"images": ["/same.png"]}\n')
-    made = DataPoolCombination(paths).run(output_dir=tmp_path / "out")
-    common = dict(zip(made["names"], made["paths"], strict=True))["top_1_2"]
+    made = run(DataPoolCombination, tmp_path / "out", dataset_paths=paths)
+    common = dict(zip(made.names, made.paths, strict=True))["top_1_2"]
     assert read(common) == ['{"images": ["/same.png"]}']
 
 
@@ -282,12 +297,12 @@ def test_pools_of_a_statistic_called_random_and_controls_do_not_overwrite_each_o
     lines = [json.dumps({"id": number, STATS: {"random": number}}) for number in range(8)]
     path = write(tmp_path / "d.jsonl", lines, random.Random(0))
     try:
-        made = DataPoolConstruction(path, split_num=4, num_random=2).run(
-            output_dir=tmp_path / "out"
+        made = run(
+            DataPoolConstruction, tmp_path / "out", dataset_path=path, split_num=4, num_random=2
         )
     except ValueError:
         return  # refused is right too
-    assert len(set(made["paths"])) == len(set(made["names"])) == 4
+    assert len(set(made.paths)) == len(set(made.names)) == 4
 
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "/abs"])
@@ -296,5 +311,5 @@ def test_a_statistic_cannot_name_a_folder(tmp_path: Path, name: str) -> None:
     lines = [json.dumps({"id": number, STATS: {name: number}}) for number in range(3)]
     path = write(tmp_path / "d.jsonl", lines, random.Random(0))
     with pytest.raises(ValueError, match=re.escape(name)):
-        DataPoolConstruction(path).run(output_dir=tmp_path / "out")
+        run(DataPoolConstruction, tmp_path / "out", dataset_path=path)
     assert {each.name for each in tmp_path.rglob("*.jsonl")} == {"d.jsonl"}

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pool_samples import MakePool, ids, sample
+from contract import problems_of
+from pool_samples import MakePool, ids, run, sample
 
 from sandbox.pools.cartesian_join import DataPoolCartesianJoin
 from sandbox.pools.duplication import DataPoolDuplication
@@ -22,7 +23,7 @@ def test_duplication_repeats_every_pool_every_number_of_times(
     make_pool: MakePool, out: Path
 ) -> None:
     pools = [make_pool("a.v1.jsonl", [sample(1), sample(2)]), make_pool("b.jsonl", [sample(3)])]
-    paths = DataPoolDuplication(pools, [3, 1]).run(output_dir=out)["paths"]
+    paths = run(DataPoolDuplication, out, dataset_paths=pools, duplicating_times=[3, 1]).paths
     assert [path.name for path in paths] == [
         "a.v1_x3.jsonl",
         "a.v1_x1.jsonl",
@@ -37,9 +38,14 @@ def test_duplication_shuffles_by_the_seed_alone(make_pool: MakePool, out: Path) 
     pool = make_pool("a.jsonl", [sample(i) for i in range(5)])
     orders = [
         ids(
-            DataPoolDuplication([pool], [2], shuffle=True, seed=seed).run(output_dir=out)["paths"][
-                0
-            ]
+            run(
+                DataPoolDuplication,
+                out,
+                dataset_paths=[pool],
+                duplicating_times=[2],
+                shuffle=True,
+                seed=seed,
+            ).paths[0]
         )
         for seed in (0, 0, 1)
     ]
@@ -48,10 +54,24 @@ def test_duplication_shuffles_by_the_seed_alone(make_pool: MakePool, out: Path) 
     assert sorted(orders[2]) == sorted([*range(5)] * 2)
 
 
-@pytest.mark.parametrize("times", [[], [0], [2, 2], [1.5], 2, "23", [True]])
-def test_duplication_refuses_times_that_are_no_counts(times: Any) -> None:
-    with pytest.raises(ValueError, match="duplicating_times"):
-        DataPoolDuplication([Path("a.jsonl")], times)
+@pytest.mark.parametrize(
+    ("times", "where", "kind"),
+    [
+        ([], "duplicating_times", "constraint"),
+        ([0], "duplicating_times.0", "constraint"),
+        ([2, 2], "duplicating_times", "rule"),
+        ([1.5], "duplicating_times.0", "wrong_type"),
+        (2, "duplicating_times", "wrong_type"),
+        ("23", "duplicating_times", "wrong_type"),
+        ([True], "duplicating_times.0", "wrong_type"),
+    ],
+)
+def test_duplication_refuses_times_that_are_no_counts(
+    make_pool: MakePool, times: Any, where: str, kind: str
+) -> None:
+    pool = make_pool("a.jsonl", [sample(1)])
+    (problem,) = problems_of(DataPoolDuplication, dataset_paths=[pool], duplicating_times=times)
+    assert (problem.where, problem.kind) == (where, kind)
 
 
 # merging
@@ -59,15 +79,15 @@ def test_duplication_refuses_times_that_are_no_counts(times: Any) -> None:
 
 def test_merging_keeps_every_byte_in_order(make_pool: MakePool, out: Path) -> None:
     pools = [make_pool(f"{n}/d_{n}.jsonl", [sample(i, a=n) for i in range(n)]) for n in (3, 1, 2)]
-    made = DataPoolMerging(pools).run(output_dir=out)
-    assert made["dataset_path"].name == "d_merged.jsonl"
-    assert made["dataset_path"].read_bytes() == b"".join(pool.read_bytes() for pool in pools)
-    assert made["num_samples"] == 6
+    made = run(DataPoolMerging, out, dataset_paths=pools)
+    assert made.dataset_path.name == "d_merged.jsonl"
+    assert made.dataset_path.read_bytes() == b"".join(pool.read_bytes() for pool in pools)
+    assert made.num_samples == 6
 
 
 def test_merging_names_pools_that_share_no_name(make_pool: MakePool, out: Path) -> None:
     pools = [make_pool("a.jsonl", [sample(1)]), make_pool("b.jsonl", [sample(2)])]
-    assert DataPoolMerging(pools).run(output_dir=out)["dataset_path"].name == "merged.jsonl"
+    assert run(DataPoolMerging, out, dataset_paths=pools).dataset_path.name == "merged.jsonl"
 
 
 @pytest.mark.parametrize(
@@ -87,12 +107,11 @@ def test_merging_refuses_different_schemas(
     make_pool: MakePool, out: Path, other: str, message: str | None
 ) -> None:
     pools = [make_pool("a.jsonl", ['{"id": 1, "text": "x"}']), make_pool("b.jsonl", [other])]
-    merging = DataPoolMerging(pools)
     if message is None:
-        assert merging.run(output_dir=out)["num_samples"] == 2
+        assert run(DataPoolMerging, out, dataset_paths=pools).num_samples == 2
         return
     with pytest.raises(ValueError, match=message):
-        merging.run(output_dir=out)
+        run(DataPoolMerging, out, dataset_paths=pools)
     assert not list(out.iterdir())
 
 
@@ -100,7 +119,7 @@ def test_merging_refuses_parquet_of_different_types(tmp_path: Path, out: Path) -
     for name, kind in (("a", pa.int64()), ("b", pa.float64())):
         pq.write_table(pa.table({"id": pa.array([1], kind)}), tmp_path / f"{name}.parquet")
     with pytest.raises(ValueError, match="different schemas: 'id' is int64 and double"):
-        DataPoolMerging([tmp_path / "a.parquet", tmp_path / "b.parquet"]).run(output_dir=out)
+        run(DataPoolMerging, out, dataset_paths=[tmp_path / "a.parquet", tmp_path / "b.parquet"])
 
 
 # cartesian join
@@ -113,7 +132,7 @@ def letters(make_pool: MakePool, key: str, name: str, values: str) -> Path:
 def test_cartesian_join_pairs_every_pool_with_every_other(make_pool: MakePool, out: Path) -> None:
     first = [letters(make_pool, "v", f"v_{name}", name) for name in ("ABC", "EF", "GHIJ")]
     second = [letters(make_pool, "t", f"t_{name}", name) for name in ("1", "23")]
-    paths = DataPoolCartesianJoin(first, second).run(output_dir=out)["paths"]
+    paths = run(DataPoolCartesianJoin, out, first_paths=first, second_paths=second).paths
     assert [path.name for path in paths] == [
         f"v_t_cartesian_join_{i}_{j}.jsonl" for i in range(3) for j in range(2)
     ]
@@ -134,7 +153,7 @@ def test_cartesian_join_keeps_the_spelling_of_both_sides(
     monkeypatch.setattr("sandbox.pools.cartesian_join._PIECE", 1)
     first = make_pool("v.jsonl", ['{"v":1.50, "w" : "\\u00e9"  } ', '{"v": "}"}'])
     second = make_pool("t.jsonl", ['{ "t": [1,  2]}', '{"t":"{é"}', '{"t" :{"a":{}}}'])
-    joined = DataPoolCartesianJoin([first], [second]).run(output_dir=out)["paths"][0]
+    joined = run(DataPoolCartesianJoin, out, first_paths=[first], second_paths=[second]).paths[0]
     assert joined.read_text(encoding="utf-8").splitlines() == [
         '{"v":1.50, "w" : "\\u00e9",  "t": [1,  2]}',
         '{"v":1.50, "w" : "\\u00e9", "t":"{é"}',
@@ -149,8 +168,8 @@ def test_cartesian_join_keeps_the_spelling_of_both_sides(
     ("first", "second", "message"),
     [
         ('{"a": 1}', '{"b": 1, "a": 2}', r"v\.jsonl and .*t\.jsonl both have a"),
-        ("{}", '{"b": 1}', r"v\.jsonl: sample 2: expected a JSON object with keys"),
-        ('{"a": 1}', '{"b": 1,}', r"t\.jsonl: sample 2: not valid JSON"),
+        ("{}", '{"b": 1}', r"v\.jsonl:2: expected a JSON object with keys"),
+        ('{"a": 1}', '{"b": 1,}', r"t\.jsonl:2: not valid JSON"),
     ],
 )
 def test_cartesian_join_refuses_what_cannot_be_joined(
@@ -159,26 +178,33 @@ def test_cartesian_join_refuses_what_cannot_be_joined(
     left = make_pool("v.jsonl", ['{"v": 1}', first])
     right = make_pool("t.jsonl", ['{"t": 1}', second])
     with pytest.raises(ValueError, match=message):
-        DataPoolCartesianJoin([left], [right]).run(output_dir=out)
+        run(DataPoolCartesianJoin, out, first_paths=[left], second_paths=[right])
     assert not list(out.iterdir())
 
 
-@pytest.mark.parametrize("paths", ["a.jsonl", []])
-def test_paths_must_be_lists(paths: Any) -> None:
-    with pytest.raises(ValueError, match="dataset_paths"):
-        DataPoolMerging(paths)
-    with pytest.raises(ValueError, match="dataset_paths"):
-        DataPoolDuplication(paths, [2])
-    with pytest.raises(ValueError, match="second_paths"):
-        DataPoolCartesianJoin([Path("a.jsonl")], paths)
+@pytest.mark.parametrize(("paths", "kind"), [("a.jsonl", "wrong_type"), ([], "constraint")])
+def test_paths_must_be_lists(make_pool: MakePool, paths: Any, kind: str) -> None:
+    pool = make_pool("b.jsonl", [sample(1)])
+    for found, where in (
+        (problems_of(DataPoolMerging, dataset_paths=paths), "dataset_paths"),
+        (
+            problems_of(DataPoolDuplication, dataset_paths=paths, duplicating_times=[2]),
+            "dataset_paths",
+        ),
+        (
+            problems_of(DataPoolCartesianJoin, first_paths=[pool], second_paths=paths),
+            "second_paths",
+        ),
+    ):
+        assert [(problem.where, problem.kind) for problem in found] == [(where, kind)]
 
 
 def test_a_missing_pool_is_an_error(make_pool: MakePool, tmp_path: Path, out: Path) -> None:
     pools = [make_pool("a.jsonl", [sample(1)]), tmp_path / "b.jsonl"]
-    for manipulator in (
-        DataPoolMerging(pools),
-        DataPoolDuplication(pools, [2]),
-        DataPoolCartesianJoin(pools[:1], pools[1:]),
+    for manipulator, arguments in (
+        (DataPoolMerging, {"dataset_paths": pools}),
+        (DataPoolDuplication, {"dataset_paths": pools, "duplicating_times": [2]}),
+        (DataPoolCartesianJoin, {"first_paths": pools[:1], "second_paths": pools[1:]}),
     ):
         with pytest.raises(FileNotFoundError, match=r"b\.jsonl"):
-            manipulator.run(output_dir=out)
+            run(manipulator, out, **arguments)

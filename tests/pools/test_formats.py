@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from pool_samples import STATS, MakePool, ids, sample
+from contract import problems_of
+from pool_samples import STATS, MakePool, ids, run, sample
 
 from sandbox.pools.cartesian_join import DataPoolCartesianJoin
 from sandbox.pools.combination import DataPoolCombination
@@ -61,11 +62,15 @@ def test_every_format_goes_in_and_out(
     ending = after or before
     wanted = [json.loads(line) for line in lines]
 
-    high = DataPoolConstruction(pool, output_format=after).run(output_dir=out)["paths"][2]
-    merged = DataPoolMerging([pool, pool], output_format=after).run(output_dir=out)["dataset_path"]
-    doubled = DataPoolDuplication([pool], [2], output_format=after).run(output_dir=out)["paths"]
-    drawn = DataPoolDownsampling([pool], 9, output_format=after).run(output_dir=out)["paths"]
-    common = DataPoolCombination([pool, pool], output_format=after).run(output_dir=out)["paths"]
+    high = run(DataPoolConstruction, out, dataset_path=pool, output_format=after).paths[2]
+    merged = run(DataPoolMerging, out, dataset_paths=[pool, pool], output_format=after).dataset_path
+    doubled = run(
+        DataPoolDuplication, out, dataset_paths=[pool], duplicating_times=[2], output_format=after
+    ).paths
+    drawn = run(
+        DataPoolDownsampling, out, dataset_paths=[pool], num_samples=9, output_format=after
+    ).paths
+    common = run(DataPoolCombination, out, dataset_paths=[pool, pool], output_format=after).paths
 
     assert [path.name for path in (high, *doubled)] == [
         f"my.v1_a_high.{ending}",
@@ -79,7 +84,7 @@ def test_every_format_goes_in_and_out(
 def test_a_join_goes_in_and_out_of_parquet(make_pool: MakePool, out: Path) -> None:
     left = written_as(make_pool("v.jsonl", ['{"v": 1}', '{"v": 2}']), "parquet")
     right = make_pool("t.jsonl", ['{"t": "x"}'])
-    (joined,) = DataPoolCartesianJoin([left], [right]).run(output_dir=out)["paths"]
+    (joined,) = run(DataPoolCartesianJoin, out, first_paths=[left], second_paths=[right]).paths
     assert joined.suffix == ".parquet"
     assert samples(joined) == [{"v": 1, "t": "x"}, {"v": 2, "t": "x"}]
 
@@ -89,11 +94,11 @@ def test_a_join_goes_in_and_out_of_parquet(make_pool: MakePool, out: Path) -> No
     [
         (
             ['{"a": 1}', '{"a": 12345678901234567890}'],
-            r"d\.jsonl: sample 2: 12345678901234567890 does not",
+            r"d\.jsonl:2: 12345678901234567890 does not",
         ),
         (
             ['{"a": {"b": [9007199254740993]}}', '{"a": {"b": [0.5]}}'],
-            r"d\.jsonl: sample 1: 900719",
+            r"d\.jsonl:1: 900719",
         ),
         (['{"a": {}}'], r"cannot be written as Parquet"),
         (['{"a": ' + "[" * 200 + "]" * 200 + "}"], r"d\.jsonl: cannot be read as Parquet"),
@@ -104,16 +109,16 @@ def test_what_parquet_would_change_is_refused(
 ) -> None:
     pool = make_pool("d.jsonl", lines)
     with pytest.raises(ValueError, match=message):
-        DataPoolMerging([pool], output_format="parquet").run(output_dir=out)
+        run(DataPoolMerging, out, dataset_paths=[pool], output_format="parquet")
     assert not list(out.iterdir())
 
 
 def test_large_whole_numbers_go_into_parquet(make_pool: MakePool, out: Path) -> None:
     lines = ['{"a": 9223372036854775807, "b": 1e300}', '{"a": -9223372036854775808, "b": 2.0}']
-    merged = DataPoolMerging([make_pool("d.jsonl", lines)], output_format="parquet").run(
-        output_dir=out
+    merged = run(
+        DataPoolMerging, out, dataset_paths=[make_pool("d.jsonl", lines)], output_format="parquet"
     )
-    assert samples(merged["dataset_path"]) == [json.loads(line) for line in lines]
+    assert samples(merged.dataset_path) == [json.loads(line) for line in lines]
 
 
 def test_parquet_keeps_its_types(tmp_path: Path, out: Path) -> None:
@@ -122,7 +127,7 @@ def test_parquet_keeps_its_types(tmp_path: Path, out: Path) -> None:
     )
     table = pa.table({"id": [1, 2, 3], "raw": [b"\xff", b"", None], "when": [5, 6, 7]}, schema)
     pq.write_table(table, tmp_path / "a.parquet")
-    merged = DataPoolMerging([tmp_path / "a.parquet"]).run(output_dir=out)["dataset_path"]
+    merged = run(DataPoolMerging, out, dataset_paths=[tmp_path / "a.parquet"]).dataset_path
     assert pq.read_table(merged).equals(table, check_metadata=True)
 
 
@@ -132,7 +137,7 @@ def test_a_cut_file_is_refused(make_pool: MakePool, out: Path, ending: str, keep
     pool = written_as(make_pool("a.jsonl", [sample(i, a=i) for i in range(50)]), ending)
     pool.write_bytes(pool.read_bytes()[:keep])
     with pytest.raises(ValueError, match=rf"a\.{ending}: "):
-        DataPoolMerging([pool]).run(output_dir=out)
+        run(DataPoolMerging, out, dataset_paths=[pool])
     assert not list(out.iterdir())
 
 
@@ -141,16 +146,18 @@ def test_zstandard_files_may_have_several_frames(tmp_path: Path, out: Path) -> N
     big = "".join(sample(i) + "\n" for i in range(20_000)).encode()
     path = tmp_path / "a.jsonl.zst"
     path.write_bytes(skipped + pack(big) + pack(b"") + skipped + pack(big) + skipped)
-    merged = DataPoolMerging([path], output_format="jsonl").run(output_dir=out)["dataset_path"]
+    merged = run(DataPoolMerging, out, dataset_paths=[path], output_format="jsonl").dataset_path
     assert merged.read_bytes() == big * 2
     path.write_bytes(pack(big) + b"rubbish")
     with pytest.raises(ValueError, match="cannot be unpacked"):
-        DataPoolMerging([path]).run(output_dir=out)
+        run(DataPoolMerging, out, dataset_paths=[path])
 
 
-def test_an_unknown_format_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"output_format: expected one of jsonl, .* got 'csv'"):
-        DataPoolMerging([Path("a.jsonl")], output_format="csv")
+def test_an_unknown_format_is_refused(make_pool: MakePool) -> None:
+    pool = make_pool("a.jsonl", [sample(1)])
+    (problem,) = problems_of(DataPoolMerging, dataset_paths=[pool], output_format="csv")
+    assert (problem.where, problem.kind) == ("output_format", "wrong_type")
+    assert "jsonl.zst" in str(problem)
 
 
 # statistics of their own
@@ -159,11 +166,54 @@ def test_an_unknown_format_is_refused() -> None:
 def test_statistics_may_come_from_a_file_of_their_own(make_pool: MakePool, out: Path) -> None:
     data = make_pool("d.jsonl", [f'{{"id": {i}}}' for i in range(6)])
     stats = make_pool("d_stats.jsonl", [json.dumps({STATS: {"a": -i}}) for i in range(6)])
-    made = DataPoolConstruction(data, stats_path=stats).run(output_dir=out)
-    assert [ids(path) for path in made["paths"]] == [[5, 4], [3, 2], [1, 0]]
+    made = run(DataPoolConstruction, out, dataset_path=data, stats_path=stats)
+    assert [ids(path) for path in made.paths] == [[5, 4], [3, 2], [1, 0]]
     short = make_pool("short.jsonl", [json.dumps({STATS: {"a": 1}})])
     with pytest.raises(ValueError, match=r"short\.jsonl has statistics of 1 samples, but .* has 6"):
-        DataPoolConstruction(data, stats_path=short).run(output_dir=out)
+        run(DataPoolConstruction, out, dataset_path=data, stats_path=short)
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_statistics_in_data_juicers_file_beside_the_pool_are_found(
+    make_pool: MakePool, out: Path, ending: str
+) -> None:
+    data = written_as(make_pool("d.jsonl", [f'{{"id": {i}}}' for i in range(6)]), ending)
+    make_pool("d_stats.jsonl", [json.dumps({STATS: {"a": -i}}) for i in range(6)])
+    made = run(DataPoolConstruction, out, dataset_path=data, output_format="jsonl")
+    assert [ids(path) for path in made.paths] == [[5, 4], [3, 2], [1, 0]]
+
+
+# shards
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_folder_of_shards_is_one_pool(make_pool: MakePool, out: Path, ending: str) -> None:
+    lines = [sample(i, a=-i) for i in range(6)]
+    (folder := out.parent / "pool").mkdir()
+    for name, part in (("b", lines[2:]), ("a", lines[:2])):
+        written_as(make_pool(f"{name}.jsonl", part), ending).rename(folder / f"{name}.{ending}")
+    merged = run(DataPoolMerging, out, dataset_paths=[folder, folder], output_format="jsonl")
+    assert merged.dataset_path.name == "pool_merged.jsonl"
+    assert ids(merged.dataset_path) == [0, 1, 2, 3, 4, 5] * 2
+    made = run(DataPoolConstruction, out, dataset_path=folder)
+    assert [path.name for path in made.paths] == [
+        f"pool_a_{part}.{ending}" for part in ("low", "middle", "high")
+    ]
+    assert [each["id"] for each in samples(made.paths[0])] == [5, 4]
+
+
+def test_statistics_beside_every_shard_are_found(make_pool: MakePool, out: Path) -> None:
+    for name, numbers in (("a", [1, 2]), ("b", [3])):
+        make_pool(f"pool/{name}.jsonl", [f'{{"id": {i}}}' for i in numbers])
+        make_pool(f"pool/{name}_stats.jsonl", [json.dumps({STATS: {"x": -i}}) for i in numbers])
+    made = run(DataPoolConstruction, out, dataset_path=out.parent / "pool", split_num=3)
+    assert ids(made.paths[0]) == [3, 2, 1]
+
+
+def test_the_number_of_a_line_counts_blank_lines(make_pool: MakePool, out: Path) -> None:
+    pool = make_pool("d.jsonl", ["", sample(1, a=1), "", "", sample(2), sample(3, a=2)])
+    with pytest.raises(ValueError, match=r"d\.jsonl:5: no statistic 'a'"):
+        run(DataPoolConstruction, out, dataset_path=pool)
 
 
 # media
@@ -172,18 +222,19 @@ def test_statistics_may_come_from_a_file_of_their_own(make_pool: MakePool, out: 
 def test_relative_media_paths_stay_valid(make_pool: MakePool, tmp_path: Path, out: Path) -> None:
     lines = [
         '{"id": 1, "images": ["/x/y.png"], "text": "\\"images\\": [\\"no.png\\"]"}',
-        '{"id": 2,  "images" : [ "/x.png", "b/\\u00e9 \\"q\\".png" ], "videos": ["s3://v.mp4", "c.mp4"]}',
+        '{"id": 2,  "images" : [ "/x.png", "b/\\u00e9 \\"q\\".png" ], '
+        '"videos": ["s3://v.mp4", "c.mp4"]}',
         '{"id": 3, "meta": {"images": ["not.png", "ours.png"]}, "images": ["\\/abs.png"]}',
     ]
     pool = make_pool("in/a.jsonl", lines)
-    merged = DataPoolMerging([pool]).run(output_dir=out)["dataset_path"]
+    merged = run(DataPoolMerging, out, dataset_paths=[pool]).dataset_path
     written = merged.read_text().splitlines()
     folder = tmp_path / "in"
     assert [written[0], written[2]] == [lines[0], lines[2]]
     assert written[1] == lines[1].replace('"b/', f'"{folder}/b/').replace(
         '"c.mp4', f'"{folder}/c.mp4'
     )
-    drawn = DataPoolDownsampling([pool], 2, seed=4).run(output_dir=out)["paths"][0]
+    drawn = run(DataPoolDownsampling, out, dataset_paths=[pool], num_samples=2, seed=4).paths[0]
     assert drawn.read_text().splitlines() == written[:2]
 
 
@@ -225,5 +276,5 @@ def test_relative_media_paths_stay_valid_in_parquet(
     pool = tmp_path / "in" / "a.parquet"
     pool.parent.mkdir()
     pq.write_table(pa.table({"images": pa.array([["/x.png", "y.png"], []], kind)}), pool)
-    merged = DataPoolMerging([pool]).run(output_dir=out)["dataset_path"]
+    merged = run(DataPoolMerging, out, dataset_paths=[pool]).dataset_path
     assert samples(merged) == [{"images": ["/x.png", f"{tmp_path}/in/y.png"]}, {"images": []}]

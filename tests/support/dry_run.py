@@ -24,7 +24,8 @@ class ShownJob:
 def shown_jobs(out: str) -> dict[str, ShownJob]:
     """Jobs by label, in printed order, of the first run in ``out``."""
     jobs: dict[str, ShownJob] = {}
-    place, last = "", {}
+    place = ""
+    last: dict[str, str] = {}
     for line in out.splitlines():
         found = _JOB.fullmatch(line)
         if found is not None:

@@ -208,7 +208,7 @@ class Value(BaseDataExecutor):
     killed: bool = False
 
     def run(self, *, scope: JobScope) -> SeenValue:
-        note(f"{self.name} {json.dumps(self.value)}")
+        note(f"{self.name} {json.dumps(self.value, default=str)}")
         if self.gate:
             wait_at_gate(self.gate)
         if self.error and not is_healed():

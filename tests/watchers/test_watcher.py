@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 from contract import problems_of
+from toy_project import until
 
 from sandbox.job import Secret
 from sandbox.watchers import SandboxWatcher
+from sandbox.watchers.metrics_file import read_events
 from sandbox.watchers.open_watcher import OpenWatcher
 
 SECRET = "5ecret5ecret5ecret5ecret5ecret5ecret5ecret"
@@ -38,10 +40,16 @@ def lines(run_dir: Path) -> list[dict[str, Any]]:
     return [json.loads(line, parse_constant=refuse) for line in text.splitlines()]
 
 
+def history(run_dir: Path, name: str) -> list[tuple[int | None, float]]:
+    """Read the (step, value) pairs of a metric from the file of a run."""
+    return [(step, metrics[name]) for step, metrics in read_events(run_dir) if name in metrics]
+
+
 def wandb_records(path: Path) -> Iterator[Any]:
     """Read the records of a .wandb file: LevelDB's log format after a header of 7 bytes."""
     from wandb.proto import wandb_internal_pb2
 
+    messages: Any = wandb_internal_pb2  # its classes are made at import
     content, position, parts = path.read_bytes(), 7, b""
     while position + 7 <= len(content):
         left = 32768 - position % 32768
@@ -54,10 +62,21 @@ def wandb_records(path: Path) -> Iterator[Any]:
         parts += content[position + 7 : position + 7 + length]
         position += 7 + length
         if kind in (1, 4):
-            record = wandb_internal_pb2.Record()
+            record = messages.Record()
             record.ParseFromString(parts)
             parts = b""
             yield record
+
+
+def finished_records(run_dir: Path) -> list[Any]:
+    """Return the records of a finished run; wandb's own process may still write them."""
+    (path,) = (run_dir / "wandb").glob("offline-run-*/*.wandb")
+
+    def is_finished() -> bool:
+        return any(record.HasField("exit") for record in wandb_records(path))
+
+    until(is_finished, "wandb has not finished the run")
+    return list(wandb_records(path))
 
 
 def test_nested_results_are_flattened_with_dots(watcher: OpenWatcher, tmp_path: Path) -> None:
@@ -113,17 +132,17 @@ def test_values_that_json_lacks_are_strings_that_float_reads(
     assert (again.query("x.high"), again.query("x.low")) == (math.inf, -math.inf)
 
 
-def test_query_gives_the_last_value_and_history_all(watcher: OpenWatcher, tmp_path: Path) -> None:
+def test_query_gives_the_last_value_and_the_file_all(watcher: OpenWatcher, tmp_path: Path) -> None:
     for step, loss in ((10, 3.0), (20, 2.0)):
         watcher.watch({"loss": loss}, name="train", step=step)
     watcher.watch({"accuracy": 1.0}, name="score")
     assert watcher.query("train.loss") == 2.0
-    assert watcher.history("train.loss") == [(10, 3.0), (20, 2.0)]
+    assert history(tmp_path, "train.loss") == [(10, 3.0), (20, 2.0)]
     watcher.close()
     assert watcher.query("train.loss") == 2.0
     after = SandboxWatcher().open(tmp_path)
     assert after.query("train.loss") == 2.0
-    assert after.history("score.accuracy") == [(None, 1.0)]
+    assert history(tmp_path, "score.accuracy") == [(None, 1.0)]
 
 
 @pytest.mark.parametrize(
@@ -156,7 +175,7 @@ def test_a_line_cut_off_by_a_crash_is_left_out_and_does_not_swallow_the_next(
     with SandboxWatcher(mode="disabled").open(tmp_path) as watcher:
         assert watcher.query("a") == 1
         watcher.watch({"a": 3}, step=3)
-    assert SandboxWatcher().open(tmp_path).history("a") == [(1, 1.0), (3, 3.0)]
+    assert history(tmp_path, "a") == [(1, 1.0), (3, 3.0)]
 
 
 def test_metrics_from_several_threads_are_whole_lines(watcher: OpenWatcher, tmp_path: Path) -> None:
@@ -170,7 +189,7 @@ def test_metrics_from_several_threads_are_whole_lines(watcher: OpenWatcher, tmp_
     for thread in threads:
         thread.join()
     assert len(lines(tmp_path)) == 200
-    assert watcher.history("job3.loss") == [(step, float(step)) for step in range(50)]
+    assert history(tmp_path, "job3.loss") == [(step, float(step)) for step in range(50)]
 
 
 @pytest.mark.parametrize(
@@ -217,8 +236,7 @@ def test_wandb_records_two_runs_in_one_process(tmp_path: Path) -> None:
         watcher.watch({"CIDEr": 0.5}, name="score")
         watcher.close()
     for run in ("first", "second"):
-        (path,) = (tmp_path / run / "wandb").glob("offline-run-*/*.wandb")
-        records = list(wandb_records(path))
+        records = finished_records(tmp_path / run)
         (start,) = [record.run for record in records if record.HasField("run")]
         assert start.display_name == run
         assert "${oc.env:WANDB_API_KEY}" in str(start.config)
@@ -248,7 +266,6 @@ def test_wandb_records_two_runs_in_one_process(tmp_path: Path) -> None:
             {"train.1.loss": 0.05, "train/1/step": 20},
             {"score.CIDEr": 0.5},
         ]
-        assert any(record.HasField("exit") for record in records)  # finished
 
 
 @pytest.mark.parametrize("failure", ["folder", "init", "log", "import"])
@@ -272,7 +289,7 @@ def test_a_failing_wandb_is_one_warning(
         for step in range(3):
             watcher.watch({"loss": step}, name="train", step=step)
     assert len([record for record in caplog.records if "wandb is off" in record.message]) == 1
-    assert watcher.history("train.loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
+    assert history(tmp_path, "train.loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
 
 
 def test_metrics_that_cannot_be_written_do_not_fail_the_run(
@@ -331,6 +348,6 @@ def test_the_key_is_in_no_file_of_an_offline_run(tmp_path: Path) -> None:
     assert SECRET not in repr(settings)
     with settings.open(tmp_path, "run") as watcher:
         watcher.watch({"loss": 1.0}, name="train", step=1)
+    assert finished_records(tmp_path)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert any(path.suffix == ".wandb" for path in files)
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]

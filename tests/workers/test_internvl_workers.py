@@ -71,8 +71,8 @@ def test_only_the_answer_and_its_end_are_learnt(
     assert processor.decode(learnt) == "A red square.<|im_end|>"
     text = processor.decode(sample["input_ids"])
     image = "<img>" + "<IMG_CONTEXT>" * 4 + "</img>"
-    turns = f"<|im_start|>user\n{image}\nWhat is it?<|im_end|>\n<|im_start|>assistant\nA red square.<|im_end|>"
-    assert text == turns
+    question = f"<|im_start|>user\n{image}\nWhat is it?<|im_end|>\n"
+    assert text == f"{question}<|im_start|>assistant\nA red square.<|im_end|>"
 
 
 def test_the_loss_is_that_of_the_whole_sequence(

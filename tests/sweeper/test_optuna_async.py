@@ -1,4 +1,4 @@
-"""The asynchronous sweeper on real runs: what it leaves, what it survives, what it refuses."""
+"""The asynchronous sweeper on real runs: its results, and what it survives and refuses."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import sys
 import pytest
 import yaml
 from dry_run import shown_jobs
-from plugins.conftest import Sweeps
+from sweeps import Sweeps
 from toy_project import ROOT, alive, experiment, finish, until
-from watchers.test_watcher import wandb_records
+
+from tests.watchers.test_watcher import wandb_records
 
 RATES = "jobs.train.executor.learning_rate=interval(0.1,1)"
 THRESHOLD = [
@@ -371,7 +372,7 @@ def test_a_metric_that_never_comes_is_told_of(sweeps: Sweeps) -> None:
         (["jobs.train.executor.learning_rate=0.5"], "search space: is empty"),
         ([RATES, "hydra.sweeper.storage=sqlite:////no/where.db"], "cannot open sqlite:////no/where.db"),
         ([RATES, "hydra.sweeper.storage=/no/where.journal"], "cannot open /no/where.journal"),
-        ([RATES, "hydra.sweeper.n_trials=0"], "n_trials: must be at least 1, given 0"),
+        ([RATES, "hydra.sweeper.n_trials=0"], "n_trials: given 0, expected at least 1"),
         ([RATES, "hydra/sweeper/sampler=bayes"], "Could not find 'hydra/sweeper/sampler/bayes'"),
         ([RATES, "hydra/sweeper/sampler=grid"], "learning_rate is an interval"),
         (
@@ -380,12 +381,12 @@ def test_a_metric_that_never_comes_is_told_of(sweeps: Sweeps) -> None:
         ),
         ([RATES, "hydra/sweeper/pruner=median"], "MedianPruner needs the name of a metric"),
         ([RATES, "hydra.sweeper.direction=[minimize,minimize]"], "2 given, for the 1 objectives"),
-        ([RATES, "hydra.sweeper.direction=up"], "expected minimize or maximize, given 'up'"),
+        ([RATES, "hydra.sweeper.direction=up"], "direction: given 'up', expected"),
         ([RATES, "hydra.sweeper.zip=[[a,b]]"], "hydra.sweeper.zip: a is not swept"),
         ([RATES, "hydra.sweeper.repeat=2", "hydra.sweeper.repeat_argument=sed"], "Could not override 'sed'"),
         ([RATES, "hydra.sweeper.study_name=../x"], "study_name: expected letters"),
         ([RATES, "hydra.sweeper.sampler.n_startup_trials=x"], "n_startup_trials"),
-        (["+jobs.data.executor.num_rows=range(0,4)"], "num_rows must be positive"),
+        (["+jobs.data.executor.num_rows=range(0,4)"], "num_rows: given 0, expected at least 1"),
     ],
     ids=lambda value: None if isinstance(value, list) else value[:30],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The study's journal, whatever has happened to it."""
+"""The journal of a study after a crash or a mistake."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.components.problem import PlanError
 from sandbox.sweeper.study import JOURNAL, open_storage
 
 
@@ -28,6 +29,6 @@ def test_a_line_that_a_full_disk_cut_off_costs_nothing_else(tmp_path: Path, torn
 def test_a_file_that_is_no_journal_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "notes.txt"
     path.write_text("my notes")
-    with pytest.raises(ValueError, match=r"cannot open .*notes\.txt.*it is no journal"):
+    with pytest.raises(PlanError, match=r"cannot open .*notes\.txt.*it is no journal"):
         open_storage(str(path), tmp_path)
     assert path.read_text() == "my notes"

@@ -1,27 +1,18 @@
-"""Sweeps of toys, and a real SLURM cluster for them."""
+"""Sweeps of a toy project."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-from toy_project import ROOT, Outcome, Project, data_job, experiment, finish
-
-SCRIPT = ROOT / "scripts" / "slurm_cluster"
-DAEMONS = ("slurmctld", "slurmd", "munged", "sbatch")
+from toy_project import Outcome, Project, data_job, experiment, finish
 
 
 class Sweeps:
-    """Sweeps of a project with the experiments ``chain`` (data → train → score) and ``one`` (a value).
+    """Sweeps of a project with the experiments ``chain`` (a training) and ``one`` (a value).
 
     Args:
         project: The project.
@@ -83,11 +74,11 @@ class Sweeps:
         return optuna.load_study(study_name="toy", storage=optuna.storages.JournalStorage(backend))
 
     def num_drivers(self) -> int:
-        """How many drivers have begun and not ended in order."""
+        """Number of drivers that have begun and not ended in order."""
         return len([*(self.folder / "drivers").glob("*.json")])
 
     def num_alive(self) -> int:
-        """How many runs have begun."""
+        """Number of runs that have begun."""
         return len([*self.folder.glob("*/alive.json")])
 
     def pids(self) -> list[int]:
@@ -95,34 +86,3 @@ class Sweeps:
         return [
             json.loads(path.read_text())["pid"] for path in sorted(self.folder.glob("*/alive.json"))
         ]
-
-
-@pytest.fixture
-def sweeps(project: Project) -> Sweeps:
-    """The project's sweeps."""
-    return Sweeps(project)
-
-
-@pytest.fixture(scope="session")
-def cluster_dir() -> Iterator[Path]:
-    """A throw-away cluster without accounting; ends when the tests do, and when they are killed."""
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    missing = [name for name in DAEMONS if not shutil.which(name, path=path)]
-    if missing or os.geteuid() != 0 or not SCRIPT.exists():
-        pytest.skip(
-            f"a SLURM cluster needs root and Debian's packages; missing: {missing or 'root'}"
-        )
-    directory = Path(tempfile.mkdtemp(prefix="slurm-"))
-    command = [sys.executable, SCRIPT, "up", directory, "--until", str(os.getpid())]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    yield directory
-    subprocess.run([sys.executable, SCRIPT, "down", directory], check=True)
-
-
-@pytest.fixture
-def cluster(cluster_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cluster is the one that SLURM's tools talk to; no job of an earlier test is left in it."""
-    monkeypatch.setenv("SLURM_CONF", str(cluster_dir / "slurm.conf"))
-    subprocess.run(["scancel", "--user=root"], check=True)
-    return cluster_dir

@@ -1,4 +1,4 @@
-"""How a trial ends in the study, and what is said of it."""
+"""Record in a study how its trials end, and describe that in a line."""
 
 from __future__ import annotations
 
@@ -20,24 +20,18 @@ INTERRUPTED = "the sweep was interrupted"
 GIVEN_UP = "another driver repeats this trial"
 
 _MOST_REPEATS = 2
+_LONGEST_ERROR = 2000
 
 
-class Ending:
-    """Tells a study how its trials ended.
+class Recorder:
+    """Record in a study how its trials end."""
 
-    Args:
-        study: The study.
-        settings: What the sweeper was told.
-        driver: Name of the driver.
-    """
-
-    def __init__(self, study: Study, settings: Settings, driver: str) -> None:
+    def __init__(self, study: Study, settings: Settings) -> None:
         self.study = study
         self.settings = settings
-        self.driver = driver
 
-    def tell(self, trial: Trial, results: Sequence[Result]) -> None:
-        """Tell how ``trial`` ended: its values, or the one result that is none."""
+    def record(self, trial: Trial, results: Sequence[Result]) -> None:
+        """Record the end of a trial: its values, or the one result that has none."""
         from optuna.trial import TrialState
 
         state = results[0]["state"]
@@ -45,37 +39,29 @@ class Ending:
         if state == "stopped" and reason in (INTERRUPTED, GIVEN_UP):
             self.repeat(trial, reason, counts=False)
         elif state == "stopped" and reason == PRUNED:
-            self._tell(trial, None, TrialState.PRUNED)
+            self._end(trial, None, TrialState.PRUNED)
         elif state != "complete":
             self.fail(trial, reason or results[0]["error"])
         else:
-            try:
-                columns = [self._values(result["value"]) for result in results]
-            except ValueError as error:
-                self.fail(trial, str(error))
-                return
-            values = [statistics.fmean(column) for column in zip(*columns, strict=True)]
-            if len(columns) > 1:
-                spread = [statistics.stdev(column) for column in zip(*columns, strict=True)]
-                self._attribute(trial, "std", spread)
-                self._attribute(trial, "seed_values", columns)
-            self._tell(trial, values, TrialState.COMPLETE)
+            self._complete(trial, results)
 
     def fail(self, trial: Trial, error: str) -> None:
         """Record a failure with its reason and the tail of its log."""
         from optuna.trial import TrialState
 
-        tails = [
-            run.log_tail() for run in trial.runs if run.result and run.result["state"] != "complete"
-        ]
-        self._attribute(trial, "error", error[:2000])
-        self._attribute(trial, "log_tail", next(filter(None, tails), ""))
-        self._tell(trial, None, TrialState.FAIL)
+        failed = [run for run in trial.runs if run.result and run.result["state"] != "complete"]
+        tails = (run.log_tail() for run in failed)
+        self._set(trial, "error", error[:_LONGEST_ERROR])
+        self._set(trial, "log_tail", next(filter(None, tails), ""))
+        self._end(trial, None, TrialState.FAIL)
 
     def repeat(self, trial: Trial, why: str, counts: bool = True) -> None:
-        """Close a trial that was cut short, and have its parameters tried again under a new number.
+        """End a trial that was cut short, and have its parameters tried again as a new trial.
 
-        ``counts`` limits how often: a trial that takes its driver with it is one that fails.
+        Args:
+            trial: The trial.
+            why: Why it was cut short.
+            counts: Limit how often this happens: a trial that kills its driver is one that fails.
         """
         from optuna.trial import TrialState
 
@@ -86,30 +72,50 @@ class Ending:
         if counts and num_before >= _MOST_REPEATS:
             self.fail(trial, f"{why}, for the {num_before + 1}th time")
             return
-        self._attribute(trial, "error", why)
-        self._attribute(trial, "is_repeated", True)
-        self._tell(trial, None, TrialState.FAIL)
+        self._set(trial, "error", why)
+        self._set(trial, "is_repeated", True)
+        self._end(trial, None, TrialState.FAIL)
         attributes = {"repeats": num_before + counts, "repeats_trial": trial.number}
         self.study.enqueue_trial(frozen.params, user_attrs=attributes)
 
+    def _complete(self, trial: Trial, results: Sequence[Result]) -> None:
+        """Record the values of a trial, the means over its seeds."""
+        from optuna.trial import TrialState
+
+        try:
+            rows = [self._values(result["value"]) for result in results]
+        except ValueError as error:
+            self.fail(trial, str(error))
+            return
+        columns = list(zip(*rows, strict=True))
+        if len(rows) > 1:
+            self._set(trial, "std", [statistics.stdev(column) for column in columns])
+            self._set(trial, "seed_values", rows)
+        means = [statistics.fmean(column) for column in columns]
+        self._end(trial, means, TrialState.COMPLETE)
+
     def _values(self, value: Any) -> list[float]:
-        """Raises ValueError: these are not the objective's numbers."""
+        """Return the objectives that a run returned.
+
+        Raises:
+            ValueError: They are missing, too many, or not numbers.
+        """
         given = value if isinstance(value, (list, tuple)) else [value]
         if len(given) != len(self.study.directions):
             raise ValueError(
-                f"the run returned {len(given)} values, {len(self.study.directions)} have a direction"
+                f"the run returned {len(given)} values,"
+                f" {len(self.study.directions)} have a direction"
             )
-        for item in given:
-            if item is None:
-                raise ValueError("the run returned no objective")
-            if math.isnan(item):
-                raise ValueError("the objective is NaN")
+        if None in given:
+            raise ValueError("the run returned no objective")
+        if any(map(math.isnan, given)):
+            raise ValueError("the objective is NaN")
         return [float(item) for item in given]
 
-    def _attribute(self, trial: Trial, name: str, value: Any) -> None:
+    def _set(self, trial: Trial, name: str, value: Any) -> None:
         self.study._storage.set_trial_user_attr(trial.trial_id, name, value)
 
-    def _tell(self, trial: Trial, values: Any, state: Any) -> None:
+    def _end(self, trial: Trial, values: Any, state: Any) -> None:
         try:
             self.study.tell(trial.number, values, state, skip_if_finished=True)
         except RuntimeError as error:  # a finished grid wants to stop a loop that is not Optuna's
@@ -118,20 +124,18 @@ class Ending:
 
 
 def num_done(study: Study, settings: Settings) -> int:
-    """Trials that count towards ``n_trials``; of a grid's points the failed ones too."""
+    """Return how many trials count towards ``n_trials``; of a grid's points also failed ones."""
     from optuna.trial import TrialState
 
     states = [TrialState.COMPLETE, TrialState.PRUNED]
-    done = len(study.get_trials(deepcopy=False, states=states))
-    return done + len(_failed(study)) if settings.is_grid else done
+    num_ended = len(study.get_trials(deepcopy=False, states=states))
+    return num_ended + len(_failed(study)) if settings.is_grid else num_ended
 
 
 def num_failed(study: Study, since: float) -> int:
-    """Trials that failed after ``since``, seconds of the epoch; not those that are tried again."""
-    return sum(
-        trial.datetime_complete is not None and trial.datetime_complete.timestamp() >= since
-        for trial in _failed(study)
-    )
+    """Return how many trials failed after ``since`` (epoch), without those that are repeated."""
+    ends = [trial.datetime_complete for trial in _failed(study)]
+    return sum(end is not None and end.timestamp() >= since for end in ends)
 
 
 def _failed(study: Study) -> list[FrozenTrial]:
@@ -141,25 +145,26 @@ def _failed(study: Study) -> list[FrozenTrial]:
     return [trial for trial in failed if not trial.user_attrs.get("is_repeated")]
 
 
-def told(study: Study, number: int) -> str:
-    """One line about a trial that ended."""
+def end_text(study: Study, number: int) -> str:
+    """Describe the end of a trial in a line."""
     trial = study.get_trials(deepcopy=False)[number]
     name = trial.state.name.lower()
     if name == "complete":
-        return f"trial {number}: {shown(trial)}"
+        return f"trial {number}: {values_text(trial)}"
     if name == "pruned":
         return f"trial {number}: pruned at step {trial.last_step}"
-    again = ", is repeated" if trial.user_attrs.get("is_repeated") else ""
-    return f"trial {number}: {'cut short' if again else 'failed'}: {error_of(trial)}{again}"
+    if trial.user_attrs.get("is_repeated"):
+        return f"trial {number}: cut short: {error_text(trial)}, is repeated"
+    return f"trial {number}: failed: {error_text(trial)}"
 
 
-def error_of(trial: FrozenTrial) -> str:
-    """Why a trial failed, in a line; empty if it did not."""
+def error_text(trial: FrozenTrial) -> str:
+    """Return why a trial failed, in a line; empty if it did not."""
     return "; ".join(str(trial.user_attrs.get("error", "")).strip().splitlines()[:2])
 
 
-def progress(study: Study, settings: Settings, failed: int) -> str:
-    """How far the study is."""
+def progress_text(study: Study, settings: Settings, failed: int) -> str:
+    """Describe the progress of a study."""
     best = ""
     if len(study.directions) == 1:
         with suppress(ValueError):  # none is complete
@@ -170,8 +175,8 @@ def progress(study: Study, settings: Settings, failed: int) -> str:
     return f"{best}{num_done(study, settings)} of {settings.n_trials} done{fails}"
 
 
-def shown(trial: FrozenTrial) -> str:
-    """The values of a trial that was completed."""
+def values_text(trial: FrozenTrial) -> str:
+    """Describe the values of a completed trial."""
     spread = trial.user_attrs.get("std")
     if not spread:
         return ", ".join(f"{value:.6g}" for value in trial.values)

@@ -1,0 +1,1 @@
+"""Components of a user's own project: one module for each kind."""
