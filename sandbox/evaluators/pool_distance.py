@@ -130,6 +130,7 @@ def sample_distance(sample: Floats, reference: Floats) -> Distance:
     distance, std = float(wasserstein_distance(sample, reference)), float(reference.std())
     return {
         "wasserstein": distance,
+        # Without a spread of the reference there is no scale; infinity would not be JSON.
         "wasserstein_scaled": distance / std if std > 0 else None,
         "ks": float(ks_2samp(sample, reference).statistic),
     }
