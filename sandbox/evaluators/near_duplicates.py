@@ -160,6 +160,7 @@ def _members(roots: Rows) -> list[Rows]:
     """Return the samples of every cluster of two or more, the largest clusters first."""
     _, number, sizes = np.unique(roots, return_inverse=True, return_counts=True)
     found = np.flatnonzero(sizes[number] > 1)
+    # Sorted by cluster, and within a cluster still by number.
     found = found[np.argsort(roots[found], kind="stable")]
     groups = np.split(found, np.flatnonzero(np.diff(roots[found])) + 1) if len(found) else []
     return sorted(groups, key=lambda group: (-len(group), group[0]))

@@ -18,6 +18,7 @@ from sandbox.samples import base_name
 
 Floats = NDArray[np.float64]
 
+# Bootstrap samples at a time: a row of weights has one number per picture.
 _BATCH = 100
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import ClassVar
@@ -75,6 +76,12 @@ class PoolDistance(BaseEvaluator):
     statistics: Sequence[str] | None = None
     text_key: str = "text"
 
+    @staticmethod
+    def check() -> None:
+        """Raise ValueError if scipy is missing."""
+        if find_spec("scipy") is None:
+            raise ValueError("scipy is not installed; pip install 'sandbox[data]'")
+
     def run(
         self, eval_type: str | None, eval_obj: Path | Sequence[Path], *, scope: JobScope
     ) -> DistanceScores:
@@ -123,6 +130,7 @@ def sample_distance(sample: Floats, reference: Floats) -> Distance:
     distance, std = float(wasserstein_distance(sample, reference)), float(reference.std())
     return {
         "wasserstein": distance,
+        # Without a spread of the reference there is no scale; infinity would not be JSON.
         "wasserstein_scaled": distance / std if std > 0 else None,
         "ks": float(ks_2samp(sample, reference).statistic),
     }

@@ -112,6 +112,7 @@ class _Counts:
         words = self._reader.read(batch)
         self._num_chars.extend(map(len, batch))
         self._num_words.extend(words.lengths.tolist())
+        # JSON may hold halves of surrogate pairs, which strict UTF-8 refuses.
         encoded = [text.encode("utf-8", "surrogatepass") for text in batch]
         self._texts.add(np.array([digest(text) for text in encoded], np.uint64))
         self._normalized.add(words.text_digests(encoded))
