@@ -107,7 +107,9 @@ def test_a_worker_imports_nothing_of_the_package(path: Path) -> None:
 
 
 def test_wandb_belongs_to_the_watchers() -> None:
-    users = [path for path in MODULES if any(item.split(".")[0] == "wandb" for item in imports(path))]
+    users = [
+        path for path in MODULES if any(item.split(".")[0] == "wandb" for item in imports(path))
+    ]
     assert {room(path) for path in users} == {"watchers"}
 
 

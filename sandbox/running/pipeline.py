@@ -189,7 +189,9 @@ class Pipeline:
             )
         info = {"meta_name": spec.name, "iteration": self.context.iteration, **outputs}
         self._infos.setdefault(spec.pipeline, []).append(info)
-        write_durably(self.run_dir / "context_infos.json", json.dumps(self._infos, indent=2, default=str))
+        write_durably(
+            self.run_dir / "context_infos.json", json.dumps(self._infos, indent=2, default=str)
+        )
 
     def _link(self, element: Element) -> None:
         """``jobs/<job>`` or ``jobs/<job>/<index>`` in the run's folder leads to the store."""
