@@ -15,9 +15,10 @@ Every piece of work is a process of its own: seconds are those of the work, `sta
 the process (Python, imports, the same work on a few rows). Ours and `cp` (of our output) take
 turns, `--repeats` times, and medians count; before each, `sync` writes out the output of the turn
 before, and inputs are in the page cache for both. `cp` does not wait for the disk, so `+sync` is a
-copy that does. The original (`pools_upstream.py`) reads with a cold cache of `datasets`; with a warm one it
-takes half. It runs up to 100,000 rows, `cp` up to a million. Memory is the larger of the process's
-own peak and the sum over it and its children, sampled every 20 ms; files that it maps count.
+copy that does. The original (`pools_upstream.py`) reads with a cold cache of `datasets`; with a
+warm one it takes half. It runs up to 100,000 rows, `cp` up to a million. Memory is the larger of
+the process's own peak and the sum over it and its children, sampled every 20 ms; files that it maps
+count.
 
 Construction of ten million rows with all statistics would write 50 GB: `--statistics 2` writes two.
 All data is in a folder that is removed at the end (`--folder`, 16 GB for ten million rows).

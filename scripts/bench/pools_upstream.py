@@ -2,10 +2,10 @@
 
 Data-Juicer Sandbox's manipulators (`data_juicer/core/sandbox/data_pool_manipulators.py`, which is
 not in its package) read a pool with Data-Juicer's loader, which is `datasets` and two Python
-functions a sample (samples without text out, media paths made absolute), take all samples as dictionaries, sort
-or intersect those, and write each as JSON again. This is the same without parts that only make it
-slower: no logging, no `jsonlines`. Mistakes that change a result (ties by the statistic sorted
-before, sets without an order) are kept if they cost nothing.
+functions a sample (samples without text out, media paths made absolute), take all samples as
+dictionaries, sort or intersect those, and write each as JSON again. This is the same without parts
+that only make it slower: no logging, no `jsonlines`. Mistakes that change a result (ties by the
+statistic sorted before, sets without an order) are kept if they cost nothing.
 """
 
 from __future__ import annotations
