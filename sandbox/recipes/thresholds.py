@@ -39,6 +39,7 @@ class Threshold:
         value = min(max(value, self.lowest), self.highest)
         if self.kind in ("int", "bytes"):
             return self._written(math.floor(value))
+        # One digit outward: a product with _DIGITS is itself rounded.
         return self._written(max(math.floor(value * _DIGITS - 1) / _DIGITS, self.lowest))
 
     def at_most(self, value: float) -> float | int | str:

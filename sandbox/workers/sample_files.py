@@ -43,7 +43,7 @@ _ENDINGS = {".gz": "jsonl.gz", ".zst": "jsonl.zst", ".parquet": "parquet"}
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CHUNK = 1 << 20
 _PACKED_CHUNK = 16 << 10  # small, because a compressed chunk is unpacked as a whole
-_ROWS = 1024
+_ROWS = 1024  # few, because rows may hold pictures
 _LONGEST_MESSAGE = 200
 _LONGEST_PATH = 120
 

@@ -238,7 +238,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--cores", action="store_true", help="compare the results with one core and with all"
     )
-    parser.add_argument("--folder", type=Path, help="where the data lies while it runs")
+    parser.add_argument("--folder", type=Path, help="place of the data while it runs")
     parser.add_argument("--quick", action="store_true", help="5,000 rows, once, to try it")
     options = parser.parse_args()
     unknown = set(options.only) - set(WORKS)

@@ -89,7 +89,7 @@ def read(path: Path) -> list[str]:
 
 
 def value(sample: str, key: str) -> float:
-    """What a sample counts with: a number, or the mean of a list."""
+    """Return the number of a sample, or the mean of a list."""
     found = json.loads(sample)[STATS][key]
     return math.fsum(found) / len(found) if isinstance(found, list) else found
 

@@ -41,7 +41,7 @@ def written_as(path: Path, ending: str) -> Path:
 
 
 def samples(path: Path) -> list[Any]:
-    """What a pool of any format holds."""
+    """Return the samples of a pool of any format."""
     if path.suffix == ".parquet":
         return pq.read_table(path).to_pylist()
     if path.suffix == ".zst":
