@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from pool_samples import STATS, run
+from pool_samples import run
 
 from sandbox.pools.cartesian_join import DataPoolCartesianJoin
 from sandbox.pools.combination import DataPoolCombination
@@ -21,6 +21,7 @@ from sandbox.pools.construction import DataPoolConstruction
 from sandbox.pools.downsampling import DataPoolDownsampling
 from sandbox.pools.duplication import DataPoolDuplication
 from sandbox.pools.merging import DataPoolMerging
+from sandbox.samples import STATS
 
 SEEDS = range(12)
 TEXTS = (
