@@ -35,7 +35,11 @@ test-fast: setup
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 lint: setup
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
+	cd sandbox/workers && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) --explicit-package-bases \
+		$(filter-out __init__.py,$(notdir $(wildcard sandbox/workers/*.py)))
 
 wheel: setup
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .

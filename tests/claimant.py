@@ -1,8 +1,9 @@
-"""A process that claims the job of a folder, says so, and commits when a line comes in.
+"""A process that claims the job of a folder, prints that, and commits when it reads a line.
 
     python claimant.py FOLDER [--skew SECONDS] [--no-locks]
 
-Prints ``held <attempt>`` and then ``committed`` or ``lost: <why>``; or ``done`` where nothing is left to do.
+Prints ``held <attempt>`` and then ``committed`` or ``lost: <why>``; or ``done`` if nothing is left
+to do.
 """
 
 from __future__ import annotations

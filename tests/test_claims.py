@@ -71,8 +71,8 @@ def claimants(tmp_path: Path) -> Iterator[Claimants]:
         started.communicate()
 
 
-def said(claimant: subprocess.Popen[str]) -> str:
-    """The next line of a claimant."""
+def next_line(claimant: subprocess.Popen[str]) -> str:
+    """Read the next line that a claimant prints."""
     assert claimant.stdout
     return claimant.stdout.readline().strip()
 
@@ -84,11 +84,11 @@ def owner_pid(claimants: Claimants, number: int) -> int | None:
 
 
 def go_on(claimant: subprocess.Popen[str]) -> str:
-    """Let a claimant commit; returns what came of it."""
+    """Let a claimant commit; return the outcome that it prints."""
     assert claimant.stdin
     claimant.stdin.write("\n")
     claimant.stdin.flush()
-    return said(claimant)
+    return next_line(claimant)
 
 
 def test_of_many_on_several_hosts_one_does_the_job_and_the_others_find_it_done(
@@ -97,18 +97,18 @@ def test_of_many_on_several_hosts_one_does_the_job_and_the_others_find_it_done(
     many = [claimants.start(host, lost_after_s=PATIENT) for host in "aabbcc"]
     until(lambda: any((claimants.folder / "attempts").glob("1/claim")), "nobody took it")
     (first,) = [one for one in many if one.pid == owner_pid(claimants, 1)]
-    assert said(first) == "held 1" and go_on(first) == "committed"
-    assert [said(one) for one in many if one is not first] == ["done"] * 5
+    assert next_line(first) == "held 1" and go_on(first) == "committed"
+    assert [next_line(one) for one in many if one is not first] == ["done"] * 5
     assert claimants.record.read_text() == "attempt 1"
 
 
 def test_an_owner_killed_on_this_host_is_noticed_at_once(claimants: Claimants) -> None:
     first, second = claimants.start("a", lost_after_s=PATIENT), None
-    assert said(first) == "held 1"
+    assert next_line(first) == "held 1"
     second = claimants.start("a", lost_after_s=PATIENT)
     claimants.waits(second)
     first.kill()
-    assert said(second) == "held 2" and go_on(second) == "committed"
+    assert next_line(second) == "held 2" and go_on(second) == "committed"
     log = claimants.log(second)
     assert (
         f"process {first.pid} on a (since 20" in log and "ended without finishing this job" in log
@@ -133,7 +133,7 @@ def test_a_program_that_a_killed_owner_left_behind_keeps_the_job_on_its_host(
         stdout=subprocess.PIPE,
         text=True,
     )
-    program = int(said(owner))
+    program = int(next_line(owner))
     owner.kill()
     owner.wait()
     waiting = claimants.start("a")
@@ -142,7 +142,7 @@ def test_a_program_that_a_killed_owner_left_behind_keeps_the_job_on_its_host(
     assert alive(program) and len([*(claimants.folder / "attempts").glob("*/claim")]) == 1
     assert "that it left behind" in claimants.log(waiting)
     os.kill(program, signal.SIGKILL)
-    assert said(waiting) == "held 2"
+    assert next_line(waiting) == "held 2"
 
 
 @pytest.mark.parametrize("skew_s", [0, 86_400, -86_400])
@@ -150,11 +150,11 @@ def test_an_owner_whose_clock_is_wrong_is_believed_while_it_lives(
     claimants: Claimants, skew_s: float
 ) -> None:
     first = claimants.start("a", "--skew", str(skew_s))
-    assert said(first) == "held 1"
+    assert next_line(first) == "held 1"
     second = claimants.start("b")
     claimants.waits(second)
     time.sleep(3 * LOST_AFTER_S)
-    assert go_on(first) == "committed" and said(second) == "done"
+    assert go_on(first) == "committed" and next_line(second) == "done"
 
 
 @pytest.mark.parametrize("skew_s", [0, 86_400, -86_400])
@@ -162,14 +162,14 @@ def test_a_dead_owners_job_is_taken_over_by_one_of_those_who_wait(
     claimants: Claimants, skew_s: float
 ) -> None:
     first = claimants.start("a", "--skew", str(skew_s))
-    assert said(first) == "held 1"
+    assert next_line(first) == "held 1"
     others = [claimants.start(host) for host in "bcdd"]
     first.kill()
     until(lambda: any((claimants.folder / "attempts").glob("2/claim")), "nobody took it over")
     time.sleep(2 * LOST_AFTER_S)  # the others must not take it from the new owner
     (second,) = [other for other in others if other.pid == owner_pid(claimants, 2)]
-    assert said(second) == "held 2" and go_on(second) == "committed"
-    assert [said(other) for other in others if other is not second] == ["done"] * 3
+    assert next_line(second) == "held 2" and go_on(second) == "committed"
+    assert [next_line(other) for other in others if other is not second] == ["done"] * 3
     assert sum("taking over" in claimants.log(other) for other in others) == 1
 
 
@@ -179,10 +179,10 @@ def test_a_suspended_owner_that_lost_its_job_does_not_commit(
 ) -> None:
     """``comes_back``: before or after the new owner commits."""
     first = claimants.start("a")
-    assert said(first) == "held 1"
+    assert next_line(first) == "held 1"
     first.send_signal(signal.SIGSTOP)
     second = claimants.start("b")
-    assert said(second) == "held 2"
+    assert next_line(second) == "held 2"
     if comes_back == "after":
         assert go_on(second) == "committed"
     first.send_signal(signal.SIGCONT)
@@ -196,29 +196,29 @@ def test_a_suspended_owner_that_lost_its_job_does_not_commit(
 
 def test_a_suspended_owner_on_this_host_keeps_its_job(claimants: Claimants) -> None:
     first = claimants.start("a")
-    assert said(first) == "held 1"
+    assert next_line(first) == "held 1"
     first.send_signal(signal.SIGSTOP)
     second = claimants.start("a")
     claimants.waits(second)
     time.sleep(2 * LOST_AFTER_S)
     first.send_signal(signal.SIGCONT)
-    assert go_on(first) == "committed" and said(second) == "done"
+    assert go_on(first) == "committed" and next_line(second) == "done"
 
 
 def test_where_there_are_no_locks_the_other_sign_of_life_counts(claimants: Claimants) -> None:
     first = claimants.start("a", "--no-locks")
-    assert said(first) == "held 1"
+    assert next_line(first) == "held 1"
     second = claimants.start("a", "--no-locks")
     claimants.waits(second)
     time.sleep(2 * LOST_AFTER_S)
     first.kill()
-    assert said(second) == "held 2"
+    assert next_line(second) == "held 2"
 
 
 def test_an_owner_killed_while_it_takes_a_job_holds_up_nobody(claimants: Claimants) -> None:
     (claimants.folder / "attempts" / ".half").mkdir(parents=True)
     (claimants.folder / "attempts" / ".half" / "claim").touch()
-    assert said(claimants.start("a", lost_after_s=PATIENT)) == "held 1"
+    assert next_line(claimants.start("a", lost_after_s=PATIENT)) == "held 1"
 
 
 def test_what_a_claim_has_become_stays_as_it_is(tmp_path: Path) -> None:

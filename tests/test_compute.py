@@ -110,7 +110,7 @@ def test_visible_gpus_are_kept_to(project: Project, option: str, shares: set[str
 def test_hidden_gpus_are_dealt_out_only_if_their_number_is_given(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As in a trial of ``hydra/launcher=submitit_local``, which hides GPUs that nobody asked for."""
+    """As in a trial of ``hydra/launcher=submitit_local``, which hides all GPUs by default."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     (problem,) = problems_of(Local, gpus_per_worker=1)
     assert problem.kind == "machine"

@@ -210,7 +210,10 @@ def test_an_experiment_plans_without_problems(
     files = EXTERNAL.get(experiment, ())
     cfg = compose_here(*overrides, *files, "dry_run=true")
     assert app.run(cfg, project.root / "run") is None
-    jobs = shown_jobs(capsys.readouterr().out)
+    shown = capsys.readouterr().out
+    lines = [re.sub(r"  (new|depends on .*)$", "", line) for line in shown.splitlines()]
+    assert max(len(line) for line in lines if line.startswith("  ")) <= 100
+    jobs = shown_jobs(shown)
     assert jobs
     for job in jobs.values():
         assert re.fullmatch(r"new|depends on [\w, ]+", job.reason)

@@ -66,7 +66,9 @@ def test_output_can_be_repeated_on_the_console(
     assert log.read_text() == f"before\n{output}"
 
 
-def test_a_failure_quotes_the_program_itself_and_not_earlier_lines_of_the_log(tmp_path: Path) -> None:
+def test_a_failure_quotes_the_program_and_no_earlier_lines_of_the_log(
+    tmp_path: Path,
+) -> None:
     log = tmp_path / "log.txt"
     log.write_text("lines of another program\n")
     with pytest.raises(ProcessError) as caught:
@@ -88,7 +90,7 @@ def test_without_input_standard_input_is_empty(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "status", "said"),
+    ("code", "status", "texts"),
     [
         ("print('last words'); raise SystemExit(3)", 3, ["last words", "exit status 3"]),
         ("import os; os.kill(os.getpid(), 9)", -9, ["SIGKILL", "out of memory"]),
@@ -99,16 +101,16 @@ def test_without_input_standard_input_is_empty(tmp_path: Path) -> None:
     ids=["status", "killed", "aborted", "traceback", "silent"],
 )
 def test_a_failure_names_the_command_the_status_the_log_and_its_end(
-    tmp_path: Path, code: str, status: int, said: list[str]
+    tmp_path: Path, code: str, status: int, texts: list[str]
 ) -> None:
     log = tmp_path / "log.txt"
     with pytest.raises(ProcessError) as caught:
         process.run(python(code), log_path=log)
     assert caught.value.returncode == status
-    for part in [*said, str(log), sys.executable]:
+    for part in [*texts, str(log), sys.executable]:
         assert part in str(caught.value)
     assert len(str(caught.value).splitlines()) < 30
-    assert said[0] in str(caught.value).splitlines()[0] and str(caught.value).count(str(log)) == 1
+    assert texts[0] in str(caught.value).splitlines()[0] and str(caught.value).count(str(log)) == 1
 
 
 def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.construct import construct
 from sandbox.components.problem import Problem
-from sandbox.components.signature import arguments_of, rules_of, secret_arguments
+from sandbox.components.signature import arguments_of, rules_of, run_annotations
 from sandbox.components.tree import Node, is_node, joined, leaves, nodes
 from sandbox.components.values import (
     Pending,
@@ -17,7 +17,6 @@ from sandbox.components.values import (
     converted,
     describe,
     is_open,
-    secret_problems,
     value_problems,
 )
 from sandbox.system.wording import did_you_mean
@@ -90,6 +89,7 @@ def node_problems(
             wrong |= {name} if found else set()
             yield from found
     given = {name: value for name, value in node.items() if name not in {*wrong, *later}}
+    yield from _passed_on_problems(cls, given, where, allowed)
     yield from rule_problems(cls, given, where, allowed, unknown={*wrong, *later})
 
 
@@ -108,6 +108,24 @@ def argument_problems(
     if not any(is_open(kind) or issubclass(cls, kind) for kind in kinds):
         text = f"given {value['_target_']}, expected {describe(annotation)}"
         yield Problem(where, "component", text)
+
+
+def _passed_on_problems(
+    hook: type, given: Mapping[str, Any], where: str, allowed: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield arguments of a hook that do not fit the ``run`` of the component they are passed to.
+
+    An evaluator's ``run`` annotates the shape of ``eval_obj`` more narrowly than its hook can.
+    """
+    component = given.get(getattr(hook, "RESULTS_FROM", ""))
+    if component is None or not is_node(component):
+        return
+    try:
+        annotations = run_annotations(locate(component["_target_"], allowed))
+    except TargetError:  # reported where the component itself is checked
+        return
+    for name in sorted(set(annotations) & set(given)):
+        yield from value_problems(given[name], annotations[name], f"{where}.{name}")
 
 
 def rule_problems(
@@ -167,11 +185,12 @@ def literal_secrets(config: Any, where: str, allowed: Sequence[str]) -> Iterator
     """Yield the wrong secrets of all components inside ``config``, and nothing else."""
     for place, node in nodes(config, where):
         try:
-            names = secret_arguments(locate(node["_target_"], allowed))
+            arguments = arguments_of(locate(node["_target_"], allowed))
         except TargetError:
             continue
-        for name in sorted(names & set(node)):
-            yield from secret_problems(node[name], f"{place}.{name}")
+        for name in sorted(arguments.keys() & node.keys()):
+            found = value_problems(node[name], arguments[name].annotation, f"{place}.{name}")
+            yield from (problem for problem in found if problem.kind == "secret")
 
 
 def all_found(config: Any, allowed: Sequence[str]) -> bool:

@@ -20,6 +20,7 @@ from annotated_types import BaseMetadata, Ge, GroupedMetadata, Gt, Le, Lt, MaxLe
 from sandbox.components.problem import Problem
 from sandbox.components.signature import is_secret
 from sandbox.components.tree import is_node, joined
+from sandbox.job import NoUrlPassword
 
 _ENV_REFERENCE = re.compile(r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*(,\s*null\s*)?\}")
 
@@ -171,7 +172,7 @@ def _union_problems(value: Any, annotation: Any, where: str) -> Iterator[Problem
 
 
 def _is_close(problem: Problem) -> bool:
-    return problem.kind in ("constraint", "missing_path")
+    return problem.kind in ("constraint", "missing_path", "secret")
 
 
 def _is_of_kind(value: Any, annotation: Any) -> bool:
@@ -260,6 +261,9 @@ def _constraint_problems(value: Any, metadata: Sequence[Any], where: str) -> Ite
     if isinstance(value, float) and not math.isfinite(value):
         yield Problem(where, "constraint", f"given {value}, expected a finite number")
         return
+    if NoUrlPassword() in metadata and not NoUrlPassword().is_met_by(str(value)):
+        text = "a URL holds a name or password; secrets may only be given as ${oc.env:NAME}"
+        yield Problem(where, "secret", text)
     for constraint in _constraints(metadata):
         if value is not None and not _is_met(value, constraint):
             text = f"given {shortened(value)}, expected {_in_words(constraint)}"

@@ -84,6 +84,7 @@ class COCOKarpathy(BaseDataExecutor):
 
     def run(self, *, scope: JobScope) -> CaptionData:
         """Read and check captions and pictures, and write the annotation files."""
+        # Again: the plan could not check files that an earlier job makes.
         self.check()
         splits = self._read_dataset_file() if self.dataset_file else self._read_files()
         _check_disjoint(splits)
@@ -128,6 +129,8 @@ class COCOKarpathy(BaseDataExecutor):
             raise ValueError(
                 f"num_{split} is {count}; {self.root} has {len(captions)} such pictures"
             )
+        # One seed per split: another size of one split leaves the others as they are. Sorted, so
+        # that the order of rows in a file does not matter.
         drawn = random.Random(f"{self.seed}/{split}").sample(sorted(captions), count)
         return {file_name: captions[file_name] for file_name in drawn}
 
@@ -185,6 +188,7 @@ def _checked(path: Path, number: int, name: str, texts: list[Any]) -> list[str]:
 
 
 def _check_disjoint(splits: Mapping[str, Captions]) -> None:
+    # By id, because one picture may be in two folders.
     seen: dict[int, str] = {}
     for split, captions in splits.items():
         for file_name in captions:

@@ -19,6 +19,7 @@ from sandbox.datasets import Share
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import JobScope, PositiveInt
 
+# Tests and programs, and packages that are not part of the standard library.
 _SKIPPED = {
     "test",
     "tests",
@@ -89,6 +90,7 @@ class DocstringsDataset(BaseDataExecutor):
         train: list[Sample] = []
         heldout: list[Sample] = []
         for path, module in sorted(_modules(library), key=self._order):
+            # By name alone, so that a module is on the same side for every seed and version.
             is_heldout = _draw(module) < self.heldout_fraction
             samples, limit = (heldout, max_heldout) if is_heldout else (train, self.num_samples)
             if len(samples) < limit:

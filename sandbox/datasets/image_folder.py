@@ -160,6 +160,7 @@ class ImageFolder(BaseDataExecutor):
         order = rng.sample(images, len(images))
         num_selection = round(len(images) * self.selection_fraction)
         num_report = round(len(images) * self.report_fraction)
+        # The report comes first: its pictures stay the same if selection_fraction changes.
         report, rest = order[:num_report], order[num_report:]
         selection, train = rest[:num_selection], rest[num_selection:]
         warmup = rng.sample(train, round(len(train) * self.warmup_fraction))
@@ -188,6 +189,7 @@ def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
 
 
 def _lines(path: Path) -> list[str]:
+    # Some editors put a byte order mark before the first line.
     lines = map(str.strip, path.read_text(encoding="utf-8-sig").splitlines())
     return [line for line in lines if line]
 

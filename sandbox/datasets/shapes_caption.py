@@ -131,6 +131,7 @@ class ShapesCaption(BaseDataExecutor):
         count = self.num_train
         order = rng.sample(range(count), count)
         dirt: dict[int, str] = {}
+        # Consecutive parts of the order: no picture is spoiled twice.
         for kind in DIRT:
             num_spoiled = min(round(getattr(self, kind) * count), count - len(dirt))
             dirt.update(dict.fromkeys(order[len(dirt) : len(dirt) + num_spoiled], kind))

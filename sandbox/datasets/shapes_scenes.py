@@ -31,6 +31,7 @@ BACKGROUNDS: dict[str, Colour] = {
 SHAPES = ("circle", "square", "triangle", "star", "ring", "cross")
 COUNTS = {2: "two", 3: "three", 4: "four"}
 
+# Pictures are drawn larger and reduced, for smooth edges.
 _OVERSAMPLING = 2
 
 
@@ -126,6 +127,7 @@ def _placed(scene: Scene, rng: random.Random) -> list[tuple[str, str, float, flo
             (scene.colour, scene.shape, *first, rng.uniform(0.15, 0.19)),
             (scene.other_colour, scene.other_shape, *second, rng.uniform(0.15, 0.19)),
         ]
+    # One shape per corner, so that shapes do not overlap.
     spots = rng.sample([(0.26, 0.26), (0.74, 0.26), (0.26, 0.74), (0.74, 0.74)], scene.count)
     return [(scene.colour, scene.shape, x, y, rng.uniform(0.13, 0.17)) for x, y in spots]
 

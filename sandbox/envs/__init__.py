@@ -152,11 +152,13 @@ class Env(ABC):
     def _variables(self, folder: Path) -> dict[str, str | None]:
         """Return the variables of programs in the env; ``None`` removes a variable."""
         programs = str(self._interpreter(folder).parent)
+        # First on the PATH, so that scripts of the env find their own interpreter.
         return {"PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)])}
 
     def _check_program(self, name: str, search_path: str | None, folder: Path) -> None:
         if os.sep in name or shutil.which(name, path=search_path):
             return
+        # Managers such as conda start the program themselves and would hide the cause.
         programs = self._interpreter(folder).parent
         names = [path.name for path in programs.glob("*")]
         near = ", ".join(difflib.get_close_matches(name, names)) or "nothing of a similar name"
@@ -211,6 +213,7 @@ class CurrentEnv(Env):
         return Path(sys.executable)
 
     def _check_program(self, name: str, search_path: str | None, folder: Path) -> None:
+        # Not every interpreter has a program of the name "python" beside it.
         if name != "python":
             super()._check_program(name, search_path, folder)
 

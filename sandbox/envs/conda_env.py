@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from sandbox.envs import managers
-from sandbox.envs.isolated import IsolatedEnv, check_urls
+from sandbox.envs.isolated import IsolatedEnv
 from sandbox.job import PublicText, rule
 
 CondaManager = Literal["conda", "mamba", "micromamba"]
@@ -75,10 +75,6 @@ class CondaEnv(IsolatedEnv):
         if env_file_path and (packages or channels or python):
             raise ValueError("python, packages and channels belong into the file env_file_path")
 
-    @rule
-    def _channels_hold_no_login(channels: Sequence[str]) -> None:
-        check_urls(channels)
-
     def check(self) -> None:
         super().check()
         if self.env_file_path and not self.env_file_path.is_file():
@@ -92,6 +88,7 @@ class CondaEnv(IsolatedEnv):
                 command.append("env")
             return [*command, *create, "--file", self._environment_file(self.env_file_path)]
         channels = [part for channel in self.channels for part in ("--channel", channel)]
+        # Otherwise conda searches its default channels as well.
         only = ["--override-channels"] if channels else []
         version = f"python={self._python_version}"
         return [*command, *create, *channels, *only, version, "pip", *self.packages]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sandbox.job import NoUrlPassword
 
+# Options of a requirements file that name another file.
 _INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]*(\S+)", re.MULTILINE)
 _PROJECT_FILES = ("pyproject.toml", "setup.py")
 
@@ -113,6 +114,7 @@ def _build_files(folder: Path) -> list[Path]:
 
 def _with_included(path: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     yield path
+    # Files may include each other in a circle.
     for name in _INCLUDE.findall(path.read_text(encoding="utf-8")):
         included = path.parent / name
         if included.is_file() and included not in above:

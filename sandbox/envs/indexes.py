@@ -44,6 +44,7 @@ class Indexes:
             return {}
         url = self.url
         if self.credentials:
+            # A password may hold characters such as @ and /, which end a login.
             login = ":".join(quote(part, safe="") for part in self.credentials.split(":", 1))
             parts = urlsplit(url)
             url = parts._replace(netloc=f"{login}@{parts.netloc}").geturl()

@@ -57,28 +57,28 @@ class Installation:
     async def ensure(self, wanted: Dependencies) -> None:
         """Create the env unless it exists, and install what is not recorded as installed."""
         items = wanted.items()
-        if self._has(items):
+        found = self._record()
+        if found and items.keys() <= set(found.asked):
             return
+        # Before the lock: nobody should wait for an env that cannot be created.
         self.env.check()
         async with self._held():
-            # Another process may have finished the work in the meantime.
-            if self._has(items):
-                return
-            found = record.read(self.folder) or await self._create()
+            # Read again: another process may have finished the work in the meantime.
+            found = self._record() or await self._create()
             missing = {name: argv for name, argv in items.items() if name not in found.asked}
             if missing:
                 await self._install(found, missing)
 
-    def _has(self, items: Mapping[str, list[str]]) -> bool:
-        if not self.is_ours:
-            self.env.check_env(self.folder)
+    def _record(self) -> EnvRecord | None:
         found = record.read(self.folder)
-        asked = set(found.asked) if found else set()
-        return (found is not None or not self.is_ours) and set(items) <= asked
+        if found or self.is_ours:
+            return found
+        # Somebody else's env is complete, but nothing is known about its packages.
+        self.env.check_env(self.folder)
+        return EnvRecord(str(self.folder), self.env.env_manager, [], 0)
 
     async def _create(self) -> EnvRecord:
-        if not self.is_ours:
-            return EnvRecord(str(self.folder), self.env.env_manager, [], 0)
+        # Managers refuse, or reuse, a folder with the remains of an earlier attempt.
         if self.folder.exists():
             log.info("%s is incomplete and is created again", self.env)
             shutil.rmtree(self.folder)
@@ -114,6 +114,7 @@ class Installation:
                 argv,
                 log_path=self.log_path,
                 variables={**_VARIABLES, **indexes.variables()},
+                # The log can be cleaned afterwards, the console cannot.
                 echo=self.echo and not indexes.credentials,
             )
         except ProcessError as error:

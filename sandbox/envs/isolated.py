@@ -17,7 +17,7 @@ from sandbox.envs import DEFAULT_ROOT, Env, managers, record
 from sandbox.envs.dependencies import Dependencies
 from sandbox.envs.indexes import Indexes
 from sandbox.envs.installation import Installation
-from sandbox.job import NoUrlPassword, PublicText, Secret, rule
+from sandbox.job import PublicText, Secret, rule
 
 log = getLogger(__name__)
 
@@ -79,9 +79,8 @@ class IsolatedEnv(Env):
     @rule
     def _credentials_have_an_index(index_credentials: str | None, index_url: str | None) -> None:
         if index_credentials and not (index_url or "").startswith(("https://", "http://")):
-            raise ValueError(
-                f"index_credentials are for an index_url of https://…, given {index_url}"
-            )
+            # Without the URL, in which another login may be.
+            raise ValueError("index_credentials need an index_url, https://… or http://…")
 
     @rule
     def _existing_env_stays_as_it_is(
@@ -97,15 +96,6 @@ class IsolatedEnv(Env):
                 f"env_name {env_name} is an existing env, into which nothing is installed unless "
                 f"install is true; given: {declared}"
             )
-
-    @rule
-    def _urls_hold_no_login(
-        index_url: str | None,
-        extra_index_urls: Sequence[str],
-        find_links: Sequence[str],
-        dependencies: Sequence[str],
-    ) -> None:
-        check_urls([index_url or "", *extra_index_urls, *find_links, *dependencies])
 
     @abstractmethod
     def creation(self, folder: Path) -> list[str | Path]:
@@ -142,6 +132,7 @@ class IsolatedEnv(Env):
         """Check that manager, interpreter, files and folders exist on this machine."""
         if not self.check_availability():
             raise ValueError(managers.absence(self.env_manager))
+        # A version is left to the manager, which may download it.
         if self.python and os.sep in self.python and not Path(self.python).is_file():
             raise ValueError(f"python: there is no interpreter {self.python}")
         self.declared.check()
@@ -172,6 +163,7 @@ class IsolatedEnv(Env):
     @property
     def own_folder(self) -> Path:
         """Folder in which this project creates the env."""
+        # Without root and install: they do not change the contents.
         identity = {
             "manager": self.env_manager,
             "installed": sorted(self.declared.items()),
@@ -222,6 +214,7 @@ class IsolatedEnv(Env):
         if installation.is_ours or self.install:
             await installation.ensure(self.declared)
         else:
+            # Packages of an env that somebody else maintains must not change by themselves.
             self.check_env(folder)
             if str(self.declared):
                 log.warning(
@@ -231,19 +224,6 @@ class IsolatedEnv(Env):
             log_path.parent.mkdir(parents=True, exist_ok=True)
             record.copy_locks(folder, log_path)
         return folder
-
-
-def check_urls(texts: Sequence[str]) -> None:
-    """Check that no URL in ``texts`` holds a login.
-
-    Raises:
-        ValueError: One does; the message does not repeat it.
-    """
-    if not all(map(NoUrlPassword().is_met_by, texts)):
-        raise ValueError(
-            "a URL holds a name or password; give it as index_credentials=${oc.env:NAME}, as "
-            "${NAME} inside a requirements file, or in ~/.netrc"
-        )
 
 
 def _is_folder(env_name: str | None) -> bool:

@@ -27,6 +27,7 @@ def find(manager: str) -> list[str] | None:
     if manager == "venv":
         is_complete = find_spec("venv") and find_spec("ensurepip")
         return [sys.executable, "-m", "venv"] if is_complete else None
+    # As a module of our interpreter: a program on the PATH may belong to another one.
     if manager == "virtualenv" and find_spec("virtualenv"):
         return [sys.executable, "-m", "virtualenv"]
     found = shutil.which(manager) or _beside_interpreter(manager) or _from_variable(manager)

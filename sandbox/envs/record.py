@@ -110,6 +110,7 @@ def conda_packages(folder: Path) -> list[str]:
 def snapshot(folder: Path) -> tuple[tuple[str, int], ...]:
     """Return names and times of the installed files, to detect changes by a failed installer."""
     entries = [entry for path in _site_packages(folder) for entry in os.scandir(path)]
+    # __pycache__ changes when a package is merely imported.
     kept = (entry for entry in entries if not entry.name.startswith("_"))
     return tuple(sorted((entry.path, entry.stat().st_mtime_ns) for entry in kept))
 

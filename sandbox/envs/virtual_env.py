@@ -42,6 +42,7 @@ class VirtualEnv(IsolatedEnv):
             # A pyproject.toml in the working directory has nothing to do with this env.
             return [*command, "venv", "--no-project", "--python", python, folder]
         if self.env_manager == "virtualenv":
+            # Otherwise virtualenv downloads new versions of pip in the background.
             return [*command, "--no-periodic-update", "--python", python, folder]
         return [python, "-m", "venv", folder]
 

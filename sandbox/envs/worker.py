@@ -79,7 +79,7 @@ async def run_worker_async(
             log_path=scope.log_path,
             variables={**_defaults(), **(variables or {})},
         )
-        if not result_path.exists():
+        if not result_path.exists():  # a program that does not use worker_start
             return {}
         result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))
     return result

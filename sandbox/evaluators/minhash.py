@@ -72,6 +72,7 @@ class MinHash:
         """
         starts = np.cumsum(lengths) - lengths
         signatures = np.empty((len(lengths), len(self._factors)), np.uint32)
+        # One permutation at a time: all at once would take num_permutations times the memory.
         permuted = np.empty_like(hashes)
         for column, (factor, offset) in enumerate(zip(self._factors, self._offsets, strict=True)):
             np.multiply(hashes, factor, out=permuted)
@@ -120,7 +121,7 @@ class RowFile:
 
     def rows(self, numbers: Rows) -> NDArray[Any]:
         """Return the rows of these numbers, in this order."""
-        self._file.flush()
+        self._file.flush()  # pread does not see the buffer of the file object
         rows = np.empty((len(numbers), self._width), self._dtype)
         # Not memory-mapped: for every row the system would read 64 kB ahead into our memory.
         for row, number in zip(rows, numbers.tolist(), strict=True):
@@ -145,6 +146,7 @@ def clusters(
     pairs: list[Pair] = []
     for band in range(num_bands):
         for first, second in _candidates(keys.column(band)):
+            # Most pairs of a later band are connected already; reading their signatures is slow.
             roots = _roots(parent)
             apart = roots[first] != roots[second]
             for pair in _similar(first[apart], second[apart], signatures, threshold):
@@ -155,6 +157,7 @@ def clusters(
 
 def _candidates(column: Hashes) -> Iterator[tuple[Rows, Rows]]:
     """Pair rows of equal keys: with the first row of their bucket, then with the previous one."""
+    # A stable sort keeps rows of one key in order of their numbers: the first is the smallest.
     order = np.argsort(column, kind="stable")
     in_order = column[order]
     same = in_order[1:] == in_order[:-1]
@@ -162,6 +165,7 @@ def _candidates(column: Hashes) -> Iterator[tuple[Rows, Rows]]:
     is_new = np.concatenate([[True], ~same])
     start = np.maximum.accumulate(np.where(is_new, position, 0))
     yield order[start[1:][same]], order[1:][same]
+    # For the second row of a bucket the previous row is the first, which is compared already.
     third = same & (start[1:] < position[:-1])
     yield order[:-1][third], order[1:][third]
 

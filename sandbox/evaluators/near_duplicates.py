@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Interval
@@ -81,8 +81,6 @@ class NearDuplicates(BaseEvaluator):
     Unlike it, similarity is checked before samples are connected, and words carry no punctuation.
     """
 
-    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("near_duplicates",)
-
     text_key: str = "text"
     threshold: Annotated[float, Interval(gt=0, le=1)] = 0.7
     shingle_size: PositiveInt = 5
@@ -91,7 +89,11 @@ class NearDuplicates(BaseEvaluator):
     seed: int = 0
 
     def run(
-        self, eval_type: str | None, eval_obj: Path | Sequence[Path], *, scope: JobScope
+        self,
+        eval_type: Literal["near_duplicates"] | None,
+        eval_obj: Path | Sequence[Path],
+        *,
+        scope: JobScope,
     ) -> DuplicateScores:
         """Search a pool, or several that are one data set.
 
@@ -160,6 +162,7 @@ def _members(roots: Rows) -> list[Rows]:
     """Return the samples of every cluster of two or more, the largest clusters first."""
     _, number, sizes = np.unique(roots, return_inverse=True, return_counts=True)
     found = np.flatnonzero(sizes[number] > 1)
+    # Sorted by cluster, and within a cluster still by number.
     found = found[np.argsort(roots[found], kind="stable")]
     groups = np.split(found, np.flatnonzero(np.diff(roots[found])) + 1) if len(found) else []
     return sorted(groups, key=lambda group: (-len(group), group[0]))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import ClassVar
+from typing import Literal
 
 import numpy as np
 
@@ -69,14 +70,22 @@ class PoolDistance(BaseEvaluator):
     (https://doi.org/10.1109/18.61115).
     """
 
-    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("pool_distance",)
-
     reference_path: Path
     statistics: Sequence[str] | None = None
     text_key: str = "text"
 
+    @staticmethod
+    def check() -> None:
+        """Raise ValueError if scipy is missing."""
+        if find_spec("scipy") is None:
+            raise ValueError("scipy is not installed; pip install 'sandbox[data]'")
+
     def run(
-        self, eval_type: str | None, eval_obj: Path | Sequence[Path], *, scope: JobScope
+        self,
+        eval_type: Literal["pool_distance"] | None,
+        eval_obj: Path | Sequence[Path],
+        *,
+        scope: JobScope,
     ) -> DistanceScores:
         """Compare a pool, or several that are one data set, with the reference.
 
@@ -123,6 +132,7 @@ def sample_distance(sample: Floats, reference: Floats) -> Distance:
     distance, std = float(wasserstein_distance(sample, reference)), float(reference.std())
     return {
         "wasserstein": distance,
+        # Without a spread of the reference there is no scale; infinity would not be JSON.
         "wasserstein_scaled": distance / std if std > 0 else None,
         "ks": float(ks_2samp(sample, reference).statistic),
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from sandbox.samples import texts
 
+# Large enough for numpy to outweigh Python, small enough that long texts do not fill the memory.
 _BATCH_CHARS = 1 << 20
 _BATCH_SAMPLES = 4096
 

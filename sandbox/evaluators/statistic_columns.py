@@ -98,6 +98,7 @@ class _Table:
     def columns(self) -> Iterator[tuple[str, Floats]]:
         """Yield name and values of every column that has a value."""
         for name in self._columns:
+            # A view, not a copy: the columns are the largest part of the memory.
             values = np.frombuffer(self._padded(name), dtype=np.float64)
             if not np.isnan(values).all():
                 yield name, values
@@ -133,9 +134,11 @@ def _sample_stats(paths: Sequence[Path], text_key: str | None) -> Iterator[Mappi
 def _number(value: Any) -> float | None:
     """Convert a statistic to one number, NaN if missing; ``None`` if it is not numeric."""
     if isinstance(value, list) and value:
+        # math.fsum is exact: a mean must not depend on the order of a sample's images.
         numbers = [number for number in map(_number, value) if number is not None]
         return math.fsum(numbers) / len(numbers) if len(numbers) == len(value) else None
     if value is None or value == []:
         return _MISSING
+    # To Python a bool is an int, but a flag has no mean or distance.
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if is_number else None

@@ -99,6 +99,7 @@ class WordReader:
 
 class _WordHashes(dict[str, int]):
     def __missing__(self, word: str) -> int:
+        # Words of a real text repeat; a pool of random strings must not fill the memory.
         if len(self) >= _MAX_REMEMBERED:
             self.clear()
         number = self[word] = digest(word.lower().encode("utf-8", "surrogatepass"))

@@ -81,6 +81,7 @@ class CausalLMTraining(BaseModelExecutor):
 
     async def _run(self, data: Any, *, scope: JobScope) -> None:
         request = {name: value for name, value in vars(self).items() if name != "env"}
+        # A longer warm-up would never reach the peak.
         request["warmup_steps"] = min(self.warmup_steps, self.max_steps)
         request["output_dir"] = scope.output_dir
         await run_worker_async("causal_lm_train", request, scope, self.env)

@@ -11,8 +11,7 @@ from typing import Any
 from sandbox.executors import BaseDataExecutor
 from sandbox.executors.internvl_data import PROMPT
 from sandbox.job import JobScope, NonEmptyText, PositiveInt
-from sandbox.samples import SampleError, media_of, read_coco, read_samples
-from sandbox.workers.coco_annotations import first_of
+from sandbox.samples import SampleError, first_of, media_of, read_coco, read_samples
 from sandbox.workers.internvl_conversations import CaptionedPicture, write_conversations
 
 IMAGE_TOKEN = "<__dj__image>"  # noqa: S105  not a password

@@ -182,7 +182,7 @@ def _request(
 ) -> dict[str, Any]:
     """Build a request; its recipe has ``process`` as a list and none of the keys set here."""
     np = recipe.get("np", 1) if num_proc is None else num_proc
-    if type(np) is not int or np < 1:
+    if type(np) is not int or np < 1:  # isinstance would accept True
         raise ValueError(f"recipe.np: expected at least 1, got {np!r}")
     kept = {key: value for key, value in recipe.items() if key not in _OURS}
     return {

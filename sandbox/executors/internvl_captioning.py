@@ -76,7 +76,7 @@ class InternVLCaptioning(BaseModelExecutor):
 
     async def _run(self, data: list[dict[str, Any]], *, scope: JobScope) -> None:
         request = {
-            "model_path": str(self.model_path),
+            "model_path": str(self.model_path),  # text, because a hub id is no path
             "pictures": data,
             "captions_path": self.outputs(scope=scope).captions_path,
             "prompt": self.prompt,

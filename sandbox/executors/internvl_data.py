@@ -104,6 +104,7 @@ def _pool_pair(
             number,
             f"expected a list of one picture under 'images', got {images!r}",
         )
+    # Paths relative to a common folder are found by their text, so that ".." must not occur.
     return CaptionedPicture(
         Path(os.path.normpath(images[0])), caption, f"{dataset_path}:{number}", prompt
     )

@@ -138,7 +138,7 @@ class InternVLTraining(BaseModelExecutor):
         request = {
             **{name: value for name, value in vars(self).items() if name != "env"},
             **data,
-            "model_path": str(self.model_path),
+            "model_path": str(self.model_path),  # text, because a hub id is no path
             "output_dir": scope.output_dir,
         }
         await run_worker_async(

@@ -11,8 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.checks import argument_problems, config_problems
+from sandbox.components.job_results import lower_is_better, producer, result_names, results_class
 from sandbox.components.problem import Problem
-from sandbox.components.results import lower_is_better, producer, result_names, results_class
 from sandbox.components.signature import declares_results, secret_arguments
 from sandbox.components.tree import Node, is_node, mapped
 from sandbox.components.values import Pending, shortened

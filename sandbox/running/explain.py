@@ -82,7 +82,7 @@ def _show_elements(
 
 
 class _Table:
-    """Job lines with aligned columns under the job lists that they stand in."""
+    """Lines of jobs with aligned columns, under a heading for each job list."""
 
     def __init__(self, jobs: Sequence[JobSpec], compute: Mapping[str, Any]) -> None:
         self._compute = compute
@@ -95,7 +95,7 @@ class _Table:
         )
 
     def print_place(self, spec: JobSpec) -> None:
-        """Print the pipeline and job list where they are others than the last job's."""
+        """Print the pipeline and job list of a job unless the last job is in the same ones."""
         place = f"{spec.pipeline}.{spec.job_list}"
         if place != self._place:
             print(place)
@@ -125,7 +125,7 @@ def _class_name(node: Mapping[str, Any]) -> str:
 
 
 def _inputs(spec: JobSpec) -> Iterator[tuple[str, Reference]]:
-    """Yield references to outputs by the dotted place in the job that they stand at."""
+    """Yield references to outputs, each with its dotted place in the job."""
     for place, leaf in leaves({**spec.config, "map": spec.map}):
         yield from ((place, reference) for reference in references(leaf))
 

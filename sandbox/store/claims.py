@@ -67,7 +67,7 @@ class Claim:
 
     @property
     def is_held(self) -> bool:
-        """Whether no other process has taken the job over."""
+        """True while no other process has taken the job over."""
         return "claim" in _names(self.attempt_dir)
 
     def end_as(self, path: Path, text: str) -> None:

@@ -8,10 +8,8 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from hydra.plugins.launcher import Launcher
 
@@ -21,15 +19,11 @@ from sandbox.sweeper.judge import Judge
 from sandbox.sweeper.launching import Launch, is_slurm
 from sandbox.sweeper.orphans import Orphans, running
 from sandbox.sweeper.recorder import Recorder
+from sandbox.sweeper.results import Sweep, write_results
 from sandbox.sweeper.runs import Run, Trial
-from sandbox.sweeper.settings import Settings
-from sandbox.sweeper.space import SearchSpace
 from sandbox.sweeper.study import locked
 from sandbox.system.files import write_durably
 from sandbox.system.liveness import Heartbeat
-
-if TYPE_CHECKING:
-    from optuna import Study
 
 log = logging.getLogger(__name__)
 
@@ -41,39 +35,21 @@ class Driver:
     """One process that works on a sweep; several may, at once or one after another.
 
     Args:
-        study: The study, with its sampler and pruner.
-        space: The search space.
-        settings: The sweeper's options.
+        sweep: The sweep.
         launcher: The launcher, set up.
-        overrides: Returns the overrides of a trial, for one seed where there are seeds.
-        folder: Folder of the sweep.
-        on_end: Called after each trial that ended.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        space: SearchSpace,
-        settings: Settings,
-        launcher: Launcher,
-        overrides: Callable[[Any, int | None], list[str]],
-        folder: Path,
-        on_end: Callable[[], None],
-    ) -> None:
-        self.study = study
-        self.space = space
-        self.settings = settings
+    def __init__(self, sweep: Sweep, launcher: Launcher) -> None:
+        self.sweep = sweep
+        self.study, self.settings, self.folder = sweep.study, sweep.settings, sweep.folder
         self.launcher = launcher
-        self.overrides = overrides
-        self.folder = folder
-        self.on_end = on_end
         self.name = f"{platform.node()}-{os.getpid()}-{time.time_ns()}"
         self.trials: dict[int, Trial] = {}
         self._began = time.time()
         self._launches: list[Launch] = []
-        self._judge = Judge(study, settings)
-        self._recorder = Recorder(study, settings)
-        self._orphans = Orphans(study, folder, self.name, self._recorder)
+        self._judge = Judge(self.study, self.settings)
+        self._recorder = Recorder(self.study, self.settings)
+        self._orphans = Orphans(self.study, self.folder, self.name, self._recorder)
 
     def run(self) -> None:
         """Work until the study has its trials, or too many failed; interrupted, end what runs."""
@@ -133,17 +109,19 @@ class Driver:
         self._start_waiting()
 
     def _ask_one(self) -> None:
-        asked = self.study.ask(self.space.distributions)
+        asked = self.study.ask(self.sweep.space.distributions)
         if self.settings.custom_search_space is not None:
             self.settings.custom_search_space(asked)
         is_queued = is_slurm(self.launcher)
-        seeds = {run_name(asked.number, seed): seed for seed in self.settings.seeds or (None,)}
-        about = {"driver": self.name, "runs": [*seeds], "is_slurm": is_queued}
+        runs = []
+        for seed in self.settings.seeds or (None,):
+            name = str(asked.number) if seed is None else f"{asked.number}/seed_{seed}"
+            overrides = [*self.sweep.overrides(asked.params, seed), *self.sweep.watcher_overrides]
+            overrides.append(f"hydra.sweep.subdir='{name}'")
+            runs.append(Run(self.folder / name, overrides, is_queued))
+        names = [str(run.folder.relative_to(self.folder)) for run in runs]
+        about = {"driver": self.name, "runs": names, "is_slurm": is_queued}
         self.study._storage.set_trial_user_attr(asked._trial_id, "run", about)
-        runs = [
-            Run(self.folder / name, self.overrides(asked, seed), is_queued)
-            for name, seed in seeds.items()
-        ]
         (self.folder / str(asked.number)).mkdir()  # fails if it exists: no folder is used twice
         self.trials[asked.number] = Trial(asked.number, asked._trial_id, runs)
 
@@ -210,7 +188,7 @@ class Driver:
         end = recorder.end_text(self.study, trial.number)
         progress = recorder.progress_text(self.study, self.settings, self.num_failed())
         log.info("%s; %s, %d running", end, progress, len(running(self.study)))
-        self.on_end()
+        write_results(self.sweep)
 
     def _interrupt(self) -> None:
         """End what runs, and leave a study that can go on."""
@@ -239,12 +217,7 @@ class Driver:
                 self._recorder.record(trial, results)
             else:
                 self._recorder.repeat(trial, recorder.INTERRUPTED, counts=False)
-        self.on_end()
-
-
-def run_name(number: int, seed: int | None) -> str:
-    """Return the folder of a run within that of its sweep."""
-    return str(number) if seed is None else f"{number}/seed_{seed}"
+        write_results(self.sweep)
 
 
 def _is_ending(run: Run) -> bool:

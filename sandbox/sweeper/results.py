@@ -5,29 +5,64 @@ from __future__ import annotations
 import csv
 import io
 import shlex
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from sandbox.sweeper import recorder
+from sandbox.sweeper.settings import Settings
+from sandbox.sweeper.space import SearchSpace
 from sandbox.system.files import write_durably
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from optuna import Study
     from optuna.trial import FrozenTrial
 
 _MOST_SHOWN = 10
 
 
-def write_results(study: Study, folder: Path, command: Callable[[FrozenTrial], str]) -> None:
+@dataclass(frozen=True)
+class Sweep:
+    """A checked sweep.
+
+    Args:
+        study: The study, with its sampler and pruner.
+        space: The search space.
+        settings: The sweeper's options.
+        folder: Folder of the sweep.
+        watcher_overrides: Overrides that every trial gets so that trackers group the trials.
+    """
+
+    study: Study
+    space: SearchSpace
+    settings: Settings
+    folder: Path
+    watcher_overrides: tuple[str, ...] = ()
+
+    def overrides(self, params: Mapping[str, Any], seed: int | None) -> list[str]:
+        """Return the overrides that a point stands for, with one seed where there are seeds."""
+        given = [*self.space.fixed, *self.space.overrides(params)]
+        return [*given, *self.settings.seed_overrides(seed)]
+
+    def command(self, trial: FrozenTrial) -> str:
+        """Return the command that reruns a trial, with its first seed, quoted for a shell."""
+        overrides = self.overrides(trial.params, next(iter(self.settings.seeds), None))
+        kept = [text for text in overrides if not text.startswith("force=")]
+        return shlex.join(["python", "-m", "sandbox", *kept])
+
+
+def write_results(sweep: Sweep) -> None:
     """Write ``trials.csv`` and, once a trial is complete, ``optimization_results.yaml``.
 
     The YAML has the keys of hydra-optuna-sweeper, and ``command``.
     """
+    study = sweep.study
     trials = study.get_trials(deepcopy=False)
-    write_durably(folder / "trials.csv", _table(trials, len(study.directions)))
+    write_durably(sweep.folder / "trials.csv", _table(trials, len(study.directions)))
     best = best_trials(study)
     if not best:
         return
@@ -40,20 +75,19 @@ def write_results(study: Study, folder: Path, command: Callable[[FrozenTrial], s
         }
         if "std" in best[0].user_attrs:
             found["std"] = best[0].user_attrs["std"][0]
-        found["command"] = command(best[0])
+        found["command"] = sweep.command(best[0])
     else:
-        found["solutions"] = [_solution(trial, command(trial)) for trial in best]
+        found["solutions"] = [
+            {
+                "params": dict(trial.params),
+                "values": list(trial.values),
+                "trial": trial.number,
+                "command": sweep.command(trial),
+            }
+            for trial in best
+        ]
     text = yaml.safe_dump(found, sort_keys=False, width=1000)
-    write_durably(folder / "optimization_results.yaml", text)
-
-
-def _solution(trial: FrozenTrial, command: str) -> dict[str, Any]:
-    return {
-        "params": dict(trial.params),
-        "values": list(trial.values),
-        "trial": trial.number,
-        "command": command,
-    }
+    write_durably(sweep.folder / "optimization_results.yaml", text)
 
 
 def best_trials(study: Study) -> list[FrozenTrial]:
@@ -65,22 +99,17 @@ def best_trials(study: Study) -> list[FrozenTrial]:
     return [study.best_trial] if len(study.directions) == 1 else study.best_trials
 
 
-def last_lines(study: Study, folder: Path, command: Callable[[FrozenTrial], str]) -> str:
+def last_lines(sweep: Sweep) -> str:
     """Describe the best trials with their parameters and the commands that rerun them."""
-    lines = [f"everything about this sweep: {folder}"]
-    best = best_trials(study)
-    if len(study.directions) > 1:
+    lines = [f"everything about this sweep: {sweep.folder}"]
+    best = best_trials(sweep.study)
+    if len(sweep.study.directions) > 1:
         lines.append(f"{len(best)} trials on the Pareto front")
     for trial in best[:_MOST_SHOWN]:
         lines.append(f"best trial: {trial.number}, {recorder.values_text(trial)}")
         lines += [f"  {name} = {value}" for name, value in trial.params.items()]
-        lines.append(command(trial))
+        lines.append(sweep.command(trial))
     return "\n".join(lines)
-
-
-def rerun(overrides: list[str]) -> str:
-    """Return the command line of a run, quoted for a shell."""
-    return shlex.join(["python", "-m", "sandbox", *overrides])
 
 
 def _table(trials: list[FrozenTrial], num_objectives: int) -> str:

@@ -42,15 +42,11 @@ class Settings:
     """The sweeper's options in the shapes in which they are used; see ``OptunaAsyncConf``.
 
     Args:
-        n_trials: Trials that the study shall have in total.
-        n_workers: Runs at a time.
         directions: One for each objective.
         seeds: Seeds that each point is run with; empty without ``repeat``.
         seed_arguments: Arguments that take the seed.
-        prune_on: Metric that a pruner judges by; ``None`` prunes nothing.
+        prune_on: Metric that the pruner judges by; ``None`` without a pruner.
         is_mirrored: True if that metric is best where the objective is worst.
-        max_failures: Trials that may fail.
-        timeout_min: Minutes that a trial may run.
         gpus: GPUs of each slot; empty leaves them alone.
         is_grid: True if the sampler walks a grid, of which no point is tried twice.
         custom_search_space: Takes a trial and suggests more of its parameters.

@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,9 +27,9 @@ from sandbox.planning.plan import plan
 from sandbox.planning.settings import texts
 from sandbox.running.run import STARTED, forced_marker, run
 from sandbox.sweeper.config import OptunaAsyncConf
-from sandbox.sweeper.driver import Driver, run_name
+from sandbox.sweeper.driver import Driver
 from sandbox.sweeper.launching import is_slurm, is_submitit
-from sandbox.sweeper.results import best_trials, last_lines, rerun, write_results
+from sandbox.sweeper.results import Sweep, best_trials, last_lines, write_results
 from sandbox.sweeper.sampling import build, is_grid, sampler_for, try_sampler
 from sandbox.sweeper.settings import Settings, option_problem, read_settings
 from sandbox.sweeper.space import SearchSpace, read_space
@@ -38,7 +38,6 @@ from sandbox.system.signals import sigterm_interrupts
 
 if TYPE_CHECKING:
     from optuna import Study
-    from optuna.trial import FrozenTrial
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +79,8 @@ def sweep(
         forced_marker(folder).touch()
     STARTED.append(folder)
     log.info("study %s: %s", study.study_name, folder)
-    _drive(study, space, settings, launcher, points[0], folder)
+    watcher_overrides = _watcher_overrides(points[0], study.study_name)
+    _drive(Sweep(study, space, settings, folder, watcher_overrides), launcher)
 
 
 def _options(config: DictConfig) -> OptunaAsyncConf:
@@ -226,52 +226,26 @@ def _check_folder(study: Study, folder: Path) -> None:
         raise PlanError([Problem("hydra.sweep.dir", "sweep", text, hint)])
 
 
-def _drive(
-    study: Study,
-    space: SearchSpace,
-    settings: Settings,
-    launcher: Launcher,
-    cfg: DictConfig,
-    folder: Path,
-) -> None:
-    """Drive a study to its end, and write and print its results."""
+def _drive(sweep: Sweep, launcher: Launcher) -> None:
+    """Drive a sweep to its end, and write and print its results."""
     from optuna.exceptions import StorageInternalError
 
-    watcher = _watcher_overrides(cfg, study.study_name)
-
-    def overrides(trial: Any, seed: int | None) -> list[str]:
-        given = [*space.fixed, *space.overrides(trial.params), *settings.seed_overrides(seed)]
-        return [*given, *watcher, f"hydra.sweep.subdir='{run_name(trial.number, seed)}'"]
-
-    command = _rerun_command(space, settings)
-    write = functools.partial(write_results, study, folder, command)
-    driver = Driver(study, space, settings, launcher, overrides, folder, write)
+    driver = Driver(sweep, launcher)
     try:
         with sigterm_interrupts():
             driver.run()
-        write()
+        write_results(sweep)
     except (OSError, StorageInternalError) as error:  # a full disk, a database that went away
         raise JobFailed(f"the sweep cannot be written to any more: {error}") from error
-    print(last_lines(study, folder, command), flush=True)
-    if driver.num_failed() > settings.max_failures:
-        raise JobFailed(
-            f"{driver.num_failed()} trials failed, max_failures is {settings.max_failures}"
-        )
-    if not best_trials(study):
+    print(last_lines(sweep), flush=True)
+    num_failed, most = driver.num_failed(), sweep.settings.max_failures
+    if num_failed > most:
+        raise JobFailed(f"{num_failed} trials failed, max_failures is {most}")
+    if not best_trials(sweep.study):
         raise JobFailed("no trial was completed")
 
 
-def _rerun_command(space: SearchSpace, settings: Settings) -> Callable[[FrozenTrial], str]:
-    fixed = [text for text in space.fixed if not text.startswith("force=")]
-    seed = settings.seed_overrides(next(iter(settings.seeds), None))
-
-    def command(trial: FrozenTrial) -> str:
-        return rerun([*fixed, *space.overrides(trial.params), *seed])
-
-    return command
-
-
-def _watcher_overrides(cfg: DictConfig, study_name: str) -> list[str]:
+def _watcher_overrides(cfg: DictConfig, study_name: str) -> tuple[str, ...]:
     """Return wandb's group and tags, the same for all trials, unless the user has given some."""
     watcher = cfg.watcher
     found = []
@@ -279,4 +253,4 @@ def _watcher_overrides(cfg: DictConfig, study_name: str) -> list[str]:
         found.append(f"watcher.group='{study_name}'")
     if "tags" in watcher and not watcher.tags:
         found.append(f"watcher.tags=[sweep,'{study_name}']")
-    return found
+    return tuple(found)

@@ -98,7 +98,7 @@ class Owner:
 
     @property
     def is_here(self) -> bool:
-        """Whether it is, or was, a process of this host."""
+        """True if it is, or was, a process of this host."""
         return self.host == this_host()
 
     def __str__(self) -> str:

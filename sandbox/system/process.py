@@ -105,7 +105,9 @@ def output(argv: Sequence[str | Path], *, timeout_s: float = 60.0) -> str:
     """
     command = [str(part) for part in argv]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+        done = subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=timeout_s
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ProcessError(f"{command[0]}: {error}") from error
     if done.returncode != 0:

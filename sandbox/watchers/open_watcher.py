@@ -39,6 +39,7 @@ class OpenWatcher:
         self._latest: dict[str, float] = {}
         self._is_closed = False
         self._lock = threading.Lock()
+        # A run that is resumed continues its file.
         for _, metrics in read_events(run_dir):
             self._latest.update(metrics)
 
@@ -54,6 +55,7 @@ class OpenWatcher:
             self._is_closed = True
             sink, self._sink = self._sink, None
             self._file.close()
+        # Outside the lock, because wandb may take until its time limit.
         if sink is not None:
             sink.close()
 
@@ -92,6 +94,7 @@ class OpenWatcher:
             if self._is_closed:
                 raise RuntimeError(f"the watcher of {self._run_dir} is closed")
             self._latest.update(numbers)
+            # The file first: whatever wandb does, the metrics are recorded.
             self._file.append(step, numbers)
             if self._settings.mode != "disabled":
                 self._open_sink().log(numbers, name, step)

@@ -20,55 +20,55 @@ from worker_start import InputError, report, start
 _CLIP_NORM = 1.0
 
 
-def main(given: dict[str, Any]) -> None:
+def main(request: dict[str, Any]) -> None:
     """Train, and save the model with its tokenizer."""
-    set_seed(given["seed"])
-    model, tokenizer = _start(given)
-    options = (given["text_key"], tokenizer, given["sequence_length"])
-    rows, _ = lm.blocks(given["dataset_path"], *options)
+    set_seed(request["seed"])
+    model, tokenizer = _start(request)
+    options = (request["text_key"], tokenizer, request["sequence_length"])
+    rows, _ = lm.blocks(request["dataset_path"], *options)
     heldout = None
-    if given["heldout_path"]:
-        heldout = lm.blocks(given["heldout_path"], *options)
-    training = _Training(lm.place(model), given, len(rows))
+    if request["heldout_path"]:
+        heldout = lm.blocks(request["heldout_path"], *options)
+    training = _Training(lm.place(model), request, len(rows))
     training.resume()
-    while training.step < given["max_steps"]:
+    while training.step < request["max_steps"]:
         training.advance(rows)
-        last = training.step == given["max_steps"]
-        if heldout and (last or training.step % given["eval_steps"] == 0):
+        last = training.step == request["max_steps"]
+        if heldout and (last or training.step % request["eval_steps"] == 0):
             scores = lm.evaluate(model, *heldout)
             report({f"eval_{name}": value for name, value in scores.items()}, training.step)
-        if not last and training.step % given["save_steps"] == 0:
+        if not last and training.step % request["save_steps"] == 0:
             training.save()
-    checkpoint = Path(given["output_dir"], "checkpoint")
+    checkpoint = Path(request["output_dir"], "checkpoint")
     model.save_pretrained(checkpoint)
     tokenizer.save_pretrained(checkpoint)
     training.state_path.unlink(missing_ok=True)
 
 
-def _start(given: dict[str, Any]) -> tuple[PreTrainedModel, Any]:
-    if given["model_path"]:
-        return lm.load(given["model_path"])
+def _start(request: dict[str, Any]) -> tuple[PreTrainedModel, Any]:
+    if request["model_path"]:
+        return lm.load(request["model_path"])
     tokenizer = lm.byte_tokenizer()
-    return lm.from_config(len(tokenizer), given["hidden_size"], given["num_layers"]), tokenizer
+    return lm.from_config(len(tokenizer), request["hidden_size"], request["num_layers"]), tokenizer
 
 
 class _Training:
     """Model, optimizer, schedule and the number of steps done: the content of a state file."""
 
-    def __init__(self, model: PreTrainedModel, given: dict[str, Any], num_rows: int) -> None:
-        self.state_path = Path(given["output_dir"], "state.pt")
+    def __init__(self, model: PreTrainedModel, request: dict[str, Any], num_rows: int) -> None:
+        self.state_path = Path(request["output_dir"], "state.pt")
         self.step = 0
         self._model = model
-        self._given = given
+        self._request = request
         self._num_rows = num_rows
         self._optimizer = torch.optim.AdamW(
             model.parameters(),
-            lr=given["learning_rate"],
-            weight_decay=given["weight_decay"],
+            lr=request["learning_rate"],
+            weight_decay=request["weight_decay"],
             betas=(0.9, 0.95),
         )
         self._schedule = get_cosine_schedule_with_warmup(
-            self._optimizer, given["warmup_steps"], given["max_steps"]
+            self._optimizer, request["warmup_steps"], request["max_steps"]
         )
 
     def advance(self, rows: Tensor) -> None:
@@ -83,8 +83,8 @@ class _Training:
         self._schedule.step()
         self._optimizer.zero_grad()
         self.step += 1
-        is_first_or_last = self.step in (1, self._given["max_steps"])
-        if is_first_or_last or self.step % self._given["logging_steps"] == 0:
+        is_first_or_last = self.step in (1, self._request["max_steps"])
+        if is_first_or_last or self.step % self._request["logging_steps"] == 0:
             value = loss.item()
             if not math.isfinite(value):
                 raise InputError(f"the loss is {value} at step {self.step}; lower learning_rate")
@@ -117,11 +117,11 @@ class _Training:
 
     def _draw(self) -> Tensor:
         """Choose the rows of the next batch: passes over the data, each in its own order."""
-        size = self._given["batch_size"]
+        size = self._request["batch_size"]
         numbers = range(self.step * size, (self.step + 1) * size)
         orders: dict[int, Tensor] = {}
         for epoch in {number // self._num_rows for number in numbers}:
-            generator = torch.Generator().manual_seed(1_000_003 * self._given["seed"] + epoch)
+            generator = torch.Generator().manual_seed(1_000_003 * self._request["seed"] + epoch)
             orders[epoch] = torch.randperm(self._num_rows, generator=generator)
         return torch.stack(
             [orders[number // self._num_rows][number % self._num_rows] for number in numbers]

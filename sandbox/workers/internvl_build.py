@@ -52,6 +52,7 @@ def build_processor(captions: list[str], prompt: str, request: Mapping[str, Any]
     pictures = GotOcr2ImageProcessorPil(
         size={"height": request["image_size"], "width": request["image_size"]},
         crop_to_patches=False,
+        # ImageNet's, as in the real checkpoints.
         image_mean=[0.485, 0.456, 0.406],
         image_std=[0.229, 0.224, 0.225],
     )

@@ -47,6 +47,7 @@ def main(request: dict[str, Any]) -> None:
         for picture, text in zip(part, texts, strict=True):
             captions.append({"image_id": picture["image_id"], "caption": text})
         print(f"{len(captions)} of {len(pictures)} pictures captioned", flush=True)
+    # Renamed when complete, so that a file that exists is whole.
     partial = Path(request["captions_path"] + ".partial")
     partial.write_text(json.dumps(captions, ensure_ascii=False), encoding="utf-8")
     partial.replace(request["captions_path"])

@@ -21,6 +21,7 @@ CHAT_TEMPLATE = (
 )
 """The turns of OpenGVLab/InternVL3-*-hf."""
 
+# Qwen2's own pattern.
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"

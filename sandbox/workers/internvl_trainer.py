@@ -31,7 +31,7 @@ class InternVLTrainer(Trainer):
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         target = self.accelerator.unwrap_model(self.model if model is None else model)
-        if hasattr(target, "peft_config"):
+        if hasattr(target, "peft_config"):  # adapters are restored correctly as shipped
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
         loaded = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
@@ -76,7 +76,7 @@ class CompleteCheckpoints(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Mark the newest checkpoint; keep it and the best one."""
-        if torch.distributed.is_initialized():
+        if torch.distributed.is_initialized():  # every process writes a part of the checkpoint
             torch.distributed.barrier()
         if not state.is_world_process_zero:
             return

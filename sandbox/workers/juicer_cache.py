@@ -81,6 +81,7 @@ def _enter(folder: Path, prepared: Path) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
             handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            # Exclusive while the data set is copied, shared while operators run on it.
             fcntl.flock(handle, fcntl.LOCK_EX)
             if prepared.exists() and not (folder / _INPUT).exists():
                 partial = folder / f"{_INPUT}.part"

@@ -75,6 +75,7 @@ def replace(text: str, values: Mapping[str, str]) -> str:
         values: The new values, as JSON.
     """
     found = _spans(text)
+    # From the end of the text to its start, so that the other places stay valid.
     for key in sorted(values.keys() & found.keys(), key=lambda key: -found[key][0]):
         start, end = found[key]
         text = text[:start] + values[key] + text[end:]

@@ -10,6 +10,7 @@ import types
 from pathlib import Path
 from typing import Any
 
+import juicer_import
 import juicer_session
 import worker_start
 from worker_start import InputError
@@ -72,7 +73,7 @@ class Statistics:
 
 def _import_base() -> Any:
     """Import the base of all operators; empty packages replace those that import everything."""
-    juicer_session.guard()
+    juicer_import.guard()
     root = _root()
     import data_juicer  # noqa: F401
 

@@ -58,7 +58,7 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
 @contextlib.contextmanager
 def _ray(address: str, num_cpus: int) -> Iterator[None]:
     """Start or reach Ray before Data-Juicer does, which then uses it; shut it down afterwards."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # Ray would otherwise send reports
     os.environ["RAY_JOB"] = "1"  # Data-Juicer's operators ask for it, here and in Ray's workers
     try:
         import ray

@@ -1,4 +1,4 @@
-"""The frame of every run of Data-Juicer: prepared data, checked recipe, no self-installing."""
+"""The frame of every run of Data-Juicer: prepared data, checked recipe, one line for a failure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import contextlib
 import io
 import logging
 import os
-import sys
 import traceback
-import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +15,13 @@ from typing import Any
 import juicer_cache
 import juicer_lines
 import worker_start
+from juicer_import import import_data_juicer
 from sample_files import SampleError
 from worker_start import InputError
 
 JOB_ID = "data_juicer"
 NO_FILTER = "recipe: no operator of it computes statistics; it needs a filter"
 
-_INSTALLERS = {"pip", "pip3", "uv", "mim", "conda", "mamba"}
 _MEDIA = {"image_key": "images", "audio_key": "audios", "video_key": "videos"}
 
 
@@ -106,9 +104,9 @@ def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> A
     own = {
         "dataset_path": str(dataset_path),
         "work_dir": request["output_dir"],
-        "job_id": JOB_ID,
+        "job_id": JOB_ID,  # a random one would make the cache grow with every run
         "np": request["num_proc"],
-        "skip_op_error": False,
+        "skip_op_error": False,  # it would drop a whole batch for one bad sample
         "ds_cache_dir": os.environ["HF_DATASETS_CACHE"],
         **settings,
     }
@@ -128,63 +126,6 @@ def check_operators(process: list[dict[str, Any]]) -> None:
         pre_instantiation_check(process)
     except PipelineConfigError as error:
         raise InputError("recipe: " + "; ".join(str(item) for item in error.errors)) from None
-
-
-def guard() -> None:
-    """Keep Data-Juicer, not imported yet, from installing packages and logging tracebacks."""
-    _forbid_installing()
-    _quiet()
-
-
-def import_data_juicer(with_ray: bool = False) -> None:
-    """Import ``data_juicer.core``, without its executors for Ray unless they are used."""
-    guard()
-    if not with_ray:
-        _replace_ray_executors()
-    with worker_start.importing():
-        import data_juicer.core  # noqa: F401
-
-    _avoid_imports_and_forks()
-    # An operator's copy of its arguments holds the job's folder, which would keep other jobs from
-    # finding its results in the cache; the folder itself is left out already.
-    base_op = sys.modules["data_juicer.ops.base_op"]
-    base_op.OP._NON_FINGERPRINT_ATTRS |= {"_op_cfg"}
-
-
-def _replace_ray_executors() -> None:
-    """Put empty modules in place of those that import Ray, or would install it."""
-    executors = {
-        "ray_executor": "RayExecutor",
-        "ray_executor_partitioned": "PartitionedRayExecutor",
-    }
-    for name, executor in executors.items():
-        module = types.ModuleType(f"data_juicer.core.executor.{name}")
-        setattr(module, executor, None)
-        sys.modules[module.__name__] = module
-
-
-def _avoid_imports_and_forks() -> None:
-    """Halve the cost of a small data set: 2.4 instead of 4.8 CPU-seconds for 10 rows, 3 filters.
-
-    After every operator Data-Juicer imports torch to empty the cache of a GPU, even if no operator
-    used torch; and ``datasets`` forks a pool for one process, 9 times for 3 filters.
-    """
-    import datasets
-    from data_juicer.ops import base_op
-
-    free_models, map_samples = base_op.free_models, datasets.Dataset.map
-
-    def free_models_if_any(clear_model_zoo: bool = True) -> None:
-        if "torch" in sys.modules:
-            free_models(clear_model_zoo)
-
-    def map_without_pool(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("num_proc") == 1:
-            kwargs["num_proc"] = None
-        return map_samples(self, *args, **kwargs)
-
-    base_op.free_models = free_models_if_any
-    datasets.Dataset.map = map_without_pool
 
 
 def _log_reuse() -> None:
@@ -213,41 +154,3 @@ def _refusals() -> Iterator[None]:
         lines = [line.strip() for line in errors.getvalue().splitlines() if line.strip()]
         reasons = [line for line in lines if line.startswith(("error:", "- "))] or lines[-3:]
         raise InputError("recipe: " + " ".join(reasons).removeprefix("error: ")) from None
-
-
-def _forbid_installing() -> None:
-    """Keep Data-Juicer from installing missing packages into the environment; no switch does.
-
-    Most installs go through its lazy loader; some operators start pip themselves, hence the hook.
-    """
-
-    def refuse(package_spec: str, pip_args: object = None) -> None:
-        raise InputError(
-            f"an operator of the recipe needs the package {package_spec!r}, which is not "
-            f"installed; install it yourself: pip install '{package_spec}' (the usual ones come "
-            "with sandbox[data])"
-        )
-
-    def watch(event: str, details: tuple[Any, ...]) -> None:
-        if event != "subprocess.Popen" or isinstance(details[1], str | bytes):
-            return
-        words = [os.path.basename(os.fsdecode(word)) for word in details[1]]  # noqa: PTH119
-        if "install" in words and _INSTALLERS & set(words[: words.index("install")]):
-            refuse(" ".join(words[words.index("install") + 1 :]))
-
-    sys.addaudithook(watch)
-    from data_juicer.utils.lazy_loader import LazyLoader
-
-    LazyLoader._install_package = staticmethod(refuse)
-
-
-def _quiet() -> None:
-    """Keep Data-Juicer's log lines, but not the tracebacks that it logs for every error."""
-    from loguru import logger
-
-    logger.remove()
-    logger.add(
-        sys.stderr,
-        level=os.environ.get("SANDBOX_JUICER_LOG_LEVEL", "INFO"),
-        format=lambda record: "{time:HH:mm:ss} {level} {message}\n",
-    )

@@ -15,20 +15,22 @@ from typing import Any
 from worker_start import InputError, start
 
 
-def main(given: dict[str, Any]) -> None:
+def main(request: dict[str, Any]) -> None:
     """Write the scores."""
-    scores_dir = Path(given["work_dir"], "scores")
+    scores_dir = Path(request["work_dir"], "scores")
     try:
-        texts_path, columns = Path(given["texts_path"]), "row long, text string"
-        if given["tokenizer_path"]:
-            texts_path = _split(texts_path, given["tokenizer_path"], Path(given["work_dir"]))
+        texts_path, columns = Path(request["texts_path"]), "row long, text string"
+        if request["tokenizer_path"]:
+            texts_path = _split(texts_path, request["tokenizer_path"], Path(request["work_dir"]))
             columns = "row long, words array<string>"
-        _score(given, texts_path, columns, scores_dir)
+        _score(request, texts_path, columns, scores_dir)
     except Exception as error:  # Java's errors have hundreds of lines after the first
         cause = str(error).strip().splitlines() or [type(error).__name__]
         print(error, flush=True)
-        raise InputError(f"{given['model_path']}: Spark cannot score with it: {cause[0]}") from None
-    with Path(given["scores_path"]).open("w", encoding="utf-8") as out:
+        raise InputError(
+            f"{request['model_path']}: Spark cannot score with it: {cause[0]}"
+        ) from None
+    with Path(request["scores_path"]).open("w", encoding="utf-8") as out:
         for expected, (row, score) in enumerate(_rows(scores_dir)):
             if int(row) != expected:
                 raise InputError(f"Spark gave row {row} in place of row {expected}")
@@ -49,23 +51,23 @@ def _split(texts_path: Path, tokenizer_path: str, work_dir: Path) -> Path:
     return pieces_path
 
 
-def _score(given: dict[str, Any], texts_path: Path, columns: str, scores_dir: Path) -> None:
+def _score(request: dict[str, Any], texts_path: Path, columns: str, scores_dir: Path) -> None:
     from pyspark.ml import PipelineModel
     from pyspark.ml.functions import vector_to_array
     from pyspark.sql import SparkSession
 
     settings = {
-        "spark.driver.memory": f"{given['memory_gb']}g",
+        "spark.driver.memory": f"{request['memory_gb']}g",
         "spark.driver.host": "127.0.0.1",  # the machine's own name may not resolve
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
-        "spark.local.dir": given["work_dir"],
-        "spark.sql.warehouse.dir": str(Path(given["work_dir"], "warehouse")),
+        "spark.local.dir": request["work_dir"],
+        "spark.sql.warehouse.dir": str(Path(request["work_dir"], "warehouse")),
         "spark.sql.files.maxPartitionBytes": "16m",  # both cores from a few thousand texts on
         "spark.sql.files.openCostInBytes": "1m",
     }
-    builder = SparkSession.builder.master(f"local[{given['num_threads']}]").appName(
+    builder = SparkSession.builder.master(f"local[{request['num_threads']}]").appName(
         "quality_classifier"
     )
     for key, value in settings.items():
@@ -73,7 +75,7 @@ def _score(given: dict[str, Any], texts_path: Path, columns: str, scores_dir: Pa
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
     try:
-        model = PipelineModel.load(given["model_path"])
+        model = PipelineModel.load(request["model_path"])
         scored = model.transform(spark.read.schema(columns).json(str(texts_path)))
         score = vector_to_array(scored["probability"])[1]
         # Output files are numbered by partition and partitions follow the file, so order is kept.

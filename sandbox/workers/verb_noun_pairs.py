@@ -20,18 +20,18 @@ _REPORT_S = 10.0
 _OBJECTS = ("dobj", "obj")
 
 
-def main(given: dict[str, Any]) -> dict[str, Any]:
+def main(request: dict[str, Any]) -> dict[str, Any]:
     """Count the pairs of all texts."""
-    model = _load(given["model_path"])
+    model = _load(request["model_path"])
     counts: Counter[tuple[str, str]] = Counter()
     reported = time.monotonic()
     beginnings = (
         # No first sentence is longer, and the parser's memory grows with the text.
         text[:_MOST_CHARS].strip()
-        for text in texts([Path(given["texts_path"])], "text")
+        for text in texts([Path(request["texts_path"])], "text")
     )
     for number, parsed in enumerate(model.pipe(beginnings), start=1):
-        pair = _first_pair(parsed, given["first_sentence"])
+        pair = _first_pair(parsed, request["first_sentence"])
         if pair:
             counts[pair] += 1
         if time.monotonic() - reported > _REPORT_S:

@@ -41,7 +41,7 @@ def start(main: Callable[[dict[str, Any]], Mapping[str, Any] | None]) -> None:
     except Exception as error:
         _report_to_torchrun(f"{type(error).__name__}: {error}")
         raise
-    if os.environ.get("RANK", "0") == "0":
+    if os.environ.get("RANK", "0") == "0":  # torchrun numbers its processes
         result_path.write_text(json.dumps(result or {}), encoding="utf-8")
 
 

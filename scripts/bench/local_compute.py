@@ -1,4 +1,4 @@
-"""``map`` with ``compute=local`` on two cores against one element after another: ratio of wall times.
+"""Wall time of ``map`` with ``compute=local`` on two cores, against one element after another.
 
     python scripts/bench/local_compute.py [elements] [max_steps]
 

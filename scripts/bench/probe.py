@@ -1,13 +1,18 @@
-"""CPU time of the probes: Data-Juicer's Analyzer as it comes, ours around it, and the fast one.
+"""CPU time of the probes: Data-Juicer's own Analyzer, ours around it, and the fast one.
 
     python scripts/bench/probe.py [--rows 5000] [--rounds 3] [--num-proc 1] [--quick]
 
-A data set of generated texts (about 200 characters each) goes through 8 text filters, in turns, every turn
-from the start of a program to its end. ``upstream`` is ``data_juicer.core.Analyzer`` with the same recipe in
-a program of its own and an empty cache, as its users run it, tables and figures included; ``analyzer`` is
-``probe=analyzer``, without a cache; ``fast`` is ``probe=fast``; ``cached`` is ``probe=analyzer`` on the same
-data with a recipe of which only the last threshold is another. Printed are medians of user + system time,
-of wall time, and ratios of the first to ``fast``; the two probes' results must agree to the last byte.
+A data set of generated texts (about 200 characters each) goes through 8 text filters, in turns,
+every turn from the start of a program to its end:
+
+    upstream  ``data_juicer.core.Analyzer`` with the same recipe in its own program and an empty
+              cache, as its users run it, tables and figures included
+    analyzer  ``probe=analyzer``, without a cache
+    fast      ``probe=fast``
+    cached    ``probe=analyzer`` on the same data, with another threshold of the last filter
+
+It prints medians of user + system time, of wall time, and ratios of the first to ``fast``; the
+results of the probes must agree to the last byte.
 """
 
 from __future__ import annotations
@@ -30,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from sandbox.executors.data_juicer import DataJuicerAnalyzer, DataJuicerFastProbe  # noqa: E402
+from sandbox.job import JobScope  # noqa: E402
 
 PROCESS: dict[str, dict[str, Any]] = {
     "alphanumeric_filter": {},
@@ -44,8 +50,8 @@ PROCESS: dict[str, dict[str, Any]] = {
 UPSTREAM = """
 import json, sys
 sys.path.insert(0, sys.argv[2])
-import juicer_session
-juicer_session.guard()  # all that Data-Juicer's own way is spared: it would install packages
+import juicer_import
+juicer_import.guard()  # Data-Juicer would otherwise install packages
 from data_juicer.config import get_init_configs
 from data_juicer.core import Analyzer
 Analyzer(get_init_configs(json.loads(sys.argv[1]))).run()
@@ -67,16 +73,14 @@ def main() -> None:
         folder = Path(name)
         data = write(folder / "data.jsonl", rows)
         other = {**PROCESS, "words_num_filter": {"min_num": 2}}
-        probe(
-            DataJuicerAnalyzer(options.num_proc), data, PROCESS, folder / "warm", folder / "cache"
-        )
+        analyzer = DataJuicerAnalyzer(num_proc=options.num_proc)
+        fast = DataJuicerFastProbe(num_proc=options.num_proc)
+        probe(analyzer, data, PROCESS, folder / "warm", folder / "cache")
         turns: dict[str, Callable[[Path], None]] = {
             "upstream": lambda out: upstream(data, out, options.num_proc),
-            "analyzer": lambda out: probe(DataJuicerAnalyzer(options.num_proc), data, PROCESS, out),
-            "fast": lambda out: probe(DataJuicerFastProbe(options.num_proc), data, PROCESS, out),
-            "cached": lambda out: probe(
-                DataJuicerAnalyzer(options.num_proc), data, other, out, folder / "cache"
-            ),
+            "analyzer": lambda out: probe(analyzer, data, PROCESS, out),
+            "fast": lambda out: probe(fast, data, PROCESS, out),
+            "cached": lambda out: probe(analyzer, data, other, out, folder / "cache"),
         }
         for number in range(rounds):
             for turn, work in turns.items():
@@ -134,10 +138,12 @@ def probe(
 ) -> None:
     """One of our probes."""
     out.mkdir()
-    log_path = out.with_suffix(".log")
-    component.run(
-        data, {"process": process}, output_dir=out, log_path=log_path, cache_dir=cache_dir
-    )
+    scope = JobScope("probe", out, out.with_suffix(".log"), _ignore, cache_dir)
+    component.run(data, {"process": process}, scope=scope)
+
+
+def _ignore(metrics: Any, step: int | None = None) -> None:
+    """Watch nothing."""
 
 
 def measure(work: Callable[[Path], None], out: Path) -> tuple[float, float]:

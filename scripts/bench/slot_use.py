@@ -1,12 +1,12 @@
-"""How busy 4 slots are with 8 trials of uneven length: our sweeper against hydra-optuna-sweeper.
+"""Use of 4 slots by 8 trials of uneven length: our sweeper against hydra-optuna-sweeper.
 
-    python scripts/bench/slot_use.py            # trials of 10 to 40 s, about two and a half minutes
-    python scripts/bench/slot_use.py --quick    # a quarter of that; starting trials then weighs four times
+    python scripts/bench/slot_use.py            # trials of 10 to 40 s, two and a half minutes
+    python scripts/bench/slot_use.py --quick    # a quarter of that; starts weigh four times as much
 
-Trials sleep, through submitit's local launcher. The n-th trial to begin sleeps for the n-th length, with
-both sweepers; without any pause between trials the lengths fill four slots to the last second. Slot use is
-the time that trials slept over the time that all slots were there, from the first trial's begin to the last
-one's end. A trial's start (a process, its imports) counts as idle, for both.
+Trials sleep, through submitit's local launcher. The n-th trial to begin sleeps for the n-th length,
+with both sweepers; without any pause between trials the lengths fill four slots completely. Slot
+use is the time that trials slept over the time of all slots, from the begin of the first trial to
+the end of the last one. The start of a trial (a process, its imports) counts as idle, for both.
 """
 
 from __future__ import annotations
@@ -23,17 +23,21 @@ NUM_SLOTS = 4
 LENGTHS = (40, 10, 20, 30, 40, 30, 20, 10)
 TOY = """
 import json, os, time
+from dataclasses import dataclass
 from pathlib import Path
 from sandbox.executors import BaseDataExecutor
 
 
+@dataclass(frozen=True, kw_only=True)
+class Slept:
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Sleep(BaseDataExecutor):
-    OUTPUTS = ("seconds",)
+    number: float = 1.0
 
-    def __init__(self, number: float = 1.0) -> None:
-        self.number = number
-
-    def run(self, *, output_dir, log_path):
+    def run(self, *, scope) -> Slept:
         began = time.time()
         lengths = Path(os.environ["LENGTHS"])
         while True:  # the first file that is still there is ours
@@ -46,7 +50,7 @@ class Sleep(BaseDataExecutor):
         time.sleep(float(first.name.partition("-")[2]))
         with Path(os.environ["SLEEPS"]).open("a") as file:
             file.write(json.dumps([began, time.time()]) + "\\n")
-        return {"seconds": time.time() - began}
+        return Slept(seconds=time.time() - began)
 """
 EXPERIMENT = """# @package _global_
 defaults:
@@ -110,10 +114,8 @@ def slot_use(folder: Path, sweeper: str, lengths: list[float], slots: str) -> fl
     lasted = max(end for _, end in spans) - min(began for began, _ in spans)
     ideal = max(max(lengths), sum(lengths) / NUM_SLOTS)
     share = slept / (NUM_SLOTS * lasted)
-    print(
-        f"{sweeper:<13} {lasted:5.1f} s (at best {ideal:.1f}), {len(spans)} trials, slot use {share:.0%}",
-        flush=True,
-    )
+    times = f"{lasted:5.1f} s (at best {ideal:.1f})"
+    print(f"{sweeper:<13} {times}, {len(spans)} trials, slot use {share:.0%}", flush=True)
     return share
 
 

@@ -1,10 +1,11 @@
-"""A 20-trial sweep over a training argument, with a data stage as long as one training, on 4 workers at once.
+"""A sweep of 20 trials over a training argument, whose trials share one data job, on 4 workers.
 
     python scripts/bench/sweep_sharing.py [--quick]
 
-Prints the summed seconds of all jobs that ran, over (one data stage + 20 trainings): at most 1.15, and how
-often each job ran: once. The same sweep in which each trial keeps to itself, as without a shared store, for
-comparison. Both jobs sleep, so that 4 workers fit on any machine; the workers are joblib's.
+The data job takes as long as one training. Prints the summed seconds of all jobs that ran, over
+(one data job + 20 trainings): at most 1.15, and how often each job ran: once. For comparison the
+same sweep with a store for each trial. Both jobs sleep, so that 4 workers fit on any machine; the
+workers are joblib's.
 """
 
 from __future__ import annotations
@@ -20,19 +21,22 @@ from pathlib import Path
 TRIALS, WORKERS, LIMIT = 20, 4, 1.15
 COMPONENTS = """
 import time
+from dataclasses import dataclass
 from sandbox.executors import BaseDataExecutor
 
+@dataclass(frozen=True, kw_only=True)
+class Sum:
+    value: float
+
+@dataclass(frozen=True, kw_only=True)
 class Sleep(BaseDataExecutor):
-    OUTPUTS = ("value",)
+    seconds: float
+    value: float = 0.0
+    start: float = 0.0
 
-    def __init__(self, seconds: float, value: float = 0.0, start: float = 0.0) -> None:
-        self.seconds = seconds
-        self.value = value
-        self.start = start
-
-    def run(self, *, output_dir, log_path):
+    def run(self, *, scope) -> Sum:
         time.sleep(self.seconds)
-        return {"value": self.start + self.value}
+        return Sum(value=self.start + self.value)
 """
 EXPERIMENT = """# @package _global_
 # How often does a sweep process its data?
@@ -89,7 +93,7 @@ def sweep(folder: Path, seconds: float, *overrides: str) -> float:
 
 
 def report(name: str, outputs: Path, seconds: float, wall_s: float) -> None:
-    """Print what ran under ``outputs``, and what that took."""
+    """Print the jobs that ran under ``outputs``, and their seconds."""
     ideal = seconds * (1 + TRIALS)
     records = [json.loads(path.read_text()) for path in outputs.glob("store*/*/*/record.json")]
     summed = sum(record["run"]["ended"] - record["run"]["started"] for record in records)

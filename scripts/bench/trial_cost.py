@@ -1,12 +1,12 @@
-"""CPU time that a trial of a sweep costs beyond plain Hydra's, with the basic launcher: at most 50 ms.
+"""CPU time of a trial of a sweep beyond plain Hydra's, with the basic launcher: at most 50 ms.
 
     python scripts/bench/trial_cost.py [--quick]
 
-Plain Hydra is the same config with a task that does nothing. Both sweep over N values; what one trial costs
-is the difference between two N, user + system time with children, each the least of several rounds in turn:
-a busy machine only adds.
-``new`` trials run a job of their own beside a shared one, ``recorded`` ones find everything recorded; wandb
-is left out, and in the last line is offline, as it is by default.
+Plain Hydra is the same config with a task that does nothing. Both sweep over N values; the cost of
+one trial is the difference between two N, user + system time with children, each the least of
+several rounds in turn: a busy machine only adds time.
+``new`` trials run a job of their own beside a shared one, ``recorded`` ones find everything
+recorded; wandb is left out, and in the last line is offline, as it is by default.
 """
 
 from __future__ import annotations
@@ -28,20 +28,23 @@ def main(cfg): pass
 main()
 """
 COMPONENTS = """
+from dataclasses import dataclass
 from sandbox.executors import BaseDataExecutor
 
+@dataclass(frozen=True, kw_only=True)
+class Sum:
+    value: float
+
+@dataclass(frozen=True, kw_only=True)
 class Number(BaseDataExecutor):
-    OUTPUTS = ("value",)
+    value: float = 0.0
+    start: float = 0.0
 
-    def __init__(self, value: float = 0.0, start: float = 0.0) -> None:
-        self.value = value
-        self.start = start
-
-    def run(self, *, output_dir, log_path):
-        return {"value": self.start + self.value}
+    def run(self, *, scope) -> Sum:
+        return Sum(value=self.start + self.value)
 """
 EXPERIMENT = """# @package _global_
-# What does a trial cost that has nothing to do?
+# How much does a trial cost that has nothing to do?
 defaults:
   - /hook@jobs.data: general_data_executor
   - /hook@jobs.train: general_data_executor
@@ -89,7 +92,7 @@ def cpu_s(folder: Path, command: list[str], num_trials: int, first: int, *overri
 
 
 def main() -> None:
-    """Print what a trial costs: plain, new, recorded, and recorded with wandb offline."""
+    """Print the cost of a trial: plain, new, recorded, and recorded with wandb offline."""
     rounds = 1 if "--quick" in sys.argv else ROUNDS
     experiment, quiet = "+experiment=cost", "watcher.mode=disabled"
     with tempfile.TemporaryDirectory() as name:
@@ -119,8 +122,8 @@ def main() -> None:
         print(f"{'plain Hydra':<16} {plain:6.1f} ms CPU a trial")
         for kind in ("new", "recorded", "wandb offline"):
             added = cost_ms(kind) - plain
-            told = f"limit {LIMIT_MS:g}: {'kept' if added <= LIMIT_MS else 'EXCEEDED'}"
-            print(f"{kind:<16} {plain + added:6.1f} ms: {added:+6.1f} added, {told}")
+            verdict = f"limit {LIMIT_MS:g}: {'kept' if added <= LIMIT_MS else 'EXCEEDED'}"
+            print(f"{kind:<16} {plain + added:6.1f} ms: {added:+6.1f} added, {verdict}")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 """Speed of InternVL's training worker against the same training as bare loops with transformers.
 
-    OMP_NUM_THREADS=1 python scripts/bench/worker_throughput.py [--rounds 3] [--steps 40] [--batch-size 32]
+    OMP_NUM_THREADS=1 python scripts/bench/worker_throughput.py [--rounds 3] [--steps 40]
 
-One process trains the tiny model again and again, in turns: ``worker`` is what the worker runs
-(Trainer, callbacks, metrics); ``bare`` feeds the worker's batches to the model and AdamW and does nothing
-else; ``plain`` also makes its batches as the library's examples do, with one call of the processor each.
-Every turn reads its data anew. Printed are the medians of the images per second of wall time and of CPU
-time, and the worker's speed as a share of the others' in CPU time, which other programs disturb least.
+One process trains the tiny model in turns: ``worker`` is the training of the worker (Trainer,
+callbacks, metrics); ``bare`` feeds the worker's batches to the model and AdamW and does nothing
+else; ``plain`` also makes its batches as the library's examples do, with one call of the processor
+each. Every turn reads its data again.
+
+It prints the medians of the images per second of wall time and of CPU time, and the worker's speed
+as a share of the others' in CPU time, which other programs disturb least.
 """
 
 from __future__ import annotations
@@ -40,8 +42,10 @@ def main() -> None:
     options = parser.parse_args()
     os.environ["TRANSFORMERS_VERBOSITY"] = "error"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    import internvl_trainer  # noqa: F401 - the worker imports before its clock starts
-    from worker_start import imports_done
+    from worker_start import importing
+
+    with importing():  # as the worker does, before its clock starts
+        import internvl_trainer  # noqa: F401
 
     turns: dict[str, Callable[[dict[str, Any]], None]] = {
         "worker": worker,
@@ -51,7 +55,6 @@ def main() -> None:
     speeds: dict[str, list[tuple[float, float]]] = {name: [] for name in turns}
     with tempfile.TemporaryDirectory() as folder:
         request = prepare(Path(folder), options.steps, options.batch_size)
-        imports_done()
         for number in range(options.rounds + 1):
             for name, turn in turns.items():
                 wall, cpu = measure(turn, request)
@@ -74,7 +77,8 @@ def prepare(folder: Path, steps: int, batch_size: int) -> dict[str, Any]:
     from internvl_model import save_processor
     from PIL import Image, ImageDraw
 
-    from sandbox.executors.internvl_data import PROMPT, CaptionedPicture, write_conversations
+    from sandbox.executors.internvl_data import PROMPT, write_training_set
+    from sandbox.workers.internvl_conversations import CaptionedPicture
 
     draw = random.Random(0)
     pairs = []
@@ -85,8 +89,8 @@ def prepare(folder: Path, steps: int, batch_size: int) -> dict[str, Any]:
         path = folder / f"{number}.png"
         picture.save(path)
         for words in ("square", "square on a white background", "square somewhere in the picture"):
-            pairs.append(CaptionedPicture(path, f"A {color} {words}.", path.name))
-    meta_path = write_conversations(pairs, PROMPT, folder, "train")
+            pairs.append(CaptionedPicture(path, f"A {color} {words}.", path.name, PROMPT))
+    meta_path = write_training_set(pairs, folder, "train")
     model, processor = build([pair.caption for pair in pairs], PROMPT)
     model.save_pretrained(folder / "checkpoint")
     save_processor(processor, folder / "checkpoint")
@@ -152,11 +156,12 @@ def worker(request: dict[str, Any]) -> None:
 
 def bare(request: dict[str, Any]) -> None:
     """The model, AdamW and a schedule, on the worker's batches."""
-    from internvl_data import PairDataset, collate, read_pairs
+    from internvl_conversations import read_conversations
+    from internvl_data import PairDataset, collate
     from internvl_model import load_processor
 
     processor = load_processor(request["model_path"])
-    dataset = PairDataset(read_pairs(request["train_meta"]), processor, 1)
+    dataset = PairDataset(read_conversations(Path(request["train_meta"])), processor, 1)
     pad_id = processor.tokenizer.pad_token_id
     loop(
         request,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -205,7 +204,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> VirtualEnv:
     (packages,) = made.folder.glob("lib/python*/site-packages")
     ledger = made.folder / "ran.txt"
     note = f"import sys; open({str(ledger)!r}, 'a').write(' '.join(sys.argv[:1]) + chr(10))"
-    (packages / "ours.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    ours = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "ours.pth").write_text("".join(f"{path}\n" for path in ours))
     (packages / "sitecustomize.py").write_text(note)
     return VirtualEnv(env_name=str(made.folder))
 

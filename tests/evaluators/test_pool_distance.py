@@ -11,7 +11,7 @@ import pytest
 from contract import build, problems_of, scope
 from numpy.typing import ArrayLike
 
-from sandbox.evaluators import hash_counts
+from sandbox.evaluators import hash_counts, pool_distance
 from sandbox.evaluators.pool_distance import DistanceScores, PoolDistance, sample_distance
 
 
@@ -138,6 +138,15 @@ def test_a_text_without_words_has_the_greatest_distance(tmp_path: Path) -> None:
     pool, reference = write(tmp_path / "a.jsonl", ["!"]), write(tmp_path / "b.jsonl", ["word"])
     assert distance(pool, reference, tmp_path).js_divergence_1 == 1
     assert distance(pool, pool, tmp_path).js_divergence_1 == 0
+
+
+def test_missing_scipy_is_found_in_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool_distance, "find_spec", lambda name: None)
+    (problem,) = problems_of(PoolDistance, reference_path=tmp_path)
+    assert problem.kind == "machine"
+    assert "pip install 'sandbox[data]'" in problem.text
 
 
 def test_a_single_name_is_no_list(tmp_path: Path) -> None:

@@ -32,5 +32,5 @@ def repacked(path: Path, ending: str) -> Path:
     else:
         packed.mkdir()
         for number, line in enumerate(lines):
-            (packed / f"part-{number}.jsonl").write_bytes(line)
+            (packed / f"part-{number:03}.jsonl").write_bytes(line)
     return packed

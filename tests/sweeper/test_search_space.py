@@ -25,7 +25,7 @@ def test_zipped_parameters_move_together() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "zipped", "said"),
+    ("arguments", "zipped", "text"),
     [
         (["a=1,2", "b=1,2,3"], [["a", "b"]], "as many values of each are needed: a has 2, b has 3"),
         (["a=interval(0,1)", "b=1,2"], [["a", "b"]], "must be lists of values, not intervals"),
@@ -34,9 +34,9 @@ def test_zipped_parameters_move_together() -> None:
     ],
 )
 def test_a_space_that_cannot_be_searched_is_refused(
-    arguments: list[str], zipped: list[list[str]], said: str
+    arguments: list[str], zipped: list[list[str]], text: str
 ) -> None:
-    with pytest.raises(PlanError, match=said):
+    with pytest.raises(PlanError, match=text):
         read_space({}, arguments, zipped)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import pickle
@@ -114,10 +115,9 @@ def _count(path: Path) -> int:
 
 def portable(error: Exception) -> Exception:
     """Return an error that another process can read: itself, or one with its text."""
-    try:
-        read = pickle.loads(pickle.dumps(error))
+    # Exceptions of libraries fail in many ways when they are copied.
+    with contextlib.suppress(Exception):
+        read = pickle.loads(pickle.dumps(error))  # noqa: S301  our own bytes
         if str(read) == str(error):
             return error
-    except Exception:  # exceptions of libraries fail in many ways when they are copied
-        pass
     return RuntimeError(f"{type(error).__name__}: {error}")

@@ -46,12 +46,12 @@ class JobState:
 
     @property
     def is_final(self) -> bool:
-        """Whether it has ended; SLURM may still be about to queue it again."""
+        """True if it has ended; SLURM may still be about to queue it again."""
         return self.name in _FINAL
 
     @property
     def is_alive(self) -> bool:
-        """Whether it waits or runs."""
+        """True if it waits or runs."""
         return not self.is_final and self.name != "COMPLETING"
 
 
