@@ -69,7 +69,7 @@ class DataPoolCartesianJoin(BaseDataPoolManipulator):
 
 
 def _as_parquet(new: list[NewPool], output_dir: Path) -> list[Path]:
-    """Join as text, then find the types of the samples."""
+    """Join as text, then find the types of the samples: types are a matter of whole pools."""
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".join_") as name:
         folder = Path(name)
         text = [NewPool(folder / f"{i}.jsonl", pool.parts) for i, pool in enumerate(new)]
@@ -120,9 +120,11 @@ class _Joined:
         import pyarrow.compute as pc
 
         size = len(self._right)
+        # So many lines that a piece has _PIECE bytes, the left line's copies not counted.
         step = max(1, _PIECE * size // len(self._right.bytes))
         for line in self._left:
             head = pa.scalar(line.strip()[1:-1].rstrip() + b", ", pa.large_binary())
+            # The last right line has no next bracket: the piece ends with its line end.
             yield b"{"
             for start in range(0, size, step):
                 right = self._right.block(start, min(start + step, size), shift=1)
