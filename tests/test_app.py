@@ -264,10 +264,7 @@ def test_a_component_that_cannot_be_imported_is_a_problem(project: Project, sour
     )
     path = os.pathsep.join([project.variables["PYTHONPATH"], str(project.root)])
     refused = project.main("toy", PYTHONPATH=path, SANDBOX_ALLOW_TARGETS="mine.Mine")
-    assert (
-        refused.code == 2
-        and "jobs.mine.executor: mine.Mine: cannot import mine" in refused.err
-    )
+    assert refused.code == 2 and "jobs.mine.executor: mine.Mine: cannot import mine" in refused.err
     assert "Traceback" not in refused.text
 
 

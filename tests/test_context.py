@@ -81,9 +81,7 @@ def test_references_are_found_at_any_depth_and_in_initial_values() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "text", ["plain", "${oc.env:HOME}", "$output:a.b", "{output:a.b}"]
-)
+@pytest.mark.parametrize("text", ["plain", "${oc.env:HOME}", "$output:a.b", "{output:a.b}"])
 def test_other_texts_stay_as_they_are(text: str) -> None:
     assert parse(text) == text
 

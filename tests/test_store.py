@@ -240,9 +240,7 @@ def test_a_changed_source_of_the_same_version_is_reused_and_told(
     source.write_text(text.replace("One(1)", "One(22)"))
     told = project.main("toy", **paths)
     assert "source of mine.Mine changed" in told.text and "objective mine.value = 1" in told.text
-    source.write_text(
-        text.replace("One(1)", "One(22)").replace("VERSION = 1", "VERSION = 2")
-    )
+    source.write_text(text.replace("One(1)", "One(22)").replace("VERSION = 1", "VERSION = 2"))
     told = project.main("toy", **paths)
     assert "source of" not in told.text and "objective mine.value = 22" in told.text
 

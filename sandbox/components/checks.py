@@ -9,7 +9,7 @@ from typing import Any
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.construct import construct
 from sandbox.components.problem import Problem
-from sandbox.components.signature import arguments_of, rules_of
+from sandbox.components.signature import arguments_of, rules_of, run_annotations
 from sandbox.components.tree import Node, is_node, joined, leaves, nodes
 from sandbox.components.values import (
     Pending,
@@ -89,6 +89,7 @@ def node_problems(
             wrong |= {name} if found else set()
             yield from found
     given = {name: value for name, value in node.items() if name not in {*wrong, *later}}
+    yield from _passed_on_problems(cls, given, where, allowed)
     yield from rule_problems(cls, given, where, allowed, unknown={*wrong, *later})
 
 
@@ -107,6 +108,24 @@ def argument_problems(
     if not any(is_open(kind) or issubclass(cls, kind) for kind in kinds):
         text = f"given {value['_target_']}, expected {describe(annotation)}"
         yield Problem(where, "component", text)
+
+
+def _passed_on_problems(
+    hook: type, given: Mapping[str, Any], where: str, allowed: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield arguments of a hook that do not fit the ``run`` of the component they are passed to.
+
+    An evaluator's ``run`` annotates the shape of ``eval_obj`` more narrowly than its hook can.
+    """
+    component = given.get(getattr(hook, "RESULTS_FROM", ""))
+    if component is None or not is_node(component):
+        return
+    try:
+        annotations = run_annotations(locate(component["_target_"], allowed))
+    except TargetError:  # reported where the component itself is checked
+        return
+    for name in sorted(set(annotations) & set(given)):
+        yield from value_problems(given[name], annotations[name], f"{where}.{name}")
 
 
 def rule_problems(

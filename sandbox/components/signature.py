@@ -89,6 +89,13 @@ def results_of(cls: type) -> type | None:
     return annotation if is_results else None
 
 
+@cache
+def run_annotations(cls: type) -> Mapping[str, Any]:
+    """Return the annotations of the parameters of a component's ``run``."""
+    run = getattr(cls, "run", None)
+    return get_type_hints(run, include_extras=True) if inspect.isfunction(run) else {}
+
+
 def declares_results(cls: type) -> bool:
     """Return True if a component names the dataclass of its results, or ``None`` for no results."""
     return results_of(cls) is not None or _return_annotation(cls) is type(None)

@@ -101,7 +101,7 @@ class COCOCaptionEvaluator(BaseEvaluator):
                 "compared with these"
             )
 
-    def run(self, eval_type: str | None, eval_obj: Path, *, scope: JobScope) -> CaptionScores:
+    def run(self, eval_type: None, eval_obj: Path, *, scope: JobScope) -> CaptionScores:
         """Score the captions in a file of COCO results: ``[{"image_id", "caption"}, …]``.
 
         Raises:
@@ -138,9 +138,7 @@ class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
         """Raise ValueError if pycocoevalcap is missing."""
         _check_pycocoevalcap()
 
-    def run(
-        self, eval_type: str | None, eval_obj: Path, *, scope: JobScope
-    ) -> JavaFreeCaptionScores:
+    def run(self, eval_type: None, eval_obj: Path, *, scope: JobScope) -> JavaFreeCaptionScores:
         """Score the captions in a file of COCO results: ``[{"image_id", "caption"}, …]``.
 
         Raises:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from annotated_types import Interval
@@ -81,8 +81,6 @@ class NearDuplicates(BaseEvaluator):
     Unlike it, similarity is checked before samples are connected, and words carry no punctuation.
     """
 
-    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("near_duplicates",)
-
     text_key: str = "text"
     threshold: Annotated[float, Interval(gt=0, le=1)] = 0.7
     shingle_size: PositiveInt = 5
@@ -91,7 +89,11 @@ class NearDuplicates(BaseEvaluator):
     seed: int = 0
 
     def run(
-        self, eval_type: str | None, eval_obj: Path | Sequence[Path], *, scope: JobScope
+        self,
+        eval_type: Literal["near_duplicates"] | None,
+        eval_obj: Path | Sequence[Path],
+        *,
+        scope: JobScope,
     ) -> DuplicateScores:
         """Search a pool, or several that are one data set.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import Literal
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
@@ -42,14 +42,14 @@ class PerplexityEvaluator(BaseEvaluator):
         env: Env of the program.
     """
 
-    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("perplexity",)
-
     heldout_path: Path
     text_key: str = "text"
     sequence_length: PositiveInt = 128
     env: Env = field(default_factory=CurrentEnv)
 
-    def run(self, eval_type: str | None, eval_obj: Path, *, scope: JobScope) -> Perplexity:
+    def run(
+        self, eval_type: Literal["perplexity"] | None, eval_obj: Path, *, scope: JobScope
+    ) -> Perplexity:
         """Measure a checkpoint folder.
 
         Raises:

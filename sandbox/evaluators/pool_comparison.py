@@ -86,7 +86,7 @@ class PoolComparison(BaseEvaluator):
         _candidate_and_baseline(pools, baseline)
 
     def run(
-        self, eval_type: str | None, eval_obj: Sequence[Path | Sequence[Path]], *, scope: JobScope
+        self, eval_type: None, eval_obj: Sequence[Path | Sequence[Path]], *, scope: JobScope
     ) -> ComparisonScores:
         """Compare by score files: for each of ``pools`` one path, or a list of them.
 

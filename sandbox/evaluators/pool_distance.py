@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import ClassVar
+from typing import Literal
 
 import numpy as np
 
@@ -70,8 +70,6 @@ class PoolDistance(BaseEvaluator):
     (https://doi.org/10.1109/18.61115).
     """
 
-    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("pool_distance",)
-
     reference_path: Path
     statistics: Sequence[str] | None = None
     text_key: str = "text"
@@ -83,7 +81,11 @@ class PoolDistance(BaseEvaluator):
             raise ValueError("scipy is not installed; pip install 'sandbox[data]'")
 
     def run(
-        self, eval_type: str | None, eval_obj: Path | Sequence[Path], *, scope: JobScope
+        self,
+        eval_type: Literal["pool_distance"] | None,
+        eval_obj: Path | Sequence[Path],
+        *,
+        scope: JobScope,
     ) -> DistanceScores:
         """Compare a pool, or several that are one data set, with the reference.
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Literal
 
 import numpy as np
 
@@ -53,14 +53,16 @@ class StatisticDistributions(BaseEvaluator):
         num_bins: Bins per histogram.
     """
 
-    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("statistic_distributions",)
-
     statistics: Sequence[str] | None = None
     text_key: str | None = "text"
     num_bins: PositiveInt = 50
 
     def run(
-        self, eval_type: str | None, eval_obj: Path | Sequence[Path], *, scope: JobScope
+        self,
+        eval_type: Literal["statistic_distributions"] | None,
+        eval_obj: Path | Sequence[Path],
+        *,
+        scope: JobScope,
     ) -> Distributions:
         """Describe a pool, or several that are one data set.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -76,14 +76,17 @@ class TextDiversityEvaluator(BaseEvaluator):
             ``None`` counts all.
     """
 
-    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("text_diversity",)
     VERSION: ClassVar[int] = 2
 
     text_key: str = "text"
     max_words: PositiveInt | None = None
 
     def run(
-        self, eval_type: str | None, eval_obj: Path | Sequence[Path], *, scope: JobScope
+        self,
+        eval_type: Literal["text_diversity"] | None,
+        eval_obj: Path | Sequence[Path],
+        *,
+        scope: JobScope,
     ) -> DiversityScores:
         """Measure a pool, or several that are one data set.
 

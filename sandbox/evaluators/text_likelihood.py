@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
@@ -66,8 +66,6 @@ class TextLikelihood(BaseEvaluator):
         env: Env of the program.
     """
 
-    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("text_likelihood",)
-
     model_path: Path
     text_key: str = "text"
     window: PositiveInt = 1024
@@ -95,7 +93,9 @@ class TextLikelihood(BaseEvaluator):
                 f"window: {self.window}, but {self.model_path} reads {limit} tokens at most"
             )
 
-    def run(self, eval_type: str | None, eval_obj: Path, *, scope: JobScope) -> LikelihoodScores:
+    def run(
+        self, eval_type: Literal["text_likelihood"] | None, eval_obj: Path, *, scope: JobScope
+    ) -> LikelihoodScores:
         """Score the texts of a pool.
 
         Raises:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,8 +87,6 @@ class TextQuality(BaseEvaluator):
     the start of Spark.
     """
 
-    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("text_quality",)
-
     model_path: Path
     tokenizer_path: Path | None = None
     text_key: str = "text"
@@ -117,7 +115,9 @@ class TextQuality(BaseEvaluator):
         if isinstance(self.env, CurrentEnv) and self.tokenizer_path:
             _check_package("sentencepiece")
 
-    def run(self, eval_type: str | None, eval_obj: Path, *, scope: JobScope) -> QualityScores:
+    def run(
+        self, eval_type: Literal["text_quality"] | None, eval_obj: Path, *, scope: JobScope
+    ) -> QualityScores:
         """Score the texts of a pool.
 
         Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import ClassVar
+from typing import Literal
 
 import numpy as np
 
@@ -65,8 +65,6 @@ class VerbNounDiversity(BaseEvaluator):
     and it knows ``obj`` of Universal Dependencies besides ``dobj``.
     """
 
-    EVAL_TYPES: ClassVar[tuple[str, ...]] = ("verb_noun_diversity",)
-
     model_path: Path
     text_key: str = "text"
     first_sentence: bool = True
@@ -79,7 +77,9 @@ class VerbNounDiversity(BaseEvaluator):
             raise ValueError("spacy is not installed; pip install 'sandbox[quality]'")
         _model_dir(self.model_path)
 
-    def run(self, eval_type: str | None, eval_obj: Path, *, scope: JobScope) -> VerbNounScores:
+    def run(
+        self, eval_type: Literal["verb_noun_diversity"] | None, eval_obj: Path, *, scope: JobScope
+    ) -> VerbNounScores:
         """Count the pairs of a pool.
 
         Raises:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract import scope
+from contract import request_problems, scope
 
 from sandbox.evaluators.coco_caption import (
     COCOCaptionEvaluator,
@@ -196,12 +196,14 @@ def test_references_for_an_unlisted_picture_are_an_error(tmp_path: Path) -> None
         evaluate_against(path, tmp_path)
 
 
-def test_an_eval_type_or_several_files_are_refused_in_the_plan() -> None:
-    COCOCaptionEvaluator.check_request(None, "captions.json")
-    with pytest.raises(ValueError, match="eval_type: 'fast'; available: none"):
-        COCOCaptionEvaluator.check_request("fast", "captions.json")
-    with pytest.raises(ValueError, match="eval_obj: expected a path"):
-        COCOCaptionEvaluator.check_request(None, ["captions.json"])
+def test_an_eval_type_or_several_files_are_refused_in_the_plan(tmp_path: Path) -> None:
+    def places(eval_type: Any, eval_obj: Any) -> list[str]:
+        found = request_problems(COCOCaptionEvaluator, eval_type, eval_obj)
+        return [where for _, where in found]
+
+    assert places(None, tmp_path) == []
+    assert places("fast", tmp_path) == ["eval_type"]
+    assert places(None, [tmp_path]) == ["eval_obj"]
 
 
 def test_missing_java_is_found_in_the_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract import build, problems_of, scope
+from contract import build, problems_of, request_problems, scope
 
 from sandbox.evaluators.pool_comparison import ComparisonScores, PoolComparison
 
@@ -129,10 +129,13 @@ def test_score_files_that_do_not_fit_are_errors(tmp_path: Path) -> None:
         comparison.run(None, [good, fewer], scope=scope(tmp_path))
 
 
-def test_score_files_come_in_a_list() -> None:
-    PoolComparison.check_request(None, ["a.json", ["b.json", "c.json"]])
-    with pytest.raises(ValueError, match="eval_obj: expected"):
-        PoolComparison.check_request(None, "a.json")
+def test_score_files_come_in_a_list(tmp_path: Path) -> None:
+    def places(eval_obj: Any) -> list[str]:
+        found = request_problems(PoolComparison, None, eval_obj)
+        return [where for _, where in found]
+
+    assert places([tmp_path, [tmp_path, tmp_path]]) == []
+    assert places(tmp_path) == ["eval_obj"]
 
 
 def test_an_interval_needs_100_resamples() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from contract import build, problems_of, scope
+from contract import build, problems_of, request_problems, scope
 from pool_files import write_texts as write
 
 from sandbox.evaluators.text_quality import QualityScores, TextQuality
@@ -201,10 +201,9 @@ def test_missing_java_is_found_in_the_plan(tmp_path: Path, monkeypatch: pytest.M
         TextQuality(model_path=tmp_path).check()
 
 
-def test_eval_type_is_checked_in_the_plan() -> None:
-    TextQuality.check_request("text_quality", "pool.jsonl")
-    with pytest.raises(ValueError, match="available: text_quality"):
-        TextQuality.check_request("other", "pool.jsonl")
+def test_eval_type_is_checked_in_the_plan(tmp_path: Path) -> None:
+    assert request_problems(TextQuality, "text_quality", tmp_path) == []
+    assert request_problems(TextQuality, "other", tmp_path) == [("wrong_type", "eval_type")]
 
 
 @pytest.mark.parametrize("name", ["num_threads", "memory_gb"])

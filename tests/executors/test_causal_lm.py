@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from contract import problems_of
+from contract import problems_of, request_problems
 from contract import scope as scope_in
 from pool_files import repacked
 
@@ -198,7 +198,8 @@ def test_training_arguments_are_checked(given: dict[str, Any], tmp_path: Path) -
 def test_evaluation_arguments_are_checked(heldout_path: Path, tmp_path: Path) -> None:
     (problem,) = problems_of(PerplexityEvaluator, heldout_path=heldout_path, sequence_length=0)
     assert (problem.where, problem.kind) == ("sequence_length", "constraint")
-    with pytest.raises(ValueError, match="available: perplexity"):
-        PerplexityEvaluator.check_request("accuracy", tmp_path)
-    with pytest.raises(ValueError, match="map"):
-        PerplexityEvaluator.check_request(None, [tmp_path])
+    assert request_problems(PerplexityEvaluator, "perplexity", tmp_path) == []
+    wrong_type = request_problems(PerplexityEvaluator, "accuracy", tmp_path)
+    wrong_object = request_problems(PerplexityEvaluator, None, [tmp_path])
+    assert wrong_type == [("wrong_type", "eval_type")]
+    assert wrong_object == [("wrong_type", "eval_obj")]

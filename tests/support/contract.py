@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.components.build import build as build_node
-from sandbox.components.checks import config_problems
+from sandbox.components.checks import config_problems, node_problems
 from sandbox.components.problem import Problem
 from sandbox.job import JobScope, numbers
 from sandbox.planning.references import parse_all
@@ -31,6 +31,19 @@ def problems_of(cls: type, **arguments: Any) -> list[Problem]:
         Problem(found.where.removeprefix("it").lstrip("."), found.kind, found.text, found.hint)
         for found in problems
     ]
+
+
+def request_problems(cls: type, eval_type: Any, eval_obj: Any) -> list[tuple[str, str]]:
+    """Return kind and place of what the plan finds wrong with a request to an evaluator."""
+    evaluator = {"_target_": f"{cls.__module__}.{cls.__qualname__}"}
+    hook = {
+        "_target_": "sandbox.hooks.evaluate_data.EvaluateDataHook",
+        "evaluator": evaluator,
+        "eval_type": eval_type,
+        "eval_obj": _plain(eval_obj),
+    }
+    found = node_problems(parse_all(hook), "job", ANYTHING)
+    return [(problem.kind, problem.where.removeprefix("job.")) for problem in found]
 
 
 def build(cls: type, **arguments: Any) -> Any:

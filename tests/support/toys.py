@@ -246,9 +246,7 @@ class Add(BaseDataExecutor):
         note(f"add {self.start} {self.by} {self.note}".strip())
         path = scope.output_dir / "value.txt"
         path.write_text(str(value))
-        return Sum(
-            value=value, nested={"deep": {"er": value}}, values=[value, -value], path=path
-        )
+        return Sum(value=value, nested={"deep": {"er": value}}, values=[value, -value], path=path)
 
 
 @dataclass(frozen=True, kw_only=True)
