@@ -106,7 +106,7 @@ class Launch:
     def _start_process(self) -> None:
         import cloudpickle
 
-        # Plain pickle sends functions by name, and the task's name means what hydra.main made of it.
+        # Plain pickle sends functions by name, and the task's name belongs to hydra.main's wrapper.
         payload = cloudpickle.dumps(
             (self.launcher, self.overrides, self.number, Singleton.get_state())
         )
