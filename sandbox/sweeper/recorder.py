@@ -65,6 +65,7 @@ class Recorder:
         """
         from optuna.trial import TrialState
 
+        # Through the storage: Optuna has no public way to a trial that another process asked for.
         frozen = self.study._storage.get_trial(trial.trial_id)
         if frozen.state.is_finished():
             return
