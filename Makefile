@@ -40,6 +40,8 @@ lint: setup
 	$(BIN)/mypy
 	cd sandbox/workers && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) --explicit-package-bases \
 		$(filter-out __init__.py,$(notdir $(wildcard sandbox/workers/*.py)))
+	MYPYPATH=tests/support $(BIN)/mypy tests --exclude '^tests/support/'
+	cd tests/support && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) --explicit-package-bases *.py
 
 wheel: setup
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .

@@ -21,13 +21,13 @@ from typing import Any
 
 import pytest
 from contract import problems_of
+from package_sources import Sources
 from toy_project import ROOT, until
 
 from sandbox.envs import CurrentEnv, Env, managers
 from sandbox.envs.router import ENV_ROUTER
 from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.system.process import ProcessError
-from tests.envs.conftest import Sources
 
 MANAGERS = ["uv", "virtualenv", pytest.param("venv", marks=pytest.mark.slow)]
 NASTY = ["a b", "it's", '"q"', "$HOME", "*", ";rm -rf x", "ü\n", "", "\\n", "`id`"]

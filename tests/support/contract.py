@@ -55,10 +55,10 @@ def scope(folder: Path, metrics: list[dict[str, float]] | None = None) -> JobSco
     """Return the scope of a job that works in ``folder``; its metrics are appended to ``metrics``."""
     output_dir = folder / "out"
     output_dir.mkdir(parents=True, exist_ok=True)
-    watched = [] if metrics is None else metrics
+    watched: list[dict[str, float]] = [] if metrics is None else metrics
 
-    def watch(values: Mapping[str, Any], step: int | None = None) -> None:
-        watched.append(numbers(values))
+    def watch(metrics: Mapping[str, Any], step: int | None = None) -> None:
+        watched.append(numbers(metrics))
 
     return JobScope(
         name="job",

@@ -19,7 +19,7 @@ import yaml
 from sandbox.components.problem import PlanError, Problem
 
 ROOT = Path(__file__).parents[2]
-TESTS = Path(__file__).parent
+SUPPORT = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Project:
             "SANDBOX_ALLOW_TARGETS": "toys.*",
             "TOYS_LEDGER": str(self.ledger_path),
             "TOYS_GATE": str(self.gate),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)]),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(SUPPORT)]),
             "XDG_CONFIG_HOME": str(root / "settings"),
             "OMP_NUM_THREADS": "1",
             "HYDRA_FULL_ERROR": "",
@@ -125,7 +125,8 @@ class Project:
 
     def info(self, job: str, pipeline: str = "main") -> dict[str, Any]:
         """The last outputs of one job."""
-        return [info for info in self.infos()[pipeline] if info["meta_name"] == job][-1]
+        found: list[dict[str, Any]] = self.infos()[pipeline]
+        return [info for info in found if info["meta_name"] == job][-1]
 
     def metrics(self, run_dir: Path | None = None) -> dict[str, list[Any]]:
         """Recorded values by metric, in order, of the last run in this process or of a run folder."""

@@ -14,8 +14,7 @@ import yaml
 from dry_run import shown_jobs
 from sweeps import Sweeps
 from toy_project import ROOT, alive, experiment, finish, until
-
-from tests.watchers.test_watcher import wandb_records
+from wandb_files import wandb_records
 
 RATES = "jobs.train.executor.learning_rate=interval(0.1,1)"
 THRESHOLD = [
@@ -187,8 +186,11 @@ def test_after_kill_9_of_the_driver_its_trials_are_awaited_and_not_doubled(
     options = [RATES, "jobs.train.executor.gate=training", f"hydra/launcher={launcher}"]
     options += ["hydra.sweeper.n_trials=2", "hydra.sweeper.n_workers=2"]
     killed = sweeps.start("chain", *options)
-    trainings = lambda: sorted(sweeps.folder.glob("*/jobs/data"))  # noqa: E731
-    until(lambda: sweeps.folder.is_dir() and len(trainings()) == 2, "two trials did not begin")
+
+    def two_have_begun() -> bool:
+        return len([*sweeps.folder.glob("*/jobs/data")]) == 2
+
+    until(two_have_begun, "two trials did not begin")
     sweeps.project.wait_for("training")
     killed.kill()
     killed.wait()

@@ -32,7 +32,8 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if missing or os.geteuid() != 0 or not CLUSTER.exists():
         pytest.skip("a SLURM cluster needs root and Debian's packages")
     directory = Path(tempfile.mkdtemp(prefix="slurm-"))
-    command = [sys.executable, CLUSTER, "up", directory, "--sacct", "--until", str(os.getpid())]
+    command = [sys.executable, str(CLUSTER), "up", str(directory), "--sacct"]
+    command += ["--until", str(os.getpid())]
     subprocess.run(command, check=True, capture_output=True)
     monkeypatch.setenv("SLURM_CONF", str(directory / "slurm.conf"))
     monkeypatch.setenv("PATH", f"{directory / 'bin'}:{path}")
@@ -188,8 +189,13 @@ def test_a_trial_without_a_number_fails_and_the_others_go_on(
 @pytest.mark.slow
 def test_optuna_goes_on_past_failed_trials_where_it_is_told_to(project: Project) -> None:
     space = with_scores(project, "1", "nan", "2")
-    grid = ("hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1")
-    grid = ("hydra/sweeper=optuna", *grid, "hydra.sweeper.direction=maximize")
+    grid = [
+        "hydra/sweeper=optuna",
+        "hydra/sweeper/sampler=grid",
+        "hydra.sweeper.n_trials=3",
+        "hydra.sweeper.n_jobs=1",
+        "hydra.sweeper.direction=maximize",
+    ]
     outcome = sweep(project, *grid, space)
     assert outcome.code == 1 and "the objective x.value is nan" in outcome.err
     outcome = sweep(project, *grid, space, "hydra.sweeper.max_failure_rate=1")

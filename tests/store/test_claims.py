@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from toy_project import Project, alive, data_job, experiment, finish, merge, until
+from toy_project import ROOT, SUPPORT, Project, alive, data_job, experiment, finish, merge, until
 
 from sandbox.store import claims
 from sandbox.system.liveness import Owner
 
-CLAIMANT = Path(__file__).with_name("claimant.py")
+CLAIMANT = SUPPORT / "claimant.py"
 LOST_AFTER_S = 0.8
 PATIENT = "1000"
 """A time without a heartbeat that no test waits for."""
@@ -37,7 +37,7 @@ class Claimants:
         variables = {
             "SANDBOX_HOST": host,
             "SANDBOX_LOST_AFTER_S": str(lost_after_s),
-            "PYTHONPATH": str(CLAIMANT.parents[1]),
+            "PYTHONPATH": str(ROOT),
         }
         with self.folder.with_name(f"{len(self.started)}.log").open("w") as stderr:
             self.started.append(
@@ -125,7 +125,7 @@ def test_a_program_that_a_killed_owner_left_behind_keeps_the_job_on_its_host(
         "print(subprocess.Popen([sys.executable, sys.argv[2]], close_fds=False).pid, flush=True)\n"
         "sys.stdin.read()"
     )
-    variables = {**os.environ, "SANDBOX_HOST": "a", "PYTHONPATH": str(CLAIMANT.parents[1])}
+    variables = {**os.environ, "SANDBOX_HOST": "a", "PYTHONPATH": str(ROOT)}
     owner = subprocess.Popen(
         [sys.executable, "-c", code, claimants.folder, claimants.folder.parent / "program.py"],
         env=variables,
