@@ -52,9 +52,11 @@ def build(cls: type, **arguments: Any) -> Any:
 
 
 def scope(folder: Path, metrics: list[dict[str, float]] | None = None) -> JobScope:
-    """Return the scope of a job that works in ``folder``; its metrics are appended to ``metrics``."""
+    """Return the scope of a job that works in ``folder`` and appends to ``metrics``."""
     output_dir = folder / "out"
-    output_dir.mkdir(parents=True, exist_ok=True)
+    log_path = folder / "logs" / "1.log"
+    for made in (output_dir, log_path.parent):
+        made.mkdir(parents=True, exist_ok=True)
     watched: list[dict[str, float]] = [] if metrics is None else metrics
 
     def watch(metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -63,7 +65,7 @@ def scope(folder: Path, metrics: list[dict[str, float]] | None = None) -> JobSco
     return JobScope(
         name="job",
         output_dir=output_dir,
-        log_path=folder / "logs" / "1.log",
+        log_path=log_path,
         watch=watch,
         cache_dir=folder / "cache",
     )

@@ -70,7 +70,7 @@ class Project:
         return compose(f"+experiment={name}", "watcher.mode=disabled", *overrides)
 
     def run(self, name: str, *overrides: str) -> Any:
-        """Run an experiment in this process; returns its objective. A test's own error if it fails."""
+        """Run an experiment in this process; return its objective."""
         from sandbox.running import run as app
 
         self.run_dir = self.root / "runs" / str(len([*(self.root / "runs").glob("*")]))
@@ -129,7 +129,7 @@ class Project:
         return [info for info in found if info["meta_name"] == job][-1]
 
     def metrics(self, run_dir: Path | None = None) -> dict[str, list[Any]]:
-        """Recorded values by metric, in order, of the last run in this process or of a run folder."""
+        """Return the values by metric, in order, of a run folder: by default that of the last run."""
         found: dict[str, list[Any]] = {}
         for line in ((run_dir or self.run_dir) / "metrics.jsonl").read_text().splitlines():
             for name, value in json.loads(line)["metrics"].items():
