@@ -1,4 +1,4 @@
-"""Rules of the rooms that import-linter and ruff cannot express; ``make lint`` checks the others."""
+"""Rules of the rooms that import-linter and ruff cannot express; see ``make lint``."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _is_module(dotted: str) -> bool:
     return path.is_dir() or path.with_suffix(".py").is_file()
 
 
-def test_the_root_holds_only_what_belongs_there() -> None:
+def test_the_root_holds_only_the_listed_modules() -> None:
     assert {path.name for path in ROOT.glob("*.py")} == {
         "__init__.py",
         "__main__.py",
@@ -146,7 +146,7 @@ def test_every_public_name_can_be_imported() -> None:
 
 
 def test_no_two_modules_share_a_name_for_different_things() -> None:
-    """One word means one thing, whatever the room."""
+    """A name means one thing in every room."""
     names = [path.stem for path in MODULES if path.stem != "__init__"]
     # a worker is named after the component that starts it
     workers = {path.stem for path in MODULES if room(path) == "workers"}

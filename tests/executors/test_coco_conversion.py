@@ -118,7 +118,7 @@ def test_conversion_writes_absolute_paths(image_dir: Path, monkeypatch: pytest.M
         "no-images",
     ],
 )
-def test_conversion_names_what_is_wrong(image_dir: Path, change: Change, message: str) -> None:
+def test_conversion_names_the_mistake(image_dir: Path, change: Change, message: str) -> None:
     content = coco()
     change(content)
     with pytest.raises(ValueError, match=message):
@@ -131,7 +131,7 @@ def test_conversion_refuses_another_file(image_dir: Path, content: str) -> None:
         convert(content, image_dir)
 
 
-def test_meta_generation_writes_what_internvl_reads(image_dir: Path) -> None:
+def test_meta_generation_writes_internvls_format(image_dir: Path) -> None:
     meta = generate(convert(coco(), image_dir), image_dir, name="shapes", max_dynamic_patch=4)
     entry = meta["shapes"]
     annotation = Path(entry.pop("annotation"))
@@ -166,7 +166,7 @@ def test_meta_generation_writes_what_internvl_reads(image_dir: Path) -> None:
     ],
     ids=["no-caption", "no-picture", "picture-elsewhere"],
 )
-def test_meta_generation_names_what_is_wrong(image_dir: Path, change: Change, message: str) -> None:
+def test_meta_generation_names_the_mistake(image_dir: Path, change: Change, message: str) -> None:
     dataset_path = convert(coco(), image_dir)
     sample = lines(dataset_path)[0]
     change(sample)

@@ -495,7 +495,7 @@ def test_the_cache_is_bounded_and_can_be_turned_off(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not installed("ray"), reason="needs Ray")
-def test_ray_gives_the_default_executors_result_in_order_and_leaves_nothing(
+def test_ray_gives_the_default_executors_result_in_order_and_removes_its_files(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", tempfile.mkdtemp(prefix="rt-", dir="/tmp"))

@@ -146,7 +146,7 @@ def test_a_program_that_a_killed_owner_left_behind_keeps_the_job_on_its_host(
 
 
 @pytest.mark.parametrize("skew_s", [0, 86_400, -86_400])
-def test_an_owner_whose_clock_is_wrong_is_believed_while_it_lives(
+def test_an_owner_with_a_wrong_clock_keeps_its_job_while_it_runs(
     claimants: Claimants, skew_s: float
 ) -> None:
     first = claimants.start("a", "--skew", str(skew_s))
@@ -158,7 +158,7 @@ def test_an_owner_whose_clock_is_wrong_is_believed_while_it_lives(
 
 
 @pytest.mark.parametrize("skew_s", [0, 86_400, -86_400])
-def test_a_dead_owners_job_is_taken_over_by_one_of_those_who_wait(
+def test_the_job_of_a_dead_owner_is_taken_over_by_one_waiting_process(
     claimants: Claimants, skew_s: float
 ) -> None:
     first = claimants.start("a", "--skew", str(skew_s))
@@ -205,7 +205,7 @@ def test_a_suspended_owner_on_this_host_keeps_its_job(claimants: Claimants) -> N
     assert go_on(first) == "committed" and next_line(second) == "done"
 
 
-def test_where_there_are_no_locks_the_other_sign_of_life_counts(claimants: Claimants) -> None:
+def test_without_locks_heartbeats_show_that_an_owner_is_alive(claimants: Claimants) -> None:
     first = claimants.start("a", "--no-locks")
     assert next_line(first) == "held 1"
     second = claimants.start("a", "--no-locks")
@@ -221,7 +221,7 @@ def test_an_owner_killed_while_it_takes_a_job_holds_up_nobody(claimants: Claiman
     assert next_line(claimants.start("a", lost_after_s=PATIENT)) == "held 1"
 
 
-def test_what_a_claim_has_become_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_claim_that_became_a_record_stays_one(tmp_path: Path) -> None:
     """Ctrl-C may come just after the record is there."""
     claim = claims.take(tmp_path, "job", lambda: False)
     assert claim and claim.is_held
@@ -233,7 +233,7 @@ def test_what_a_claim_has_become_stays_as_it_is(tmp_path: Path) -> None:
     assert not (tmp_path / "failure.json").exists()
 
 
-def test_who_reads_a_recorded_result_waits_for_nobody(chain: Project) -> None:
+def test_reading_a_recorded_result_waits_for_nobody(chain: Project) -> None:
     first = chain.run("chain")
     chain.ran()
     held = [claims.take(path.parent, "job", lambda: False) for path in chain.records("train")]
@@ -270,7 +270,7 @@ def test_a_late_owners_program_writes_where_the_new_owner_does_not(chain: Projec
     assert again.code == 0 and chain.ran().count("training data.jsonl small 0.1 0") == 2
 
 
-def test_what_a_lost_attempt_had_done_is_gone_on_with_elsewhere(project: Project) -> None:
+def test_another_host_resumes_the_work_of_a_lost_attempt(project: Project) -> None:
     job = ("train_model", {"executor": {"_target_": "toys.ResumableTraining", "num_steps": 4}})
     project.write("toy", experiment({"train": job}))
     with pytest.raises(RuntimeError, match="the machine went away"):

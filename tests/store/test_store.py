@@ -72,7 +72,7 @@ def test_a_second_run_repeats_nothing(chain: Project) -> None:
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
 )
-def test_a_change_runs_again_what_it_reaches_and_no_more(
+def test_a_change_reruns_only_the_jobs_it_reaches(
     chain: Project, overrides: list[str], again: list[str]
 ) -> None:
     """Five steps give the same checkpoint as three: its reader is reused."""
@@ -210,7 +210,7 @@ def test_a_new_version_of_a_component_runs_it_again(
     assert chain.ran() == ["rows row 4"], "its data are the same as before"
 
 
-def test_a_changed_source_of_the_same_version_is_reused_and_told(
+def test_a_changed_source_of_the_same_version_is_reused_and_reported(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source = project.root / "mine.py"
@@ -271,7 +271,7 @@ def test_a_broken_record_is_noticed(chain: Project, caplog: pytest.LogCaptureFix
     assert str(record) in caplog.text
 
 
-def test_what_broke_half_way_is_not_complete_and_starts_afresh(project: Project) -> None:
+def test_a_job_that_fails_after_writing_has_no_record_and_starts_afresh(project: Project) -> None:
     (project.gate / "break").touch()
     jobs = {
         "make": data_job("Unstable", error_once_done=True),
@@ -315,7 +315,7 @@ def test_a_forced_run_that_fails_puts_the_old_result_back(project: Project) -> N
     )
 
 
-def test_a_resumable_component_finds_what_its_last_attempt_left(project: Project) -> None:
+def test_a_resumable_component_finds_the_files_of_its_last_attempt(project: Project) -> None:
     job = ("train_model", {"executor": {"_target_": "toys.ResumableTraining", "num_steps": 5}})
     project.write("toy", experiment({"train": job}))
     for done in (0, 2):
@@ -355,7 +355,7 @@ def test_recorded_metrics_are_replayed_into_a_new_run(chain: Project) -> None:
         assert watcher.query("train.loss") == pytest.approx(1 / 3)
 
 
-def test_a_record_says_what_ran(chain: Project) -> None:
+def test_a_record_describes_its_job(chain: Project) -> None:
     chain.run("chain")
     (path,) = chain.records("train")
     record = json.loads(path.read_text())
@@ -382,7 +382,7 @@ def test_a_store_can_be_moved(chain: Project) -> None:
     assert chain.info("train")["checkpoint_path"].startswith(str(chain.root / "elsewhere"))
 
 
-def test_experiments_share_what_they_have_in_common(chain: Project) -> None:
+def test_experiments_share_common_jobs(chain: Project) -> None:
     chain.run("chain")
     chain.ran()
     other = yaml.safe_load(CHAIN)
@@ -444,7 +444,7 @@ def test_dry_run_gives_the_reason_of_each_job(
     assert [path.name for path in chain.run_dir.iterdir()] == []
 
 
-def test_dry_run_tells_changed_inputs_and_versions(
+def test_dry_run_reports_changed_inputs_and_versions(
     project: Project, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_pool("a.jsonl", "one")
@@ -459,7 +459,7 @@ def test_dry_run_tells_changed_inputs_and_versions(
     assert "version of executor changed from 1 to 7" in shown["add"].reason
 
 
-def test_dry_run_tells_arguments_that_came_and_went(
+def test_dry_run_reports_added_and_removed_arguments(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for value, reason in (

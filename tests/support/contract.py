@@ -21,7 +21,7 @@ def node_of(cls: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def problems_of(cls: type, **arguments: Any) -> list[Problem]:
-    """Return what the plan finds wrong with a component: arguments, rules, what its machine lacks.
+    """Return the problems of a component in a plan: arguments, rules, missing programs.
 
     Places are those inside the component: ``num_samples``, ``statistics.0``; a rule between several
     arguments has the empty place.

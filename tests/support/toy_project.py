@@ -24,7 +24,7 @@ SUPPORT = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of the command line left: its exit code and what it said."""
+    """Exit code and output of a run of the command line."""
 
     code: int
     out: str
@@ -66,7 +66,7 @@ class Project:
         path.write_text(f"# @package _global_\n{text}")
 
     def compose(self, name: str, *overrides: str) -> Any:
-        """The composed config of an experiment, as the command line would compose it."""
+        """Compose the config of an experiment as the command line does."""
         return compose(f"+experiment={name}", "watcher.mode=disabled", *overrides)
 
     def run(self, name: str, *overrides: str) -> Any:
@@ -78,7 +78,7 @@ class Project:
         return app.run(self.compose(name, *overrides), self.run_dir)
 
     def problems(self, name: str, *overrides: str) -> list[Problem]:
-        """Return what the plan finds wrong; nothing was run or written."""
+        """Return the problems of the plan; nothing was run or written."""
         with pytest.raises(PlanError) as caught:
             self.run(name, *overrides)
         assert self.ran() == []
@@ -114,17 +114,17 @@ class Project:
         return finish(self.start(name, *overrides, **variables))
 
     def ran(self) -> list[str]:
-        """What toys really ran since the last call, in order."""
+        """Return the toys that ran since the last call, in order."""
         lines = self.ledger_path.read_text().splitlines() if self.ledger_path.exists() else []
         self.ledger_path.unlink(missing_ok=True)
         return lines
 
     def infos(self) -> Any:
-        """The context infos of the last run in this process."""
+        """Return the context infos of the last run in this process."""
         return json.loads((self.run_dir / "context_infos.json").read_text())
 
     def info(self, job: str, pipeline: str = "main") -> dict[str, Any]:
-        """The last outputs of one job."""
+        """Return the last outputs of one job."""
         found: list[dict[str, Any]] = self.infos()[pipeline]
         return [info for info in found if info["meta_name"] == job][-1]
 
@@ -137,7 +137,7 @@ class Project:
         return found
 
     def wait_for(self, *names: str) -> list[int]:
-        """Wait until these components stand at their gates; returns their process ids."""
+        """Wait until these components are at their gates; return their process ids."""
         paths = [self.gate / f"{name}.here" for name in names]
         until(
             lambda: all(path.exists() and path.read_text() for path in paths), f"nobody at {names}"
@@ -180,7 +180,7 @@ def until(condition: Callable[[], bool], otherwise: str, timeout_s: float = 60) 
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits to be collected does not."""
+    """Return True if a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -227,7 +227,7 @@ jobs:
 def experiment(jobs: dict[str, tuple[str, dict[str, Any]]], **more: Any) -> dict[str, Any]:
     """An experiment of jobs by name: hook and node; they run in this order.
 
-    Probes, executions and evaluations stand in the job lists that their hooks usually stand in.
+    Each job is in the usual job list of its hook.
     """
     usual = {"general_probe": "probe_jobs", "evaluate_model": "evaluation_jobs"}
     lists: dict[str, list[str]] = {}
@@ -268,7 +268,7 @@ def values(*jobs: str, **more: Any) -> dict[str, Any]:
 
 
 def merge(node: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """``node`` with what ``other`` adds, at any depth."""
+    """Return ``node`` with the additions of ``other``, at any depth."""
     both = {
         key: merge(node[key], value)
         if isinstance(value, dict) and isinstance(node.get(key), dict)

@@ -99,7 +99,7 @@ def test_a_cancelled_trial_fails_without_accounting_and_the_sweep_goes_on(sweeps
     assert "sacct" not in outcome.text
 
 
-def test_ctrl_c_cancels_what_runs_and_what_waits(sweeps: Sweeps) -> None:
+def test_ctrl_c_cancels_running_and_waiting_jobs(sweeps: Sweeps) -> None:
     running = sweeps.start("chain", *SWEEP, "hydra.sweeper.n_workers=3", "hydra.sweeper.n_trials=3")
     until(lambda: len(queued()) == 3 and sweeps.num_alive() >= 2, "the trials did not begin")
     os.killpg(running.pid, signal.SIGINT)

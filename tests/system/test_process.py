@@ -121,7 +121,7 @@ def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
         process.run(python(""), log_path=tmp_path / "log.txt", cwd=tmp_path / "no-such-folder")
 
 
-def test_what_a_program_started_ends_with_it(tmp_path: Path) -> None:
+def test_programs_that_a_program_started_end_with_it(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"

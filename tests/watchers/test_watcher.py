@@ -95,7 +95,7 @@ def test_one_number_is_recorded_under_its_name(watcher: OpenWatcher) -> None:
         watcher.watch(0.25)
 
 
-def test_values_that_json_lacks_are_strings_that_float_reads(
+def test_nan_and_infinity_are_written_as_strings_that_float_reads(
     watcher: OpenWatcher, tmp_path: Path
 ) -> None:
     watcher.watch({"nan": math.nan, "high": math.inf, "low": -math.inf}, name="x")
