@@ -142,7 +142,9 @@ CASES = {
     "PoolDistance": Case({"reference_path": SECOND}, EVALUATION, reads_statistics=True),
     "StatisticDistributions": Case({}, EVALUATION, reads_statistics=True),
     "TextDiversityEvaluator": Case({}, EVALUATION),
-    "TextLikelihood": Case({"model_path": Fixture("tiny_model")}, EVALUATION, is_slow=True),
+    "TextLikelihood": Case(
+        {"model_path": Fixture("tiny_model"), "window": 512}, EVALUATION, is_slow=True
+    ),
     "TextQuality": Case({"model_path": Fixture("classifier")}, EVALUATION, is_slow=True),
     "VerbNounDiversity": Case({"model_path": Fixture("parser")}, EVALUATION, is_slow=True),
     # executors

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
+from toy_project import until
 
 from sandbox.executors import BaseModelExecutor
 from sandbox.executors.internvl_captioning import InternVLCaptioning
@@ -130,9 +130,7 @@ def kill_after(marker: Path) -> threading.Thread:
     """Kill this process's children once ``marker`` is there."""
 
     def wait_and_kill() -> None:
-        deadline = time.monotonic() + 120
-        while not marker.exists() and time.monotonic() < deadline:
-            time.sleep(0.002)
+        until(marker.exists, f"no {marker}", 120, poll_s=0.002)
         children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
         for pid in children.split():
             if "internvl_train" in Path(f"/proc/{pid}/cmdline").read_text():

@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +238,8 @@ def test_a_run_stays_in_the_working_directory(project: Project) -> None:
 
 
 def test_a_second_interrupt_leaves_no_program_behind(tmp_path: Path) -> None:
-    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    stubborn = "import signal, time; note = lambda *_: print('asked to end', flush=True)"
+    stubborn += "; signal.signal(signal.SIGTERM, note)"
     lasting = f"{stubborn}; print('here', flush=True); time.sleep(60)"
     program = [sys.executable, "-c", lasting]
     log_path = tmp_path / "log"
@@ -249,7 +249,7 @@ def test_a_second_interrupt_leaves_no_program_behind(tmp_path: Path) -> None:
     until(lambda: log_path.exists() and "here" in log_path.read_text(), "it did not start")
     child = int(Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text())
     os.kill(started.pid, signal.SIGINT)
-    time.sleep(1)  # it is waiting for the program, and nothing shows that
+    until(lambda: "asked to end" in log_path.read_text(), "the program was not asked to end")
     os.kill(started.pid, signal.SIGINT)
     started.communicate(timeout=20)
     assert not alive(child)

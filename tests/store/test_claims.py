@@ -6,12 +6,22 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from toy_project import ROOT, SUPPORT, Project, alive, data_job, experiment, finish, merge, until
+from toy_project import (
+    ROOT,
+    SUPPORT,
+    Project,
+    alive,
+    data_job,
+    experiment,
+    finish,
+    lasts,
+    merge,
+    until,
+)
 
 from sandbox.store import claims
 from sandbox.system.liveness import Owner
@@ -54,6 +64,10 @@ class Claimants:
 
     def log(self, claimant: subprocess.Popen[str]) -> str:
         return self.folder.with_name(f"{self.started.index(claimant)}.log").read_text()
+
+    def num_attempts(self) -> int:
+        """Count the attempts that were begun."""
+        return len([*(self.folder / "attempts").glob("[0-9]*")])
 
     def waits(self, claimant: subprocess.Popen[str]) -> None:
         """Wait until it waits for somebody else."""
@@ -138,8 +152,8 @@ def test_a_program_that_a_killed_owner_left_behind_keeps_the_job_on_its_host(
     owner.wait()
     waiting = claimants.start("a")
     claimants.waits(waiting)
-    time.sleep(2 * LOST_AFTER_S)
-    assert alive(program) and len([*(claimants.folder / "attempts").glob("*/claim")]) == 1
+    lasts(lambda: claimants.num_attempts() == 1, "the job was taken", 2 * LOST_AFTER_S)
+    assert alive(program)
     assert "that it left behind" in claimants.log(waiting)
     os.kill(program, signal.SIGKILL)
     assert next_line(waiting) == "held 2"
@@ -153,7 +167,7 @@ def test_an_owner_with_a_wrong_clock_keeps_its_job_while_it_runs(
     assert next_line(first) == "held 1"
     second = claimants.start("b")
     claimants.waits(second)
-    time.sleep(3 * LOST_AFTER_S)
+    lasts(lambda: claimants.num_attempts() == 1, "the job was taken", 3 * LOST_AFTER_S)
     assert go_on(first) == "committed" and next_line(second) == "done"
 
 
@@ -166,7 +180,7 @@ def test_the_job_of_a_dead_owner_is_taken_over_by_one_waiting_process(
     others = [claimants.start(host) for host in "bcdd"]
     first.kill()
     until(lambda: any((claimants.folder / "attempts").glob("2/claim")), "nobody took it over")
-    time.sleep(2 * LOST_AFTER_S)  # the others must not take it from the new owner
+    lasts(lambda: claimants.num_attempts() == 2, "it was taken again", 2 * LOST_AFTER_S)
     (second,) = [other for other in others if other.pid == owner_pid(claimants, 2)]
     assert next_line(second) == "held 2" and go_on(second) == "committed"
     assert [next_line(other) for other in others if other is not second] == ["done"] * 3
@@ -200,7 +214,7 @@ def test_a_suspended_owner_on_this_host_keeps_its_job(claimants: Claimants) -> N
     first.send_signal(signal.SIGSTOP)
     second = claimants.start("a")
     claimants.waits(second)
-    time.sleep(2 * LOST_AFTER_S)
+    lasts(lambda: claimants.num_attempts() == 1, "the job was taken", 2 * LOST_AFTER_S)
     first.send_signal(signal.SIGCONT)
     assert go_on(first) == "committed" and next_line(second) == "done"
 
@@ -210,7 +224,7 @@ def test_without_locks_heartbeats_show_that_an_owner_is_alive(claimants: Claiman
     assert next_line(first) == "held 1"
     second = claimants.start("a", "--no-locks")
     claimants.waits(second)
-    time.sleep(2 * LOST_AFTER_S)
+    lasts(lambda: claimants.num_attempts() == 1, "the job was taken", 2 * LOST_AFTER_S)
     first.kill()
     assert next_line(second) == "held 2"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -129,7 +130,7 @@ class Project:
         return [info for info in found if info["meta_name"] == job][-1]
 
     def metrics(self, run_dir: Path | None = None) -> dict[str, list[Any]]:
-        """Return the values by metric, in order, of a run folder: by default that of the last run."""
+        """Return the values by metric, in order, of a run folder; by default of the last run."""
         found: dict[str, list[Any]] = {}
         for line in ((run_dir or self.run_dir) / "metrics.jsonl").read_text().splitlines():
             for name, value in json.loads(line)["metrics"].items():
@@ -171,12 +172,30 @@ def finish(started: subprocess.Popen[str], timeout_s: float = 90) -> Outcome:
     return Outcome(started.returncode, out, err)
 
 
-def until(condition: Callable[[], bool], otherwise: str, timeout_s: float = 60) -> None:
+def until(
+    condition: Callable[[], bool], otherwise: str, timeout_s: float = 60, *, poll_s: float = 0.02
+) -> None:
     """Wait for a condition that another process makes true."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, otherwise
+        time.sleep(poll_s)
+
+
+def lasts(condition: Callable[[], bool], otherwise: str, duration_s: float) -> None:
+    """Require that a condition holds for some time, in which another process could break it."""
+    deadline = time.monotonic() + duration_s
+    while time.monotonic() < deadline:
+        assert condition(), otherwise
         time.sleep(0.02)
+
+
+async def until_async(condition: Callable[[], bool], otherwise: str, timeout_s: float = 60) -> None:
+    """Wait for a condition that another process makes true, while other tasks go on."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        await asyncio.sleep(0.02)
 
 
 def alive(pid: int) -> bool:
