@@ -42,7 +42,7 @@ def job_spec(
 
     Args:
         cfg: The composed config.
-        place: Pipeline and job list that the job stands in.
+        place: Names of the job's pipeline and job list.
         name: Name of the job.
         allowed: Patterns of allowed targets.
     """

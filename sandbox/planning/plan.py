@@ -157,7 +157,7 @@ def _name_problem(
 
 
 def _unlisted(cfg: DictConfig, order: Sequence[Place], allowed: Sequence[str]) -> Iterator[Problem]:
-    """Warn of jobs that stand in no job list; yield their literal secrets, which are on disk."""
+    """Warn of jobs in no job list; yield their literal secrets, which Hydra has written to disk."""
     jobs: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
     listed = {name for _, _, name in order}
     spare = [str(name) for name in jobs if name not in listed]

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class ElementFailed(RuntimeError):
-    """An element job did not finish; the message says why and where its log is."""
+    """An element job did not finish; the message gives the reason and the log file."""
 
 
 def execute(element: Element) -> None:

@@ -173,12 +173,12 @@ def _summarise(run_dir: Path, checked: Plan, context: Context, objective: list[f
 
 
 def forced_marker(sweep_dir: Path) -> Path:
-    """The file whose time says since when what a sweep forces has to be done."""
+    """Return the file whose modification time is the start of what a sweep forces."""
     return sweep_dir / ".forced"
 
 
 def forced_since(sweep_dir: Path) -> float:
-    """When the first trial of this sweep began: what is forced runs once a sweep, not once a trial."""
+    """Return when the first trial of a sweep began: forced jobs run once a sweep, not once a trial."""
     marker = forced_marker(sweep_dir)
     with contextlib.suppress(FileExistsError):
         marker.touch(exist_ok=False)
