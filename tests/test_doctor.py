@@ -1,4 +1,4 @@
-"""The doctor: what it finds, what it says about a lack, and that it never breaks down."""
+"""The doctor: its findings and remedies; it never breaks down."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     name = ""
     for line in capsys.readouterr().out.splitlines():
-        match = re.match(r"(ok|-|lacks) +(\S+(?: \S+)*)  +(.*)", line)
+        match = re.match(r"(ok|-|missing) +(\S+(?: \S+)*)  +(.*)", line)
         if match:
             name = match[2]
             found[name] = f"{found.get(name, '')}{match[1]} {match[3]}"
@@ -29,7 +29,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     return found
 
 
-def test_it_tells_what_the_machine_has(
+def test_it_reports_what_the_machine_has(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert doctor.main([]) == 0
@@ -52,7 +52,9 @@ def test_it_tells_what_the_machine_has(
     assert not (project.root / "outputs").exists(), "it writes nothing"
 
 
-def test_gpus_and_their_driver_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_and_their_driver_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As NVIDIA's driver lays them out."""
     nvidia = tmp_path / "proc/driver/nvidia"
     for bus in ("0000:01:00.0", "0000:02:00.0"):
@@ -80,7 +82,7 @@ def test_an_experiment_that_lacks_nothing(
 ) -> None:
     project.write("fine", experiment({"a": data_job("Value", name="a")}))
     assert doctor.main(["+experiment=fine"]) == 0
-    assert "1 jobs, nothing is lacking" in lines(capsys)["experiment"]
+    assert "1 jobs, nothing is missing" in lines(capsys)["experiment"]
 
 
 def test_an_experiment_is_asked_for_its_components_checks_and_envs(
@@ -91,7 +93,7 @@ def test_an_experiment_is_asked_for_its_components_checks_and_envs(
     monkeypatch.setattr(managers, "find", lambda name: ["uv"] if name == "uv" else None)
     assert doctor.main(["+experiment=demo", "env@jobs.train.executor.env=conda"]) == 1
     assert re.match(
-        r"lacks jobs.train.executor.env → conda was not found: install Miniforge .*",
+        r"missing jobs.train.executor.env → conda was not found: install Miniforge .*",
         lines(capsys)["needs"],
     )
     project.write("checked", experiment({"a": data_job("Checked", low=2)}))
@@ -114,15 +116,15 @@ def test_a_wrong_command_is_a_finding(
     project: Project, overrides: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert doctor.main(overrides) == 1
-    assert "lacks" in capsys.readouterr().out
+    assert "missing" in capsys.readouterr().out
 
 
-def test_a_store_that_cannot_be_written_is_told(
+def test_a_store_that_cannot_be_written_is_reported(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project.root / "outputs").write_text("a file")
     assert doctor.main([]) == 1
-    assert re.search(r"lacks .*outputs is a file → .*outputs_dir=", lines(capsys)["store"])
+    assert re.search(r"missing .*outputs is a file.* → .*outputs_dir=", lines(capsys)["store"])
 
 
 def test_a_look_that_fails_is_a_finding(

@@ -24,7 +24,9 @@ NO_COMPONENTS = {
     "recipes.percentiles",
     "recipes.refinement",
     "watchers.open_watcher",
+    "watchers.wandb_sink",
 }
+NO_COMPONENTS |= {module.rpartition(".")[0] for module in NO_COMPONENTS if module.count(".") > 1}
 
 
 def name(path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import os
 import shlex
@@ -114,6 +113,8 @@ class Env(ABC):
             ProcessError: The program does not exist, or its exit status is not 0.
             ValueError: The command is empty or cannot be split.
         """
+        import asyncio
+
         asyncio.run(
             self.run_cmd_async(cmd, cwd=cwd, variables=variables, log_path=log_path, echo=echo)
         )

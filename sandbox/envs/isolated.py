@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import os
@@ -121,10 +120,14 @@ class IsolatedEnv(Env):
         return self.is_env(existing) if existing else record.read(self.own_folder) is not None
 
     def create(self) -> None:
+        import asyncio
+
         asyncio.run(self._installation(self.log_path, echo=True).ensure(Dependencies()))
 
     def install_py_deps(self, deps: Path | str | Sequence[str] | None = None) -> None:
         """Install Python packages as the base does; ``None`` takes those that the env declares."""
+        import asyncio
+
         wanted = self.declared if deps is None else Dependencies.of(deps)
         asyncio.run(self._installation(self.log_path, echo=True).ensure(wanted))
 

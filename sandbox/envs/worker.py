@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import tempfile
@@ -51,6 +50,8 @@ def run_worker(
     Raises:
         ProcessError: The worker failed; its first line names the cause.
     """
+    import asyncio
+
     return asyncio.run(
         run_worker_async(
             name, request, scope, env, num_processes=num_processes, variables=variables

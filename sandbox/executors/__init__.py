@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -65,6 +64,8 @@ class BaseModelExecutor(ABC):
         Raises:
             ProcessError: The program failed.
         """
+        import asyncio
+
         data = self.data_connector(scope=scope)
         asyncio.run(self._run_and_watch(data, scope))
         return self.outputs(scope=scope)
@@ -91,6 +92,8 @@ class BaseModelExecutor(ABC):
 
     async def watch_run(self, scope: JobScope) -> None:
         """Pass each line of the growing log to :meth:`_watch_run`, up to the last one."""
+        import asyncio
+
         log = FileFollower(scope.log_path)
         while True:
             for line in log.read_lines():
@@ -114,6 +117,8 @@ class BaseModelExecutor(ABC):
         watch(event["metrics"], event.get("step"))
 
     async def _run_and_watch(self, data: Any, scope: JobScope) -> None:
+        import asyncio
+
         watching = asyncio.create_task(self.watch_run(scope))
         try:
             await self._run(data, scope=scope)

@@ -11,10 +11,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.checks import argument_problems, config_problems
+from sandbox.components.job_results import lower_is_better, producer, result_names, results_class
 from sandbox.components.problem import Problem
-from sandbox.components.results import lower_is_better, producer, result_names, results_class
 from sandbox.components.signature import declares_results, secret_arguments
-from sandbox.components.tree import Node, is_node, mapped
+from sandbox.components.tree import Node, is_node, mapped, nodes
 from sandbox.components.values import Pending, shortened
 from sandbox.compute import BaseCompute
 from sandbox.job import JobSpec
@@ -105,16 +105,30 @@ def resolved(parent: DictConfig, key: Any, allowed: Sequence[str]) -> Any:
     if OmegaConf.is_missing(parent, key):
         return "???"
     value = parent[key]
-    if not isinstance(value, DictConfig):
-        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    if not OmegaConf.is_config(value):
+        return value
     try:
-        secrets = secret_arguments(locate(value.get("_target_"), allowed))
-    except TargetError:  # not a component, or one whose target is reported later
-        secrets = set()
-    raw: Any = OmegaConf.to_container(value, resolve=False)
-    return {
-        name: raw[name] if name in secrets else resolved(value, name, allowed) for name in value
-    }
+        plain: Any = OmegaConf.to_container(value, resolve=True)
+    except OmegaConfBaseException:  # part by part, which names the place, and reads no secret
+        return _resolved_by_part(value, allowed)
+    has_secrets = any(_secrets(node, allowed) for _, node in nodes(plain))
+    return _resolved_by_part(value, allowed) if has_secrets else plain
+
+
+def _resolved_by_part(value: Any, allowed: Sequence[str]) -> Any:
+    if not isinstance(value, DictConfig):
+        return OmegaConf.to_container(value, resolve=True)
+    secrets = _secrets(value, allowed)
+    raw: Any = OmegaConf.to_container(value, resolve=False) if secrets else {}
+    return {name: raw[name] if name in secrets else resolved(value, name, allowed) for name in value}
+
+
+def _secrets(node: Mapping[str, Any], allowed: Sequence[str]) -> set[str]:
+    """Return the names of a node's arguments that are declared secret."""
+    try:
+        return secret_arguments(locate(node.get("_target_"), allowed))
+    except TargetError:  # not a component, or one whose class path is reported later
+        return set()
 
 
 def capped(node: Any, cap: Any) -> Any:

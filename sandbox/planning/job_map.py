@@ -14,8 +14,8 @@ from sandbox.components.checks import (
     given_arguments,
     rule_problems,
 )
+from sandbox.components.job_results import result_names, results_class
 from sandbox.components.problem import Problem
-from sandbox.components.results import result_names, results_class
 from sandbox.components.signature import arguments_of
 from sandbox.components.tree import Node, is_node, name_of, nodes, parent_of, select
 from sandbox.components.values import Pending, shortened

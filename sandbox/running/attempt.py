@@ -19,7 +19,7 @@ from typing import Any
 
 from sandbox.components.allowed import locate
 from sandbox.components.build import build
-from sandbox.components.results import WrongResults, as_outputs, producer, results_class
+from sandbox.components.job_results import WrongResults, as_outputs, producer, results_class
 from sandbox.components.tree import leaves, mapped, nodes
 from sandbox.job import JobScope, Outputs, numbers
 from sandbox.store.claims import Claim, ClaimLost, work_dirs

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -17,10 +16,10 @@ from sandbox.running.attempt import ElementFailed, execute
 from sandbox.running.context import Context
 from sandbox.running.elements import expand, gather
 from sandbox.running.metrics_relay import MetricsRelay
+from sandbox.running.run_folder import RunFolder
 from sandbox.store.content import canonical
 from sandbox.store.fingerprint import Element, source_hashes
 from sandbox.store.records import JobRecord, JobStore
-from sandbox.system.files import write_durably
 from sandbox.watchers.open_watcher import OpenWatcher
 
 log = logging.getLogger(__name__)
@@ -39,7 +38,8 @@ class Pipeline:
         compute: Node of the compute that jobs run on unless they name their own.
         allowed: Patterns of allowed targets.
         force: Names of jobs whose earlier records do not count.
-        forced_since: How much earlier, in seconds since the epoch; ``None`` is before now.
+        forced_since: Records of these jobs made before this time (seconds since the epoch) are
+            the earlier ones; ``None`` is now.
     """
 
     def __init__(
@@ -56,15 +56,14 @@ class Pipeline:
         self.specs = specs
         self.store = store
         self.watcher = watcher
-        self.run_dir = run_dir
+        self.folder = RunFolder(run_dir)
         self.compute = compute
         self.allowed = allowed
         self.force = set(force)
         self.context = Context()
         self._forced_since = time.time() if forced_since is None else forced_since
-        self._computes: dict[str, ComputeSession] = {}
+        self._sessions: dict[str, ComputeSession] = {}
         self._open = ExitStack()
-        self._infos: dict[str, list[dict[str, Any]]] = {}
 
     def run(self, iteration: int) -> None:
         """Run every job of one iteration that is not recorded yet.
@@ -73,9 +72,7 @@ class Pipeline:
             JobFailed: With every element that failed, after the others of its job have finished.
         """
         self.context.iteration = iteration
-        jobs = self.run_dir / "jobs"
-        if iteration > 1 and jobs.exists():  # jobs/ always shows the last iteration
-            jobs.rename(self.run_dir / f"jobs_{iteration - 1}")
+        self.folder.begin_iteration(iteration)
         if iteration > 1:
             self.watcher.watch({"iteration": iteration})
         for number, spec in enumerate(self.specs, 1):
@@ -86,30 +83,28 @@ class Pipeline:
         self._open.close()
 
     def _run_job(self, spec: JobSpec, title: str) -> None:
+        is_forced = spec.name in self.force
+        not_before = self._forced_since if is_forced else 0.0
         try:
-            elements = expand(spec, self.context, self.store, self.allowed, self._not_before(spec))
+            elements = expand(spec, self.context, self.store, self.allowed, not_before)
         except (ValueError, LookupError, OSError) as error:
             raise JobFailed(f"{spec.name}: {error}") from error
-        records = {
-            index: record
-            for index, element in enumerate(elements)
-            if (record := element.record(self.store))
-        }
-        missing = [index for index in range(len(elements)) if index not in records]
-        compute = self._compute(spec) if missing else None
-        forced = spec.name in self.force and bool(missing)
-        log.info("%s: %s", title, _counts(len(elements), len(missing), compute, forced))
-        self._report_changed_sources(spec, [*records.values()])
+        found = {index: element.record(self.store) for index, element in enumerate(elements)}
+        records = {index: record for index, record in found.items() if record is not None}
+        missing = [index for index, record in found.items() if record is None]
+        session = self._session(spec) if missing else None
+        log.info("%s: %s", title, _counts(len(elements), len(missing), session, is_forced))
+        _report_changed_sources(spec, [*records.values()], self.allowed)
         relay = MetricsRelay(elements, self.watcher)
         for index, record in records.items():
             relay.finish(index, record)
-        failures = self._run_elements(elements, missing, records, compute, relay) if compute else []
+        failures: list[str] = []
+        if session:
+            failures = self._run_elements(elements, missing, records, session, relay)
         for element in elements:
-            self._link(element)
+            self.folder.link(element)
         if failures:
-            done = len(elements) - len(failures)
-            count = [f"{spec.name}: {len(failures)} of {len(elements)} failed, {done} recorded"]
-            raise JobFailed("\n".join([*(count if len(elements) > 1 else []), *failures]))
+            raise JobFailed(_failure_text(spec.name, failures, len(elements)))
         self._add(spec, elements, [records[index] for index in range(len(elements))])
 
     def _run_elements(
@@ -117,26 +112,21 @@ class Pipeline:
         elements: Sequence[Element],
         missing: Sequence[int],
         records: dict[int, JobRecord],
-        compute: ComputeSession,
+        session: ComputeSession,
         relay: MetricsRelay,
     ) -> list[str]:
-        """Run what is missing, add its records; returns the failures' messages."""
+        """Run the elements without a record and add their records; return messages of failures."""
         failures = []
         with relay:
-            for number, error in compute.map(execute, [elements[index] for index in missing]):
+            for number, error in session.map(execute, [elements[index] for index in missing]):
                 self.store.hashes.refresh()
                 index = missing[number]
                 element = elements[index]
                 record = None if error else element.record(self.store)
                 if record is None:
-                    failures.append(
-                        str(error)
-                        if isinstance(error, ElementFailed)
-                        else f"{element.label}: {error or 'left no record'}"
-                    )
-                    log.error("%s failed; the others go on", element.label) if len(
-                        missing
-                    ) > 1 else None
+                    failures.append(_error_text(element, error))
+                    if len(missing) > 1:
+                        log.error("%s failed; the others go on", element.label)
                     continue
                 records[index] = record
                 relay.finish(index, record)
@@ -144,38 +134,19 @@ class Pipeline:
                 log.info("%s done in %.1f s (%s)", _named(element), record.run["seconds"], done)
         return failures
 
-    def _not_before(self, spec: JobSpec) -> float:
-        return self._forced_since if spec.name in self.force else 0.0
-
-    def _compute(self, spec: JobSpec) -> ComputeSession:
+    def _session(self, spec: JobSpec) -> ComputeSession:
+        """Return the open compute of a job; jobs with equal computes share one."""
         node = spec.compute or self.compute
         key = canonical(node)
-        if key not in self._computes:
+        if key not in self._sessions:
             session = build(node, self.allowed).open()
-            self._computes[key] = self._open.enter_context(session)
-        return self._computes[key]
-
-    def _report_changed_sources(self, spec: JobSpec, records: Sequence[JobRecord]) -> None:
-        if not records:
-            return
-        now = source_hashes(spec.config, self.allowed)
-        changed = {
-            target
-            for record in records
-            for target, was in record.run["sources"].items()
-            if now.get(target, was) != was
-        }
-        for target in sorted(changed):
-            log.warning(
-                "%s: the source of %s changed since it was recorded, its VERSION did not: reused",
-                spec.name,
-                target,
-            )
+            self._sessions[key] = self._open.enter_context(session)
+        return self._sessions[key]
 
     def _add(
         self, spec: JobSpec, elements: Sequence[Element], records: Sequence[JobRecord]
     ) -> None:
-        """Put a finished job into the context and its file."""
+        """Put a finished job into the context and the run's folder."""
         for element, record in zip(elements, records, strict=True):
             self.context.hashes |= record.hashes
             self.context.titles[str(element.folder)] = element.title
@@ -183,39 +154,55 @@ class Pipeline:
         outputs = gather(spec, elements, records)
         self.context.results[self.context.iteration, spec.name] = outputs
         if spec.seeds:
-            self.watcher.watch(
-                {key: value for key, value in outputs.items() if not key.endswith("_values")},
-                name=spec.name,
-            )
+            # single values are in the elements' own metrics
+            merged = {key: value for key, value in outputs.items() if not key.endswith("_values")}
+            self.watcher.watch(merged, name=spec.name)
         info = {"meta_name": spec.name, "iteration": self.context.iteration, **outputs}
-        self._infos.setdefault(spec.pipeline, []).append(info)
-        write_durably(
-            self.run_dir / "context_infos.json", json.dumps(self._infos, indent=2, default=str)
-        )
+        self.folder.add_outputs(spec.pipeline, info)
 
-    def _link(self, element: Element) -> None:
-        """``jobs/<job>`` or ``jobs/<job>/<index>`` in the run's folder leads to the store."""
-        name = element.label.replace("[", "/").rstrip("]")
-        link = self.run_dir / "jobs" / name
-        mapped = [*link.iterdir()] if link.is_dir() and not link.is_symlink() else []
-        for earlier in (*mapped, link, link.parent):  # of an earlier run in this folder
-            if earlier.is_symlink():
-                earlier.unlink()
-        if mapped:
-            link.rmdir()
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(element.folder)
+
+def _report_changed_sources(
+    spec: JobSpec, records: Sequence[JobRecord], allowed: Sequence[str]
+) -> None:
+    """Warn of components whose source file changed since a reused record while VERSION did not."""
+    if not records:
+        return
+    now = source_hashes(spec.config, allowed)
+    changed = set()
+    for record in records:
+        sources = record.run["sources"]
+        changed |= {target for target in sources if now.get(target, "") != sources[target]}
+    for target in sorted(changed & set(now)):
+        log.warning(
+            "%s: the source of %s changed since it was recorded, its VERSION did not: reused",
+            spec.name,
+            target,
+        )
 
 
 def _counts(
-    num_elements: int, num_missing: int, compute: ComputeSession | None, forced: bool
+    num_elements: int, num_missing: int, session: ComputeSession | None, is_forced: bool
 ) -> str:
     if not num_missing:
         return "recorded" if num_elements == 1 else f"all {num_elements} recorded"
-    why = "forced" if forced else f"{num_elements - num_missing} recorded"
     if num_elements == 1:
-        return f"running ({'forced, ' if forced else ''}{compute})"
-    return f"{num_elements} elements, {why}, running {num_missing} ({compute})"
+        return f"running ({'forced, ' if is_forced else ''}{session})"
+    why = "forced" if is_forced else f"{num_elements - num_missing} recorded"
+    return f"{num_elements} elements, {why}, running {num_missing} ({session})"
+
+
+def _error_text(element: Element, error: Exception | None) -> str:
+    if isinstance(error, ElementFailed):
+        return str(error)
+    return f"{element.label}: {error or 'left no record'}"
+
+
+def _failure_text(job: str, failures: Sequence[str], num_elements: int) -> str:
+    if num_elements == 1:
+        return "\n".join(failures)
+    done = num_elements - len(failures)
+    count = f"{job}: {len(failures)} of {num_elements} failed, {done} recorded"
+    return "\n".join([count, *failures])
 
 
 def _named(element: Element) -> str:
@@ -223,10 +210,9 @@ def _named(element: Element) -> str:
 
 
 def _log_figures(element: Element, outputs: Mapping[str, Any]) -> None:
-    """What an element found, where that is numbers."""
-    figures = [
-        f"{key} {value:.4g}" for key, value in outputs.items() if isinstance(value, (int, float))
-    ]
+    """Log the numbers among an element's outputs."""
+    numbers = {key: value for key, value in outputs.items() if isinstance(value, (int, float))}
+    figures = [f"{key} {value:.4g}" for key, value in numbers.items()]
     if figures:
         more = f", … ({len(figures)} in all)" if len(figures) > _MOST_FIGURES else ""
         log.info("  %s: %s%s", _named(element), ", ".join(figures[:_MOST_FIGURES]), more)

@@ -20,6 +20,7 @@ from sandbox.planning.objective import Scalar, Target
 from sandbox.planning.plan import Plan, PlanError, plan
 from sandbox.planning.settings import texts
 from sandbox.running.context import Context
+from sandbox.system.files import nearest
 
 if TYPE_CHECKING:
     from sandbox.running.pipeline import Pipeline
@@ -123,16 +124,17 @@ def _check_store(root: Path, to_write: bool) -> None:
     Raises:
         PlanError: It is not, or cannot.
     """
-    try:
-        existing = next(path for path in (root, *root.parents) if path.exists())
-        if not existing.is_dir():
-            raise NotADirectoryError(f"{existing} is a file, expected a folder")
-        if to_write:
+    existing = nearest(root)
+    reason = "" if existing.is_dir() else f"{existing} is a file, expected a folder"
+    if to_write and not reason:
+        try:
             root.mkdir(parents=True, exist_ok=True)
-            with TemporaryFile(dir=root):
+            with TemporaryFile(dir=root):  # a full disk is found only by writing
                 pass
-    except OSError as error:
-        raise PlanError([Problem("store_dir", "store", str(error))]) from error
+        except OSError as error:
+            reason = str(error)
+    if reason:
+        raise PlanError([Problem("store_dir", "store", reason)])
 
 
 def _iterate(max_iterations: int, checked: Plan, pipeline: Pipeline) -> None:

@@ -37,3 +37,19 @@ def read_json(path: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):  # on NFS also one that is being replaced right now
         return None
     return data
+
+
+def obstacle(folder: Path) -> str:
+    """Return why a folder cannot be made and written; empty text if it can."""
+    existing = nearest(folder)
+    if not existing.is_dir():
+        return f"{existing} is a file, expected a folder"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return f"{existing} cannot be written"
+    return ""
+
+
+def nearest(path: Path) -> Path:
+    """Return ``path``, or the nearest folder above it that exists."""
+    absolute = path.absolute()
+    return next(above for above in (absolute, *absolute.parents) if above.exists())

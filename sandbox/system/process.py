@@ -5,7 +5,6 @@ No other module starts any.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import signal
@@ -58,6 +57,8 @@ def run(
     Raises:
         ProcessError: The program does not exist, or its exit status is not 0.
     """
+    import asyncio
+
     asyncio.run(
         run_async(
             argv, log_path=log_path, variables=variables, cwd=cwd, stdin_text=stdin_text, echo=echo
@@ -75,6 +76,8 @@ async def run_async(
     echo: bool = False,
 ) -> None:
     """Run a program like :func:`run`, while the caller follows its log."""
+    import asyncio
+
     command = [str(part) for part in argv]
     began = log_path.stat().st_size if log_path.exists() else 0
     follower = FileFollower(log_path, began) if echo else None
