@@ -209,15 +209,17 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         assert not anchor or anchor in headings(path), link
 
 
+_FOLDERS = "(?:conf|docs|examples|sandbox|scripts|tests)"
+_PATH = re.compile(rf"`({_FOLDERS}/[\w./-]+|\w+/\w+\.py)`")
+
+
+def exists(name: str) -> bool:
+    """Return True for a path of the project, a room or the example project, or an experiment."""
+    roots = (ROOT, ROOT / "sandbox", PROJECT, ROOT / "conf" / "experiment")
+    return any((root / name).exists() or (root / f"{name}.yaml").exists() for root in roots)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_paths_of_the_project_exist(page: Path) -> None:
-    """Paths in backquotes that begin with a folder of the project, without placeholders."""
-    text = page.read_text(encoding="utf-8")
-    if page.name == "CHANGELOG.md":
-        text = text.partition("### Removed")[2]  # above are old paths
-    folders = r"(?:conf|docs|examples|sandbox|scripts|tests)"
-    for name in re.findall(rf"`({folders}/[\w./-]+)`", text):
-        roots = (ROOT, PROJECT, ROOT / "conf" / "experiment")
-        assert any((root / f"{name}{end}").exists() for root in roots for end in ("", ".yaml")), (
-            name
-        )
+    named = _PATH.findall(page.read_text(encoding="utf-8"))
+    assert not [name for name in named if not exists(name)]
