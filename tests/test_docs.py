@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -158,6 +161,21 @@ def test_the_readme_shows_mistakes_as_a_plan_reports_them(folder: Path) -> None:
     shown = block.text.partition("cannot run as written:\n")[2]
     expected = [f"  {problem}" for problem in problems_of(words_of(command))]
     assert shown.splitlines() == expected
+
+
+def test_the_example_ends_as_its_page_shows(folder: Path) -> None:
+    (block,) = [block for block in BLOCKS if "accuracy[0]" in block.text]
+    command = [sys.executable, "-m", "sandbox", "+experiment=short_or_long"]
+    paths = os.pathsep.join([str(ROOT), str(PROJECT)])
+    outcome = subprocess.run(
+        [*command, "watcher.mode=disabled"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not [line for line in block.text.splitlines() if line not in outcome.stdout]
 
 
 def is_part(quote: str, text: str) -> bool:
