@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -241,3 +242,13 @@ def exists(name: str) -> bool:
 def test_paths_of_the_project_exist(page: Path) -> None:
     named = _PATH.findall(page.read_text(encoding="utf-8"))
     assert not [name for name in named if not exists(name)]
+
+
+def test_the_table_of_rooms_shows_the_layers_that_lint_checks() -> None:
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    layers = config["tool"]["importlinter"]["contracts"][0]["layers"]
+    rooms = [re.findall(r"sandbox\.(\w+)", layer) for layer in layers]
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    table = page.partition("| room |")[2].partition("\n\n")[0]
+    shown = [re.findall(r"`(\w+)`", line.split("|")[1]) for line in table.splitlines()[2:]]
+    assert shown == rooms
