@@ -37,6 +37,13 @@ class BaseHook(ABC):
         """Do the job and return its results, a dataclass."""
 
 
+class ComponentHook(BaseHook):
+    """A job that only runs the component which ``RESULTS_FROM`` names."""
+
+    def run(self, *, scope: JobScope) -> Any:
+        return getattr(self, self.RESULTS_FROM).run(scope=scope)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RecipeHook(BaseHook):
     """A job that reads a data recipe.

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from sandbox.hooks import BaseHook
-from sandbox.job import JobScope
+from sandbox.hooks import ComponentHook
 from sandbox.pools import BaseDataPoolManipulator
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataPoolManipulationHook(BaseHook):
+class DataPoolManipulationHook(ComponentHook):
     """Construct, combine, sample or otherwise manipulate data pools with ``manipulator``."""
 
     RESULTS_FROM: ClassVar[str] = "manipulator"
     USUAL_LISTS: ClassVar[tuple[str, ...]] = ("execution_jobs",)
 
     manipulator: BaseDataPoolManipulator
-
-    def run(self, *, scope: JobScope) -> Any:
-        return self.manipulator.run(scope=scope)

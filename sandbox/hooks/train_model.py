@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from sandbox.executors import BaseModelExecutor
-from sandbox.hooks import BaseHook
-from sandbox.job import JobScope
+from sandbox.hooks import ComponentHook
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainModelHook(BaseHook):
+class TrainModelHook(ComponentHook):
     """Train a model with ``executor``; the metrics that it reports are watched while it trains."""
 
     RESULTS_FROM: ClassVar[str] = "executor"
     USUAL_LISTS: ClassVar[tuple[str, ...]] = ("execution_jobs",)
 
     executor: BaseModelExecutor
-
-    def run(self, *, scope: JobScope) -> Any:
-        return self.executor.run(scope=scope)

@@ -120,7 +120,9 @@ def _resolved_by_part(value: Any, allowed: Sequence[str]) -> Any:
         return OmegaConf.to_container(value, resolve=True)
     secrets = _secrets(value, allowed)
     raw: Any = OmegaConf.to_container(value, resolve=False) if secrets else {}
-    return {name: raw[name] if name in secrets else resolved(value, name, allowed) for name in value}
+    return {
+        name: raw[name] if name in secrets else resolved(value, name, allowed) for name in value
+    }
 
 
 def _secrets(node: Mapping[str, Any], allowed: Sequence[str]) -> set[str]:
