@@ -1,4 +1,4 @@
-"""What a component and its job exchange: arguments, scope, results. Plain data, the lowest layer."""
+"""Plain data that components and jobs exchange: arguments, scope, results. The lowest layer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ R = TypeVar("R")
 Outputs = Mapping[str, Any]
 """Recorded results of one job by name: JSON values, and ``Path`` for files and folders."""
 
-# Constraints on one argument of a component. They are checked in the plan, before anything runs, and
-# again when a value that an earlier job makes is there: see ``sandbox.components.checks``.
+# Constraints on one argument of a component. They are checked in the plan, before anything runs,
+# and again when a value that an earlier job makes is there: see ``sandbox.components.checks``.
 PositiveInt = Annotated[int, Ge(1)]
 NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
@@ -76,7 +76,7 @@ class JobFailed(RuntimeError):
 
 
 class Watch(Protocol):
-    """Where a running job sends its metrics."""
+    """Recorder of a running job's metrics."""
 
     def __call__(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record ``metrics``, nested or flat, numbers only, at training step ``step``."""

@@ -31,11 +31,11 @@ Kind = Literal[
 ]
 """Kinds of mistakes.
 
-Arguments: ``unknown_argument``, ``missing_argument``, ``wrong_type``, ``constraint`` (a value out of
-range), ``rule`` (arguments that do not fit each other), ``missing_path``, ``secret`` (given as a literal),
-``variable`` (an environment variable that is not set). Components: ``target`` (a class path that is not
-allowed or names nothing), ``component`` (of another family), ``machine`` (what it needs is not here).
-The rest names the part of the experiment.
+Arguments: ``unknown_argument``, ``missing_argument``, ``wrong_type``, ``constraint`` (a value out
+of range), ``rule`` (arguments that do not fit each other), ``missing_path``, ``secret`` (given as a
+literal), ``variable`` (an environment variable that is not set). Components: ``target`` (a class
+path that is not allowed or names nothing), ``component`` (of another family), ``machine`` (what it
+needs is not here). The rest names the part of the experiment.
 """
 
 

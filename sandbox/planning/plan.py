@@ -14,8 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.checks import all_found, literal_secrets
 from sandbox.components.job_results import producer
-from sandbox.components.problem import PlanError as PlanError
-from sandbox.components.problem import Problem
+from sandbox.components.problem import PlanError, Problem
 from sandbox.components.signature import declares_results
 from sandbox.compute import BaseCompute
 from sandbox.job import JobSpec

@@ -147,7 +147,7 @@ class _Memory:
             file.write(f"{json.dumps([*key, sha])}\n".encode())
 
     def _read(self, line: str) -> None:
-        """Read one line; a line that hosts wrote at the same time, or a kill cut short, is skipped."""
+        """Read one line; one that a kill cut short, or two hosts mixed up, is skipped."""
         try:
             entry = json.loads(line)
         except ValueError:
@@ -162,8 +162,8 @@ def _memory(path: Path) -> _Memory:
     return _Memory(path)
 
 
-# Text, not Path, from here on: a folder of pictures holds thousands of names, and every run looks at
-# all of them.
+# Text, not Path, from here on: a folder of pictures holds thousands of names, and every run looks
+# at all of them.
 
 
 def _identity(name: str) -> _Identity:
@@ -174,8 +174,8 @@ def _identity(name: str) -> _Identity:
 def _files(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
     """Yield the files at any depth, also behind links to folders.
 
-    Left out: links that lead nowhere or back up, and what Python, pip and git write into a code base
-    that is only read and installed.
+    Left out: links that lead nowhere or back up, and what Python, pip and git write into a code
+    base that is only read and installed.
     """
     real = os.path.realpath(folder)
     for entry in os.scandir(folder) if real not in above else ():
