@@ -1,4 +1,4 @@
-"""Hooks: the kinds of jobs, by the names of the guide. A hook passes its arguments to its component.
+"""Hooks: the kinds of jobs, by the names of the guide. A hook passes arguments to its component.
 
 This module holds the bases. The guide's table of usual job lists is ``USUAL_LISTS``; a hook may be
 in any list, and the plan warns where it is in an unusual one.
