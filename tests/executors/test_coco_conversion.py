@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from contract import problems_of, scope
 from PIL import Image
-from pool_files import repacked
 
 from sandbox.executors.coco_conversion import COCOCaptionMetaGeneration, COCOCaptionToDJConversion
 
@@ -187,10 +186,3 @@ def test_meta_generation_refuses_undecodable_pictures_and_empty_data(image_dir: 
         COCOCaptionMetaGeneration, dataset_path=dataset_path, image_dir=image_dir, repeat_time=0
     )
     assert (problem.where, problem.kind) == ("repeat_time", "constraint")
-
-
-@pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "parquet", "shards"])
-def test_meta_generation_reads_pools_of_every_format(image_dir: Path, ending: str) -> None:
-    dataset_path = convert(coco(), image_dir)
-    pool = repacked(dataset_path, ending)
-    assert generate(pool, image_dir)["coco_caption"]["length"] == 3

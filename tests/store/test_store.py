@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pool_files
 import pytest
 import toys
 import yaml
 from dry_run import shown_jobs
+from pool_files import FORMATS
 from toy_project import CHAIN, Project, data_job, experiment, merge, values
 
+from sandbox.samples import media_folder, shards
 from sandbox.store.content import ContentHashes, canonical
 
 
@@ -135,24 +137,24 @@ def test_the_pictures_of_a_pool_count(project: Project, absolute: bool) -> None:
     assert project.ran() == ["reader a.jsonl"]
 
 
-@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet"])
-def test_the_pictures_of_a_pool_count_in_every_format(tmp_path: Path, ending: str) -> None:
-    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
-    zstandard = pytest.importorskip("zstandard")
-    picture, pool = tmp_path / "1.png", tmp_path / f"a.{ending}"
+@pytest.mark.parametrize("ending", FORMATS)
+def test_the_pictures_beside_a_pool_count_in_every_format(tmp_path: Path, ending: str) -> None:
+    pool = pool_files.write_pool(tmp_path, "a", [{"images": ["1.png"]}], ending)
+    picture = media_folder(*shards(pool)) / "1.png"
     picture.write_bytes(b"red")
-    line = b'{"images": ["1.png"]}\n'
-    if ending == "parquet":
-        parquet.write_table(pyarrow.table({"images": [["1.png"]]}), pool)
-    else:
-        pack = {"jsonl": bytes, "jsonl.gz": gzip.compress, "jsonl.zst": zstandard.compress}[ending]
-        pool.write_bytes(pack(line))
     before = ContentHashes(tmp_path / "store").of(pool)
     assert ContentHashes(tmp_path / "store").of(pool) == before
     picture.write_bytes(b"blue")
     assert ContentHashes(tmp_path / "store").of(pool) != before
-    pool.write_bytes(pool.read_bytes()[:-3])
-    assert ContentHashes(tmp_path / "store").of(pool)  # damaged: whoever reads it says so
+
+
+@pytest.mark.parametrize("ending", FORMATS)
+def test_a_damaged_pool_has_a_hash(tmp_path: Path, ending: str) -> None:
+    """Its reader reports the damage, with the name of the file."""
+    pool = pool_files.write_pool(tmp_path, "a", [{"images": ["1.png"]}], ending)
+    (shard,) = shards(pool)
+    shard.write_bytes(shard.read_bytes()[:-3])
+    assert ContentHashes(tmp_path / "store").of(pool)
 
 
 @pytest.mark.parametrize("stable", [True, False])
