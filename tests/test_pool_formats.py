@@ -309,6 +309,7 @@ class Runs:
     def outcome(self, name: str, ending: str, *, stats_beside: bool = False) -> Any:
         """Run a case with pools in one format; return its compared value and its metrics."""
         case, cls = CASES[name], components()[name.partition(":")[0]]
+        # Spaces, because Data-Juicer takes a path with spaces for several.
         folder = self._folder / f"{name} {ending} {stats_beside}"
         metrics: list[dict[str, float]] = []
         inside = scope(folder, metrics)
