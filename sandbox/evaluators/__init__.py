@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from sandbox.job import JobScope
@@ -27,3 +28,9 @@ class BaseEvaluator(ABC):
             eval_obj: A path, or several, as the evaluator annotates it.
             scope: Output folder and log of the job.
         """
+
+
+def check_package(name: str, extra: str) -> None:
+    """Raise ValueError if a package is missing that ``sandbox[<extra>]`` installs."""
+    if find_spec(name) is None:
+        raise ValueError(f"{name} is not installed; pip install 'sandbox[{extra}]'")

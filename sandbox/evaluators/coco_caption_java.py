@@ -147,9 +147,8 @@ def _entry_blocks(table_path: Path) -> Iterator[bytes]:
 
 
 def _shared_prefix(first: bytes, last: bytes) -> bytes:
-    pairs = zip(first, last, strict=False)
-    same = itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)
-    return first[: sum(1 for _ in same)]
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return bytes(byte for byte, _ in same)
 
 
 def _matching_entries(block: bytes, words: frozenset[bytes]) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ Signatures = NDArray[np.uint32]
 
 
 class Pair(NamedTuple):
-    """Two similar sets, by their numbers."""
+    """Two similar sets, by their numbers; ``first`` is the smaller one."""
 
     first: int
     second: int
@@ -99,7 +99,7 @@ class RowFile:
         width: Numbers per row.
     """
 
-    def __init__(self, file: IO[bytes], dtype: type[np.number[Any]], width: int) -> None:
+    def __init__(self, file: IO[bytes], dtype: Literal["uint32", "uint64"], width: int) -> None:
         self._file = file
         self._dtype = np.dtype(dtype)
         self._width = width
@@ -132,14 +132,15 @@ class RowFile:
 
 def clusters(
     keys: RowFile, signatures: RowFile, num_bands: int, threshold: float
-) -> tuple[Rows, list[Pair]]:
+) -> tuple[list[Rows], list[Pair]]:
     """Connect sets that share a band and reach the threshold in estimated similarity.
 
     Within a bucket of a band, a set is compared with the first set and with the previous one,
     unless they are connected already: a bucket of n sets costs 2n comparisons, not n²/2.
 
     Returns:
-        The first set of the cluster of every set, and the pairs that made the connections.
+        The sets of every cluster of two or more, the largest clusters first, and the pairs that
+        made the connections.
     """
     # Union-find in one array: scipy's DisjointSet keeps Python objects, 100 times the memory.
     parent = np.arange(keys.num_rows, dtype=np.int64)
@@ -152,7 +153,16 @@ def clusters(
             for pair in _similar(first[apart], second[apart], signatures, threshold):
                 if _connect(parent, pair.first, pair.second):
                     pairs.append(pair)
-    return _roots(parent), pairs
+    return _members(_roots(parent)), pairs
+
+
+def _members(roots: Rows) -> list[Rows]:
+    _, number, sizes = np.unique(roots, return_inverse=True, return_counts=True)
+    found = np.flatnonzero(sizes[number] > 1)
+    # Sorted by cluster, and within a cluster still by number.
+    found = found[np.argsort(roots[found], kind="stable")]
+    groups = np.split(found, np.flatnonzero(np.diff(roots[found])) + 1) if len(found) else []
+    return sorted(groups, key=lambda group: (-len(group), group[0]))
 
 
 def _candidates(column: Hashes) -> Iterator[tuple[Rows, Rows]]:

@@ -61,9 +61,4 @@ class PerplexityEvaluator(BaseEvaluator):
             "text_key": self.text_key,
             "sequence_length": self.sequence_length,
         }
-        scores = run_worker("causal_lm_perplexity", request, scope, self.env)
-        return Perplexity(
-            perplexity=scores["perplexity"],
-            bits_per_byte=scores["bits_per_byte"],
-            loss=scores["loss"],
-        )
+        return Perplexity(**run_worker("causal_lm_perplexity", request, scope, self.env))

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.evaluators.words import clean, count_words
+from sandbox.evaluators.pool_texts import clean
+from sandbox.evaluators.words import count_words
 from sandbox.samples import STATS, SampleError, read_samples, shown, text_of
 
 Floats = NDArray[np.float64]
