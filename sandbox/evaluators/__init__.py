@@ -27,6 +27,10 @@ class BaseEvaluator(ABC):
             eval_type: Name of one of the evaluator's ways to judge; ``None`` is its usual one.
             eval_obj: A path, or several, as the evaluator annotates it.
             scope: Output folder and log of the job.
+
+        Raises:
+            SampleError: A data pool is empty, or a sample cannot be read.
+            ProcessError: A program that the evaluator runs has failed, such as for a wrong model.
         """
 
 

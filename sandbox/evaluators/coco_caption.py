@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
 from sandbox.evaluators import BaseEvaluator, check_package
 from sandbox.evaluators.caption_tokens import regex_tokens
@@ -25,11 +25,8 @@ Captions = dict[ImageId, list[str]]
 """Captions by picture; white space in them is single blanks."""
 
 
-class Score(NamedTuple):
-    """One metric: the score of all captions together, and of each caption."""
-
-    total: float
-    single: Sequence[float]
+Scores = dict[str, tuple[float, Sequence[float]]]
+"""By metric the score of all captions together, and of each caption."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +107,7 @@ class COCOCaptionEvaluator(BaseEvaluator):
             self.annotation_path, eval_obj, lambda captions: ptb_tokens(captions, scope)
         )
         scores = _scores(references, candidates)
-        scores["METEOR"] = Score(*meteor(references.values(), candidates.values(), scope))
+        scores["METEOR"] = meteor(references.values(), candidates.values(), scope)
         return CaptionScores(**_results(scores, references, scope.output_dir))
 
 
@@ -122,8 +119,7 @@ class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
     their own and must not be compared with those of :class:`COCOCaptionEvaluator`.
 
     Args:
-        annotation_path: The references, COCO caption annotations. Every picture in it must have
-            one generated caption.
+        annotation_path: The references, see :class:`COCOCaptionEvaluator`.
     """
 
     annotation_path: Path
@@ -134,11 +130,7 @@ class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
         check_package("pycocoevalcap", "caption")
 
     def run(self, eval_type: None, eval_obj: Path, *, scope: JobScope) -> JavaFreeCaptionScores:
-        """Score the captions in a file of COCO results: ``[{"image_id", "caption"}, …]``.
-
-        Raises:
-            ValueError: Captions are missing, for unknown pictures, or come twice.
-        """
+        """Score the captions in a file, see :meth:`COCOCaptionEvaluator.run`."""
         references, candidates = _read_tokens(
             self.annotation_path, eval_obj, lambda captions: list(map(regex_tokens, captions))
         )
@@ -149,19 +141,14 @@ class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
 def _read_tokens(
     annotation_path: Path, candidate_path: Path, tokenize: Callable[[list[str]], list[str]]
 ) -> tuple[Captions, Captions]:
-    """Read references and candidates of the same pictures, in the same order, as tokens.
-
-    Args:
-        annotation_path: The references.
-        candidate_path: The candidates.
-        tokenize: Called once for all captions, because a tokenizer may take long to start.
-    """
+    """Read references and candidates of the same pictures, in the same order, as tokens."""
     annotations = read_coco(annotation_path, allow_empty_captions=True)
     annotations.require_captions()
     references: Captions = {image_id: [] for image_id in annotations.images}
     for annotation in annotations.captions:
         references[annotation.image_id].append(_one_line(annotation.caption))
     candidates = _read_candidates(candidate_path, references)
+    # All captions at once, because a tokenizer may take long to start.
     tokens = iter(tokenize([*chain(*references.values()), *candidates.values()]))
     references = {
         image_id: list(islice(tokens, len(each))) for image_id, each in references.items()
@@ -200,31 +187,29 @@ def _one_line(caption: object) -> str:
     return " ".join(caption.split())
 
 
-def _scores(references: Captions, candidates: Captions) -> dict[str, Score]:
+def _scores(references: Captions, candidates: Captions) -> Scores:
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
     totals, singles = Bleu(4).compute_score(references, candidates, verbose=0)
     bleu = zip(totals, singles, strict=True)
-    scores = {f"Bleu_{order}": each for order, each in enumerate(bleu, start=1)}
+    scores: Scores = {f"Bleu_{order}": each for order, each in enumerate(bleu, start=1)}
     scores["ROUGE_L"] = Rouge().compute_score(references, candidates)
     scores["CIDEr"] = Cider().compute_score(references, candidates)
-    # The scorers return numbers of numpy, which JSON does not know.
-    return {
-        metric: Score(float(total), list(map(float, single)))
-        for metric, (total, single) in scores.items()
-    }
+    return scores
 
 
 def _results(
-    scores: Mapping[str, Score], image_ids: Iterable[ImageId], folder: Path, suffix: str = ""
+    scores: Scores, image_ids: Iterable[ImageId], folder: Path, suffix: str = ""
 ) -> dict[str, Any]:
     """Write the scores of every picture; return the results by name, scores with ``suffix``."""
-    results: dict[str, Any] = {f"{metric}{suffix}": each.total for metric, each in scores.items()}
     names = list(map(str, image_ids))
-    singles = [dict(zip(names, each.single, strict=True)) for each in scores.values()]
+    totals, per_image = {}, {}
+    for metric, (total, single) in scores.items():
+        # The scorers return numbers of numpy, which JSON does not know.
+        totals[f"{metric}{suffix}"] = float(total)
+        per_image[f"{metric}{suffix}"] = dict(zip(names, map(float, single), strict=True))
     path = folder / "per_image.json"
-    path.write_text(json.dumps(dict(zip(results, singles, strict=True))), encoding="utf-8")
-    average = {f"avg_score{suffix}": fmean(results.values())}
-    return results | average | {"per_image_path": path}
+    path.write_text(json.dumps(per_image), encoding="utf-8")
+    return {**totals, f"avg_score{suffix}": fmean(totals.values()), "per_image_path": path}

@@ -37,11 +37,9 @@ _BLOCK_BYTES = 16 * 1024
 
 
 def ptb_tokens(captions: Sequence[str], scope: JobScope) -> list[str]:
-    """Return lower-case PTB tokens with blanks between them, without punctuation; may be empty.
+    """Return lower-case PTB tokens of captions of one line each, separated by blanks.
 
-    Args:
-        captions: One line each.
-        scope: Folder for temporary files, and the log.
+    Punctuation is left out, so there may be none.
     """
     jar = _package_dir() / "tokenizer" / "stanford-corenlp-3.4.1.jar"
     options = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")

@@ -20,11 +20,8 @@ _BLOCK = 1 << 20
 class HashCounts:
     """Exact counts of many 64-bit hashes, in at most about 300 MB of memory.
 
-    The hashes wait in a file, 8 bytes each. They are counted in several passes over the file, each
-    for a part of the range of hashes.
-
-    Args:
-        file: Temporary file, opened for reading and writing.
+    The hashes wait in a temporary file, 8 bytes each. They are counted in several passes over the
+    file, each for a part of the range of hashes.
     """
 
     def __init__(self, file: IO[bytes]) -> None:

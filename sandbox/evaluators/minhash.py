@@ -91,13 +91,7 @@ def band_keys(signatures: Signatures, num_bands: int, num_rows: int) -> Hashes:
 
 
 class RowFile:
-    """Rows of numbers in a file: appended, then read by column or a few rows at a time.
-
-    Args:
-        file: Temporary file, opened for reading and writing.
-        dtype: Type of the numbers.
-        width: Numbers per row.
-    """
+    """Rows of ``width`` numbers in a temporary file, read by column or a few rows at a time."""
 
     def __init__(self, file: IO[bytes], dtype: Literal["uint32", "uint64"], width: int) -> None:
         self._file = file
@@ -151,7 +145,9 @@ def clusters(
             roots = _roots(parent)
             apart = roots[first] != roots[second]
             for pair in _similar(first[apart], second[apart], signatures, threshold):
-                if _connect(parent, pair.first, pair.second):
+                ends = {_root(parent, pair.first), _root(parent, pair.second)}
+                if len(ends) == 2:
+                    parent[max(ends)] = min(ends)
                     pairs.append(pair)
     return _members(_roots(parent)), pairs
 
@@ -189,13 +185,6 @@ def _similar(first: Rows, second: Rows, signatures: RowFile, threshold: float) -
         for place in np.flatnonzero(similarity >= threshold):
             pair = start + place
             yield Pair(int(first[pair]), int(second[pair]), float(similarity[place]))
-
-
-def _connect(parent: Rows, first: int, second: int) -> bool:
-    """Merge the clusters of two sets; return False if it was one cluster already."""
-    first, second = _root(parent, first), _root(parent, second)
-    parent[max(first, second)] = min(first, second)
-    return first != second
 
 
 def _root(parent: Rows, node: int) -> int:

@@ -55,9 +55,8 @@ class NearDuplicates(BaseEvaluator):
     shorter text is one shingle. MinHash signatures estimate the Jaccard similarity of two sets.
     Only samples that agree in a whole band of their signatures are compared. Those that reach the
     threshold are connected, and connected samples form a cluster. Samples are numbered from 0, in
-    their order in the files.
-
-    While it runs, a sample needs 4 bytes of disk per permutation and about 60 bytes of memory.
+    their order in the files. A sample takes 4 bytes of disk per permutation and about 60 bytes of
+    memory while this runs.
 
     Args:
         text_key: Key of a sample's text.
@@ -81,11 +80,7 @@ class NearDuplicates(BaseEvaluator):
     def run(
         self, eval_type: Literal["near_duplicates"] | None, eval_obj: DataSet, *, scope: JobScope
     ) -> DuplicateScores:
-        """Search a data set.
-
-        Raises:
-            SampleError: A sample cannot be read.
-        """
+        """Search a data set."""
         from sandbox.evaluators.minhash import RowFile, band_keys, bands_for, clusters
 
         folder = scope.output_dir

@@ -50,11 +50,7 @@ class PerplexityEvaluator(BaseEvaluator):
     def run(
         self, eval_type: Literal["perplexity"] | None, eval_obj: Path, *, scope: JobScope
     ) -> Perplexity:
-        """Measure a checkpoint folder.
-
-        Raises:
-            ProcessError: ``eval_obj`` is no checkpoint, or the text cannot be read.
-        """
+        """Measure a checkpoint folder."""
         request = {
             "model_path": eval_obj,
             "heldout_path": self.heldout_path,

@@ -79,7 +79,6 @@ class PoolDistance(BaseEvaluator):
         """Compare a data set with the reference.
 
         Raises:
-            SampleError: A sample cannot be read.
             ValueError: A statistic does not exist or is not numeric.
         """
         import numpy as np
@@ -154,10 +153,8 @@ def js_divergence(first: HashCounts, second: HashCounts) -> float:
 
 
 def _statistic_distances(columns: Columns, reference: Columns) -> dict[str, Distance]:
-    distances: dict[str, Distance] = {}
-    for name in columns.values:
-        if name not in reference.values:
-            continue
+    distances = {}
+    for name in [name for name in columns.values if name in reference.values]:
         sample, other = columns.finite(name), reference.finite(name)
         if len(sample) and len(other):
             distances[name] = sample_distance(sample, other)

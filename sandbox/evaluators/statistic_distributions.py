@@ -64,7 +64,6 @@ class StatisticDistributions(BaseEvaluator):
         """Describe a data set.
 
         Raises:
-            SampleError: A sample cannot be read.
             ValueError: A statistic does not exist or is not numeric.
         """
         import numpy as np

@@ -60,10 +60,8 @@ class TextDiversityEvaluator(BaseEvaluator):
 
     Words are lower-cased, and n-grams do not cross samples. Data-Juicer's marks in a text
     (``<__dj__image>``) are left out. Distinct ratios fall as a data set grows: compare data sets of
-    equal size, or set ``max_words``.
-
-    Texts are read once. Hashes wait in temporary files, about 24 bytes per word, so memory hardly
-    grows with the data set.
+    equal size, or set ``max_words``. Hashes wait in temporary files, about 24 bytes per word, so
+    memory hardly grows with the data set.
 
     Args:
         text_key: Key of a sample's text.
@@ -79,19 +77,16 @@ class TextDiversityEvaluator(BaseEvaluator):
     def run(
         self, eval_type: Literal["text_diversity"] | None, eval_obj: DataSet, *, scope: JobScope
     ) -> DiversityScores:
-        """Measure a data set.
-
-        Raises:
-            SampleError: A sample cannot be read, or there are none.
-        """
+        """Measure a data set."""
         from sandbox.evaluators.hash_counts import open_counts
 
-        with open_counts(scope.output_dir, 5) as (texts, normalized, *ngrams):
-            num_chars, num_words = self._count(eval_obj, texts, normalized, ngrams)
+        with open_counts(scope.output_dir, 5) as counts:
+            num_chars, num_words = self._count(eval_obj, counts)
             figures = _lengths("chars", num_chars) | _lengths("words", num_words)
-            for order, counts in enumerate(ngrams, start=1):
-                num_distinct, entropy = counts.summary()
-                figures[f"distinct_{order}"] = num_distinct / max(counts.total, 1)
+            texts, normalized, *ngrams = counts
+            for order, each in enumerate(ngrams, start=1):
+                num_distinct, entropy = each.summary()
+                figures[f"distinct_{order}"] = num_distinct / max(each.total, 1)
                 figures[f"ngram_entropy_{order}"] = entropy
             return DiversityScores(
                 num_samples=texts.total,
@@ -100,18 +95,13 @@ class TextDiversityEvaluator(BaseEvaluator):
                 **figures,
             )
 
-    def _count(
-        self,
-        data_set: DataSet,
-        texts: HashCounts,
-        normalized: HashCounts,
-        ngrams: Sequence[HashCounts],
-    ) -> tuple[array[int], array[int]]:
-        """Fill the counts; return the lengths of all texts, in characters and in words."""
+    def _count(self, data_set: DataSet, counts: Sequence[HashCounts]) -> list[array[int]]:
+        """Count texts, normalized texts and n-grams; return lengths in characters and in words."""
         import numpy as np
 
         from sandbox.evaluators.words import WordReader, digest, encoded
 
+        texts, normalized, *ngrams = counts
         num_chars, num_words = array("q"), array("q")
         reader, words_left = WordReader(), self.max_words
         for batch in text_batches(as_paths(data_set), self.text_key):
@@ -124,9 +114,9 @@ class TextDiversityEvaluator(BaseEvaluator):
             if words_left is not None:
                 words = words.beginning(words_left)
                 words_left -= len(words.hashes)
-            for order, counts in enumerate(ngrams, start=1):
-                counts.add(words.ngrams(order)[0])
-        return num_chars, num_words
+            for order, each in enumerate(ngrams, start=1):
+                each.add(words.ngrams(order)[0])
+        return [num_chars, num_words]
 
 
 def _lengths(unit: str, lengths: array[int]) -> dict[str, float]:

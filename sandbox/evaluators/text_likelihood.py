@@ -99,10 +99,8 @@ class TextLikelihood(BaseEvaluator):
         """Score the texts of a pool.
 
         Raises:
-            SampleError: A sample cannot be read.
             ValueError: ``model_path`` is no checkpoint or reads less than ``window``, or no sample
                 has a token.
-            ProcessError: The checkpoint is not that of a causal language model.
         """
         self.check()  # again: an earlier job may have made the checkpoint after the plan
         with TemporaryDirectory(dir=scope.output_dir) as folder:

@@ -114,9 +114,7 @@ class TextQuality(BaseEvaluator):
         """Score the texts of a pool.
 
         Raises:
-            SampleError: A sample cannot be read.
             ValueError: ``model_path`` is no classifier, or does not fit ``tokenizer_path``.
-            ProcessError: Spark failed.
         """
         import numpy as np
 
@@ -163,11 +161,7 @@ class TextQuality(BaseEvaluator):
         return scores
 
     def _has_tokenizer(self) -> bool:
-        """Look into the saved pipeline for a tokenizer.
-
-        Raises:
-            ValueError: It is no pipeline, or has no logistic regression.
-        """
+        """Look into the saved pipeline, which must have a logistic regression, for a tokenizer."""
         if _saved_class(self.model_path) != "PipelineModel":
             raise ValueError(f"model_path: {self.model_path} is no quality classifier; {_EXPECTED}")
         stages = [_saved_class(stage) for stage in sorted(self.model_path.glob("stages/*"))]

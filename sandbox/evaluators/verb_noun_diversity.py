@@ -79,9 +79,7 @@ class VerbNounDiversity(BaseEvaluator):
         """Count the pairs of a pool.
 
         Raises:
-            SampleError: A sample cannot be read.
             ValueError: ``model_path`` is no spaCy model.
-            ProcessError: The model has no parser, or spaCy failed.
         """
         import numpy as np
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain, compress
+from itertools import chain, compress, pairwise
 from typing import Any
 
 import numpy as np
@@ -80,18 +80,11 @@ class Words:
         return np.insert(hashes, places, whole), np.maximum(counts, 1)
 
     def text_digests(self, fallbacks: Sequence[bytes]) -> Hashes:
-        """Return one hash per text, of its words; a text without words is hashed by its fallback.
-
-        Args:
-            fallbacks: One for each text, such as its encoded form.
-        """
+        """Return one hash per text, of its words, or of its fallback if it has none."""
         ends = np.cumsum(self.lengths).tolist()
-        starts = [0, *ends[:-1]]
-        digests = [
-            digest(self.hashes[start:end].tobytes() or fallback)
-            for start, end, fallback in zip(starts, ends, fallbacks, strict=True)
-        ]
-        return np.array(digests, np.uint64)
+        spans = zip(pairwise([0, *ends]), fallbacks, strict=True)
+        contents = [self.hashes[start:end].tobytes() or other for (start, end), other in spans]
+        return np.array(list(map(digest, contents)), np.uint64)
 
 
 class WordReader:
