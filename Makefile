@@ -38,7 +38,8 @@ lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
-	cd sandbox/workers && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) --explicit-package-bases \
+	cd sandbox/workers && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) \
+		--cache-dir $(abspath .mypy_cache) --explicit-package-bases \
 		$(filter-out __init__.py,$(notdir $(wildcard sandbox/workers/*.py)))
 
 wheel: setup

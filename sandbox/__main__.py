@@ -18,20 +18,20 @@ COMMANDS = {"doctor": "sandbox.cli.doctor"}
 
 
 def main() -> int:
-    """Run the command line; return the exit code. A reader that closes our output ends nothing else."""
+    """Run the command line; return the exit code."""
     logging.raiseExceptions = False  # otherwise every line to a closed output prints an error
     _let_packages_come_first()
     try:
         code = _command(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:
+    except BrokenPipeError:  # the reader of our output has left, which ends nothing else
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
         return 0
     return code
 
 
 def _let_packages_come_first() -> None:
-    """Move the working directory to the end of ``sys.path``: a file in it must not shadow a package."""
+    """Put the working directory last on ``sys.path``: its files must not shadow packages."""
     here = {"", str(Path.cwd())}
     own = [entry for entry in sys.path if entry in here]
     sys.path[:] = [entry for entry in sys.path if entry not in here]
@@ -59,8 +59,8 @@ def _run() -> int:
     from yaml import YAMLError
 
     from sandbox.cli import run
+    from sandbox.components.problem import PlanError
     from sandbox.job import JobFailed
-    from sandbox.planning.plan import PlanError
     from sandbox.running.run import STARTED
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us
@@ -101,7 +101,7 @@ def _run_folder() -> str:
 
 
 def _quoting_hint(details: str) -> str:
-    """Return how to quote a value that Hydra's grammar takes apart: signs and functions of its own."""
+    """Return how to quote a value whose signs or functions Hydra's grammar takes apart."""
     for key, example in (
         ("targets", "targets=['score.CIDEr >= 0.5']"),
         ("objective", "objective='max(score.CIDEr)'"),

@@ -1,4 +1,4 @@
-"""What a component and its job exchange: arguments, scope, results. Plain data, the lowest layer."""
+"""Plain data that components and jobs exchange: arguments, scope, results. The lowest layer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ R = TypeVar("R")
 Outputs = Mapping[str, Any]
 """Recorded results of one job by name: JSON values, and ``Path`` for files and folders."""
 
-# Constraints on one argument of a component. They are checked in the plan, before anything runs, and
-# again when a value that an earlier job makes is there: see ``sandbox.components.checks``.
+# Constraints on one argument of a component. They are checked in the plan, before anything runs,
+# and again when a value that an earlier job makes is there: see ``sandbox.components.checks``.
 PositiveInt = Annotated[int, Ge(1)]
 NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
@@ -76,7 +76,7 @@ class JobFailed(RuntimeError):
 
 
 class Watch(Protocol):
-    """Where a running job sends its metrics."""
+    """Recorder of a running job's metrics."""
 
     def __call__(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Record ``metrics``, nested or flat, numbers only, at training step ``step``."""
@@ -91,8 +91,8 @@ class JobScope:
         output_dir: Folder of this job alone; exists.
         log_path: Log file of this attempt; programs that the job starts write there.
         watch: Sends metrics to the run's watcher.
-        cache_dir: Folder that all jobs of the store share, for what is dear and can be made again;
-            may not be there yet. ``None``: there is none.
+        cache_dir: Folder that all jobs of the store share, for results that are expensive but
+            reproducible; may not exist yet. ``None``: there is none.
     """
 
     name: str
@@ -109,15 +109,15 @@ class JobSpec:
     Args:
         name: Name of the job.
         pipeline: Name of its pipeline.
-        job_list: The job list it stands in.
-        config: The hook's node; references to outputs stand as text.
-        map: The job's ``map``: leaf lists by dotted place, or a reference that stands for a list.
-        product: Whether elements are the product of the leaves, not their zip.
+        job_list: Name of its job list.
+        config: The hook's node; references to outputs are parsed.
+        map: The job's ``map``: by dotted place a list, or a reference to one.
+        product: True if the elements are the product of the lists, not their zip.
         seeds: Seeds that every element is repeated with; empty without ``seeds``.
         seed_argument: Dotted place of the argument that takes the seed.
         compute: Node of the compute that this job runs on; ``None`` is the run's.
-        outputs: Outputs that its classes declare.
-        lower_is_better: Those of them of which the smallest is the best.
+        outputs: Names of its outputs.
+        lower_is_better: Names of the scores of which the smallest is the best.
     """
 
     name: str
@@ -134,7 +134,7 @@ class JobSpec:
 
 
 def numbers(value: Any, name: str = "") -> dict[str, float]:
-    """The numbers inside nested results, by dotted name; anything else is left out.
+    """Return the numbers inside nested results by dotted name; anything else is left out.
 
     A bool counts as 0 or 1; a list's items are named by their index.
     """

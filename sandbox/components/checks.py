@@ -1,4 +1,4 @@
-"""Check component nodes before anything runs, and again before one is built with resolved values."""
+"""Check component nodes: in the plan, and again with resolved values before one is built."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def literal_secrets(config: Any, where: str, allowed: Sequence[str]) -> Iterator
 
 
 def all_found(config: Any, allowed: Sequence[str]) -> bool:
-    """Return True if every component inside ``config`` has a class, so that its results are known."""
+    """Return True if every component inside ``config`` has a class: its results are known."""
     try:
         for _, node in nodes(config):
             locate(node["_target_"], allowed)

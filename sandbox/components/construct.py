@@ -49,7 +49,7 @@ def convert(value: Any, allowed: Sequence[str]) -> Any:
 
 
 def with_defaults(value: Any, allowed: Sequence[str]) -> Any:
-    """Return a copy of ``value`` in which every component has the arguments left to their defaults."""
+    """Return a copy of ``value`` in which components also have their default arguments."""
     if isinstance(value, (list, tuple)):
         return [with_defaults(item, allowed) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -1,4 +1,4 @@
-"""One mistake in a config: where it stands, of which kind it is, and what to do about it."""
+"""One mistake in a config: its place, its kind, and how to mend it."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ Kind = Literal[
 ]
 """Kinds of mistakes.
 
-Arguments: ``unknown_argument``, ``missing_argument``, ``wrong_type``, ``constraint`` (a value out of
-range), ``rule`` (arguments that do not fit each other), ``missing_path``, ``secret`` (given as a literal),
-``variable`` (an environment variable that is not set). Components: ``target`` (a class path that is not
-allowed or names nothing), ``component`` (of another family), ``machine`` (what it needs is not here).
-The rest names the part of the experiment.
+Arguments: ``unknown_argument``, ``missing_argument``, ``wrong_type``, ``constraint`` (a value out
+of range), ``rule`` (arguments that do not fit each other), ``missing_path``, ``secret`` (given as a
+literal), ``variable`` (an environment variable that is not set). Components: ``target`` (a class
+path that is not allowed or names nothing), ``component`` (of another family), ``machine`` (what it
+needs is not here). The rest names the part of the experiment.
 """
 
 
@@ -70,7 +70,7 @@ class PlanError(ValueError):
 
     @property
     def has_literal_secret(self) -> bool:
-        """True if a secret stands in the config as a literal."""
+        """True if the config holds a secret as a literal."""
         return any(problem.kind == "secret" for problem in self.problems)
 
     def __str__(self) -> str:

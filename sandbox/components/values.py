@@ -1,7 +1,7 @@
 """Fit plain config values to the annotations of a component's arguments: check them, convert them.
 
-Checking is strict: ``"3"`` is not 3, and ``true`` is no number. Two conversions exist: a text becomes a
-``Path`` and an integer a float where the annotation asks for one.
+Checking is strict: ``"3"`` is not 3, and ``true`` is no number. Two conversions exist: a text
+becomes a ``Path``, and an integer a float, where the annotation asks for one.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def converted(value: Any, annotation: Any) -> Any:
 
 
 def component_annotations(annotation: Any) -> Iterator[Any]:
-    """Yield the annotations that a value, or an item inside it, may have; mapping keys are left out."""
+    """Yield the annotations that a value, or an item inside it, may have, without mapping keys."""
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         yield from component_annotations(inner[0])

@@ -107,6 +107,7 @@ class LocalSession(ComputeSession):
     def __exit__(self, *exc: object) -> None:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+        # All at once, so that the items end their programs at the same time.
         for slot in self._slots:
             slot.interrupt()
         closed = []
@@ -149,6 +150,7 @@ class _Slot:
         self._check_goes_on(label)
         pool = self._pool = self._pool or self._start()
         try:
+            # Known before the item begins: an interrupt goes to this process.
             self._busy_pid = pool.submit(os.getpid).result()
             self._check_goes_on(label)  # starting the process may have taken a while
             pool.submit(_do, function, item).result()

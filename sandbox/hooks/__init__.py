@@ -1,7 +1,7 @@
-"""Hooks: what a job does, by the names of the guide. A hook passes its arguments on to its component.
+"""Hooks: the kinds of jobs, by the names of the guide. A hook passes arguments to its component.
 
-This module holds the bases. The guide's table of usual job lists is ``USUAL_LISTS``; a hook may be in
-any list, and the plan warns where it is in an unusual one.
+This module holds the bases. The guide's table of usual job lists is ``USUAL_LISTS``; a hook may be
+in any list, and the plan warns where it is in an unusual one.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ EvalObject = Path | Sequence[Path | Sequence[Path]] | Mapping[str, Path] | None
 class BaseHook(ABC):
     """One job.
 
-    ``RESULTS_FROM`` names the argument whose component makes the job's results. A hook without it makes
-    them itself; the return annotation of its ``run`` is then the dataclass of the results.
+    ``RESULTS_FROM`` names the argument whose component makes the job's results. A hook without it
+    makes them itself; the return annotation of its ``run`` is then the dataclass of the results.
     """
 
     RESULTS_FROM: ClassVar[str] = ""
@@ -50,7 +50,7 @@ class RecipeHook(BaseHook):
 
     Args:
         recipe: Data-Juicer's own keys, ``process`` as a mapping by operator or a list.
-        recipe_path: A YAML recipe file of Data-Juicer; ``recipe`` then holds overrides on top of it.
+        recipe_path: A YAML recipe file of Data-Juicer; ``recipe`` then holds overrides of it.
     """
 
     recipe: Mapping[str, Any] | None = None

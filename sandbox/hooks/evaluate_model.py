@@ -9,4 +9,4 @@ from sandbox.hooks import EvaluationHook
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateModelHook(EvaluationHook):
-    """Evaluate a model, or what it generated, with ``evaluator``; arguments as of ``EvaluationHook``."""
+    """Evaluate a model or its output with ``evaluator``; arguments as of ``EvaluationHook``."""

@@ -42,7 +42,7 @@ def job_spec(
 
     Args:
         cfg: The composed config.
-        place: Pipeline and job list that the job stands in.
+        place: Names of the job's pipeline and job list.
         name: Name of the job.
         allowed: Patterns of allowed targets.
     """
@@ -101,7 +101,7 @@ def component_problems(
 
 
 def resolved(parent: DictConfig, key: Any, allowed: Sequence[str]) -> Any:
-    """Return a node as plain data: all interpolations resolved but references and declared secrets."""
+    """Return a node as plain data, resolved but for references and declared secrets."""
     if OmegaConf.is_missing(parent, key):
         return "???"
     value = parent[key]
@@ -134,7 +134,7 @@ def _secrets(node: Mapping[str, Any], allowed: Sequence[str]) -> set[str]:
 
 
 def capped(node: Any, cap: Any) -> Any:
-    """Make ``node`` smaller by argument name: ``cap.numbers`` limit values, ``cap.lists`` lengths."""
+    """Limit numbers (``cap.numbers``) and lengths of lists (``cap.lists``) by argument name."""
     if isinstance(node, list):
         return [capped(item, cap) for item in node]
     if not isinstance(node, Mapping):
@@ -145,7 +145,7 @@ def capped(node: Any, cap: Any) -> Any:
 def _read(
     cfg: DictConfig, name: str, allowed: Sequence[str]
 ) -> tuple[dict[str, Any] | None, list[Problem]]:
-    """Return a job's node as plain data with references parsed; ``None`` and why if there is none."""
+    """Return a job's node with references parsed, and what is wrong; ``None`` without a node."""
     where = f"jobs.{name}"
     try:
         node = resolved(cfg.jobs, name, allowed)

@@ -93,7 +93,7 @@ def unequal_lengths(where: str, lengths: Mapping[str, int]) -> Problem:
 def map_problems(
     node: Node, job_map: JobMap, where: str, allowed: Sequence[str]
 ) -> Iterator[Problem]:
-    """Yield leaves that are no argument of their component, elements that do not fit, broken rules."""
+    """Yield leaves that are no argument of their component, and elements that do not fit."""
     for place, leaf in job_map.leaves.items():
         spot = f"{where}.map.{place}"
         parent = select(node, parent_of(place))

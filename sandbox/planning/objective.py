@@ -1,4 +1,4 @@
-"""Scalars of a run: its objective, and the targets that end its iterations. Parsed, never evaluated."""
+"""Scalars of a run: its objective and the targets of its iterations; parsed, never evaluated."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SCALAR = re.compile(r"\s*(?:(\w+)\(\s*([\w.]+)\s*\)|([\w.]+))\s*")
 _TARGET = re.compile(r"(.+?)(>=|<=|>|<)\s*([-+.\w]+)\s*")
 
 Lookup = Callable[[Reference], Any]
-"""Returns the value that a reference stands for."""
+"""Function that returns the value of a reference."""
 
 
 @dataclass(frozen=True)

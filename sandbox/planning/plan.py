@@ -14,8 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.checks import all_found, literal_secrets
 from sandbox.components.job_results import producer
-from sandbox.components.problem import PlanError as PlanError
-from sandbox.components.problem import Problem
+from sandbox.components.problem import PlanError, Problem
 from sandbox.components.signature import declares_results
 from sandbox.compute import BaseCompute
 from sandbox.job import JobSpec
@@ -157,7 +156,7 @@ def _name_problem(
 
 
 def _unlisted(cfg: DictConfig, order: Sequence[Place], allowed: Sequence[str]) -> Iterator[Problem]:
-    """Warn of jobs that stand in no job list; yield their literal secrets, which are on disk."""
+    """Warn of jobs in no job list; yield their literal secrets, which Hydra has written to disk."""
     jobs: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
     listed = {name for _, _, name in order}
     spare = [str(name) for name in jobs if name not in listed]

@@ -1,4 +1,4 @@
-"""OmegaConf resolvers of a config: references that stand as text, and the name of a run's folder."""
+"""OmegaConf resolvers: references, which remain text, and the name of a run's folder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BEGAN = f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
 
 
 def register_resolvers() -> None:
-    """Let OmegaConf pass references on as text and check names; call before anything is composed."""
+    """Register the resolvers; call before anything is composed."""
     OmegaConf.register_resolver("output", _output_as_text, replace=True)
     OmegaConf.register_resolver("previous", _previous_as_text, replace=True)
     # cached, as Hydra's own time is: a launcher's other processes then name the folder as we do
@@ -39,7 +39,7 @@ def _previous_as_text(name: str = "", initial: Any = None, *more: Any) -> str:
 
 
 def _run_folder(name: Any) -> str:
-    """``<experiment>/<time>``; the experiment's name becomes part of a path that must not lead elsewhere."""
+    """Return ``<experiment>/<time>``, a path that must not lead elsewhere."""
     parts = str(name).split("/")
     if not all(re.fullmatch(r"[\w.-]+", part) and part.strip(".") for part in parts):
         raise ValueError(

@@ -72,7 +72,7 @@ class DataPoolCartesianJoin(BaseDataPoolManipulator):
 
 
 def _as_parquet(new: list[NewPool], output_dir: Path) -> list[Path]:
-    """Join as text, then find the types of the samples."""
+    """Join as text, then find the types of the samples: types are a matter of whole pools."""
     from sandbox.pools.opening import open_table
     from sandbox.pools.writing import NewPool, write_pools
 
@@ -130,9 +130,11 @@ class _Joined:
         from sandbox.pools.lines import data_of
 
         size = len(self._right)
+        # So many lines that a piece has _PIECE bytes, the left line's copies not counted.
         step = max(1, _PIECE * size // len(self._right.bytes))
         for line in self._left:
             head = pa.scalar(line.strip()[1:-1].rstrip() + b", ", pa.large_binary())
+            # The last right line has no next bracket: the piece ends with its line end.
             yield b"{"
             for start in range(0, size, step):
                 right = self._right.block(start, min(start + step, size), shift=1)

@@ -90,6 +90,7 @@ class DataPoolCombination(BaseDataPoolManipulator):
                 continue
             names.append(name)
             path = folder / f"{prefix}_{name}_num_{len(rows)}.{ending}"
+            # A range is copied inside the kernel, rows are not.
             every = range(len(best)) if len(rows) == len(best) else rows
             new.append(NewPool(path, [(pools[ranks[0]], every)]))
         if left_out:

@@ -12,6 +12,7 @@ from sandbox.pools.lines import Lines
 from sandbox.samples import SampleError
 
 _BATCH = 8192
+# Arrow may read longer whole numbers as doubles, which lose digits, without an error.
 _LONG_NUMBER = r"[:\[,\s]-?[0-9]{16,}[\s,\]}]"
 
 
@@ -64,6 +65,7 @@ def _common_schema(lines: Lines) -> Any:
     for start in range(0, len(lines), _BATCH):
         fields = pa.struct(list(_parsed(lines, start, None).schema))
         schema = pa.schema(list(_without_times(fields)))
+        # Most blocks have the same schema, and to unify thousands of them takes long.
         found[str(schema)] = schema
     try:
         return pa.unify_schemas(list(found.values()), promote_options="permissive")

@@ -15,7 +15,7 @@ from sandbox.pools.sampling import Indices
 from sandbox.pools.table import Table
 from sandbox.samples import SampleError
 
-_PART_BITS = 6
+_PART_BITS = 6  # 64 parts: of 100 million samples each has 25 MB of hashes
 
 
 def hashes(pool: Lines | Table, key: str | None) -> Indices:
@@ -30,6 +30,7 @@ def hashes(pool: Lines | Table, key: str | None) -> Indices:
     import xxhash
 
     digest = xxhash.xxh3_128_digest
+    # Values are compared as JSON with sorted keys: equal ones may be spelled differently.
     if isinstance(pool, Table) or key is not None:
         return _columns(b"".join(map(digest, _identities(pool, key))))
 

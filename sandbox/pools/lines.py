@@ -31,6 +31,7 @@ import numpy as np
 
 from sandbox.pools.sampling import Indices
 from sandbox.samples import parse_sample
+from sandbox.system.hardware import available_cpus
 
 LOG_EVERY_S = 5.0
 _log = logging.getLogger(__name__)
@@ -38,13 +39,16 @@ T = TypeVar("T")
 Rows = Indices | range
 """Samples in some order; a range takes them as they follow each other in the file."""
 
-_SCAN = 4 << 20  # bytes
+# Bytes. The kernel maps _FAULT bytes around every byte that is touched, so a take of _TAKE lines
+# may make 64 MB of the file resident; a file up to _SMALL may be resident as a whole.
+_SCAN = 4 << 20
 _COPY = 16 << 20
 _FAULT = 64 << 10
-_SMALL = 64 << 20  # a file of this size may be resident
+_SMALL = 64 << 20
 _WINDOW = 40 << 20  # of all threads together, with 32 bytes a line
-_CHECK = 4096  # lines
-_TAKE = 1024  # from the file: each may make 64 KB of it resident
+# Lines.
+_CHECK = 4096
+_TAKE = 1024
 _TAKE_WINDOW = 4096
 _CANNOT_COPY = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)  # file systems differ
 _NONE_BLANK = np.zeros(0, dtype=np.int64)
@@ -52,9 +56,7 @@ _NONE_BLANK = np.zeros(0, dtype=np.int64)
 
 def num_threads() -> int:
     """Return the threads for work on pools: the cores that this process may use, at most 8."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(8, len(os.sched_getaffinity(0)))
-    return min(8, os.cpu_count() or 1)  # macOS
+    return min(8, available_cpus())
 
 
 class Lines:
@@ -140,6 +142,7 @@ class Lines:
                     logged = time.monotonic()
                     _log.info("%s: %d of %d samples read", self.path, number * size, len(self))
                 yield result
+        # Arrow would keep some 100 MB for its next tables, which a writer never makes.
         pa.default_memory_pool().release_unused()
 
     def copy_to(
@@ -187,6 +190,7 @@ class Lines:
             yield from self._walk(rows)
         else:
             limit = (_WINDOW + 32 * len(self)) // num_threads()
+            # One buffer for all windows; only a single longer line needs a larger one.
             store = np.empty(limit + (1 << 20), dtype=np.uint8)
             for window, lengths in self._windows(rows, limit):
                 total = int(lengths.sum())
@@ -232,6 +236,7 @@ class Lines:
         """
 
         def ends(start: int) -> tuple[Indices, bool]:
+            # One comparison finds line ends and all other control characters together.
             found = np.flatnonzero(self.bytes[start : start + _SCAN] < ord(" ")) + start
             is_end = self.bytes[found] == ord("\n")
             has_others = not is_end.all()  # a tab, a carriage return, garbage

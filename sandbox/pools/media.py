@@ -14,6 +14,7 @@ from sandbox.pools.sampling import Indices
 from sandbox.samples import MEDIA_KEYS, is_relative, media_folder
 
 _STRING = rb'"((?:[^"\\]|\\.)*)"'
+# Searched in raw bytes: a parsed line would lose its spelling when it is written again.
 _LISTS = re.compile(rb'"(images|videos|audios)"\s*:\s*(\[\s*(?:' + _STRING + rb"\s*,?\s*)*\])")
 _ITEM = re.compile(_STRING)
 _NOT_HTTP = r"h([^t]|t([^t]|t([^p]|p([^s:]|:[^/]|s([^:]|:[^/])))))"

@@ -83,6 +83,7 @@ def _check_same(first: Lines | Table, other: Lines | Table) -> None:
     wrong = []
     for key in ours | theirs:
         kinds = (ours.get(key, "missing"), theirs.get(key, "missing"))
+        # A column that is null in the first sample may have any kind in the next one.
         if kinds[0] != kinds[1] and "null" not in kinds:
             wrong.append(f"{key!r} is {kinds[0]} and {kinds[1]}")
     if wrong:

@@ -30,7 +30,7 @@ from sandbox.samples import (
 Pool = TypeVar("Pool", Lines, Table, Lines | Table)
 _BATCH = 2048
 _PARQUET_BATCH = 8192
-_PENDING = 64 << 10
+_PENDING = 64 << 10  # bytes of changed lines that are written at once
 
 
 def open_pool(path: Path, output_format: str | None, scratch_dir: Path) -> Lines | Table:
@@ -176,6 +176,7 @@ class Moving:
 def _lines_of(path: Path, files: Sequence[Path], scratch_dir: Path) -> Lines:
     """Open the files of one pool as its lines."""
     if len(files) == 1 and format_of(files[0]) == "jsonl":
+        # Read through the mapping, not through a buffer.
         file: BinaryIO = files[0].open("rb", buffering=0)
     else:
         file = scratch_file(scratch_dir)
@@ -184,6 +185,7 @@ def _lines_of(path: Path, files: Sequence[Path], scratch_dir: Path) -> Lines:
             for chunk in json_chunks(each):
                 file.write(chunk)
                 end = chunk[-1:] or end
+            # The last line of a shard may have no end, and the next shard would continue it.
             if end != b"\n":
                 file.write(b"\n")
         file.flush()
@@ -205,6 +207,7 @@ def _blank(lines: Lines, start: int, stop: int) -> Indices:
 
     Lines with control characters, which may occur between values but not in a text, are parsed.
     """
+    # Vectorised for the usual line; only odd ones become Python objects.
     offsets = lines.offsets[start : stop + 1]
     last = np.maximum(offsets[1:] - 2, 0)
     last -= (lines.bytes[last] == ord("\r")) & (last > offsets[:-1])

@@ -83,6 +83,7 @@ class DataPoolRanking(BaseDataPoolManipulator):
 
     def run(self, *, scope: JobScope) -> RankedPools:
         """Rank the pools."""
+        # Nothing is read here, so a missing pool would only be found by the next job.
         for path in self.dataset_paths:
             shards(path)
         keys: Sequence[str | None] = (

@@ -59,6 +59,7 @@ class Table:
     def _taken(self, rows: Any) -> Any:
         import pyarrow as pa
 
+        # Batch by batch in ascending order, then back: one take over all batches would copy them.
         order = np.argsort(rows, kind="stable")
         ascending = rows[order]
         inverse = np.empty_like(order)

@@ -63,6 +63,7 @@ def write_pools(pools: Sequence[NewPool], num_at_once: int | None = None) -> lis
         try:
             return [future.result() for future in running]
         except BaseException:
+            # A full disk must not be tried once more for every pool that waits.
             executor.shutdown(cancel_futures=True)
             raise
 
@@ -88,6 +89,7 @@ def _write_parts(path: Path, pool: NewPool, progress: _Progress) -> None:
         return
     with path.open("wb") as file:
         if pool.path.suffix == ".gz":
+            # Without name and time, equal pools are equal files.
             with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
                 _write_pieces(packed.write, pool.parts, progress)
         elif pool.path.suffix == ".zst":

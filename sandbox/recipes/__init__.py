@@ -23,6 +23,7 @@ def check_recipe(recipe: Mapping[str, Any] | None) -> None:
     _check_executor_type(recipe or {})
     process = (recipe or {}).get("process")
     if isinstance(process, Mapping):
+        # Arguments of another form are the file's rule to report.
         given = {str(key): each for key, each in process.items() if isinstance(each, Mapping)}
         _refuse(argument_problems(given))
 
@@ -142,6 +143,7 @@ def to_yaml(recipe: Mapping[str, Any]) -> str:
     """Return a recipe as YAML, its keys in their own order."""
     import yaml
 
+    # The order of operators is their order of execution.
     text: str = yaml.safe_dump(dict(recipe), sort_keys=False, allow_unicode=True)
     return text
 

@@ -70,6 +70,7 @@ def _problem(operator: str, argument: str, value: Any, takes: Mapping[str, str])
         own = sorted(takes.keys() - _base_arguments())
         hint = did_you_mean(argument, [*own, *sorted(_base_arguments())])
         return f"{operator} takes no such argument; {hint}"
+    # Other values may be converted by Data-Juicer itself.
     if _NUMBER.match(takes[argument]) and isinstance(value, str) and not _is_number(value):
         return f"expected {takes[argument]}, got {value!r}"
     return ""
@@ -98,6 +99,7 @@ def arguments_of(operator: str) -> Mapping[str, str]:
     Empty if a class that it extends is in another file and not one of Data-Juicer's bases.
     """
     path = operators()[operator]
+    # Names are often constants of the module: OP_NAME = "text_length_filter".
     text = path.read_text(encoding="utf-8")
     names = dict(_NAMED.findall(text))
     classes = {node.name: node for node in _parsed(text).body if isinstance(node, ast.ClassDef)}

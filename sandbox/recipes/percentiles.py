@@ -102,4 +102,5 @@ def read_statistics(dataset_path: Path, names: Iterable[str]) -> dict[str, array
 
 def _numbers(value: Any) -> list[float]:
     values = value if isinstance(value, list) else [value]
+    # NaN differs from itself.
     return [each for each in values if isinstance(each, int | float) and each == each]

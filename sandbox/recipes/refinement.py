@@ -111,6 +111,7 @@ def refine(
     """
     process = as_mapping(recipe)
     original = {**copy.deepcopy(dict(recipe)), "process": process}
+    # The original is compared with in the diff, and its caller's recipe is never edited.
     refined = copy.deepcopy(original)
     changes: list[Change] = []
     untouched = {}
@@ -147,7 +148,7 @@ def _bounds(
     if not known:
         return "it has no thresholds on a statistic"
     if arguments.get("reversed_range"):
-        return "it keeps what lies outside its range (reversed_range)"
+        return "it keeps samples outside its range (reversed_range)"
     found = bounds(key, known)
     if isinstance(found, str):
         return found

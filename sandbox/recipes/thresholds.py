@@ -39,6 +39,7 @@ class Threshold:
         value = min(max(value, self.lowest), self.highest)
         if self.kind in ("int", "bytes"):
             return self._written(math.floor(value))
+        # One digit outward: a product with _DIGITS is itself rounded.
         return self._written(max(math.floor(value * _DIGITS - 1) / _DIGITS, self.lowest))
 
     def at_most(self, value: float) -> float | int | str:
@@ -52,75 +53,72 @@ class Threshold:
         return str(value) if self.kind in ("bytes", "fraction") else value
 
 
-def _ratio(statistic: str) -> tuple[Threshold, ...]:
-    return (Threshold(statistic, "min_ratio", "max_ratio", highest=1.0),)
+def _between(
+    statistic: str,
+    argument: str,
+    *,
+    lowest: float = 0.0,
+    highest: float = _INF,
+    kind: Kind = "float",
+) -> Threshold:
+    return Threshold(statistic, f"min_{argument}", f"max_{argument}", lowest, highest, kind)
 
 
-def _score(statistic: str) -> tuple[Threshold, ...]:
-    return (Threshold(statistic, "min_score", "max_score", highest=1.0),)
+def _ratio(statistic: str) -> tuple[Threshold]:
+    return (_between(statistic, "ratio", highest=1.0),)
 
 
-def _length(statistic: str) -> tuple[Threshold, ...]:
-    return (Threshold(statistic, "min_len", "max_len", kind="int"),)
+def _score(statistic: str) -> tuple[Threshold]:
+    return (_between(statistic, "score", highest=1.0),)
 
 
-def _number(statistic: str) -> tuple[Threshold, ...]:
-    return (Threshold(statistic, "min_num", "max_num", kind="int"),)
+def _whole(statistic: str, argument: str) -> tuple[Threshold]:
+    return (_between(statistic, argument, kind="int"),)
 
 
-def _size(statistic: str) -> tuple[Threshold, ...]:
-    return (Threshold(statistic, "min_size", "max_size", kind="bytes"),)
-
-
-def _shape(width: str, height: str) -> tuple[Threshold, ...]:
-    return (
-        Threshold(width, "min_width", "max_width", lowest=1, kind="int"),
-        Threshold(height, "min_height", "max_height", lowest=1, kind="int"),
-    )
+def _shape(medium: str) -> tuple[Threshold, Threshold]:
+    width = _between(f"{medium}_width", "width", lowest=1, kind="int")
+    return width, _between(f"{medium}_height", "height", lowest=1, kind="int")
 
 
 THRESHOLDS: Mapping[str, tuple[Threshold, ...]] = {
     # text
     "alphanumeric_filter": _ratio("alnum_ratio"),
-    "average_line_length_filter": _length("avg_line_length"),
+    "average_line_length_filter": _whole("avg_line_length", "len"),
     "character_repetition_filter": _ratio("char_rep_ratio"),
     "flagged_words_filter": _ratio("flagged_words_ratio"),
     "language_id_score_filter": (Threshold("lang_score", "min_score", None, highest=1.0),),
-    "maximum_line_length_filter": _length("max_line_length"),
-    "perplexity_filter": (Threshold("perplexity", "min_ppl", "max_ppl"),),
+    "maximum_line_length_filter": _whole("max_line_length", "len"),
+    "perplexity_filter": (_between("perplexity", "ppl"),),
     "special_characters_filter": _ratio("special_char_ratio"),
     "stopwords_filter": _ratio("stopwords_ratio"),
-    "text_length_filter": _length("text_len"),
-    "token_num_filter": _number("num_token"),
+    "text_length_filter": _whole("text_len", "len"),
+    "token_num_filter": _whole("num_token", "num"),
     "word_repetition_filter": _ratio("word_rep_ratio"),
-    "words_num_filter": _number("num_words"),
+    "words_num_filter": _whole("num_words", "num"),
     # images
     "image_aesthetics_filter": _score("image_aesthetics_scores"),
-    "image_aspect_ratio_filter": (Threshold("aspect_ratios", "min_ratio", "max_ratio"),),
-    "image_face_count_filter": (
-        Threshold("face_counts", "min_face_count", "max_face_count", kind="int"),
-    ),
+    "image_aspect_ratio_filter": (_between("aspect_ratios", "ratio"),),
+    "image_face_count_filter": _whole("face_counts", "face_count"),
     "image_face_ratio_filter": _ratio("face_ratios"),
     "image_nsfw_filter": _score("image_nsfw_score"),
-    "image_shape_filter": _shape("image_width", "image_height"),
-    "image_size_filter": _size("image_sizes"),
+    "image_shape_filter": _shape("image"),
+    "image_size_filter": (_between("image_sizes", "size", kind="bytes"),),
     "image_text_matching_filter": _score("image_text_matching_score"),
     "image_text_similarity_filter": _score("image_text_similarity"),
     # audio
-    "audio_duration_filter": (
-        Threshold("audio_duration", "min_duration", "max_duration", kind="int"),
-    ),
-    "audio_size_filter": _size("audio_sizes"),
+    "audio_duration_filter": _whole("audio_duration", "duration"),
+    "audio_size_filter": (_between("audio_sizes", "size", kind="bytes"),),
     # video
     "video_aesthetics_filter": _score("video_frames_aesthetics_score"),
     "video_aspect_ratio_filter": (
-        Threshold("video_aspect_ratios", "min_ratio", "max_ratio", lowest=1e-6, kind="fraction"),
+        _between("video_aspect_ratios", "ratio", lowest=1e-6, kind="fraction"),
     ),
-    "video_duration_filter": (Threshold("video_duration", "min_duration", "max_duration"),),
+    "video_duration_filter": (_between("video_duration", "duration"),),
     "video_frames_text_similarity_filter": _score("video_frames_text_similarity"),
-    "video_motion_score_filter": (Threshold("video_motion_score", "min_score", "max_score"),),
+    "video_motion_score_filter": (_between("video_motion_score", "score"),),
     "video_nsfw_filter": _score("video_nsfw_score"),
-    "video_resolution_filter": _shape("video_width", "video_height"),
+    "video_resolution_filter": _shape("video"),
 }
 """Thresholds of every operator that keeps samples between two bounds.
 
@@ -132,5 +130,5 @@ THRESHOLDS: Mapping[str, tuple[Threshold, ...]] = {
 def thresholds(operator: str, arguments: Mapping[str, Any]) -> tuple[Threshold, ...]:
     """Return the thresholds of an operator with these arguments; none for other operators."""
     if operator == "alphanumeric_filter" and arguments.get("tokenization"):
-        return (Threshold("alpha_token_ratio", "min_ratio", "max_ratio"),)  # letters per token
+        return (_between("alpha_token_ratio", "ratio"),)  # letters per token
     return THRESHOLDS.get(operator, ())

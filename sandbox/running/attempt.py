@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class ElementFailed(RuntimeError):
-    """An element job did not finish; the message says why and where its log is."""
+    """An element job did not finish; the message gives the reason and the log file."""
 
 
 def execute(element: Element) -> None:
@@ -103,7 +103,7 @@ class _Attempt:
             raise RuntimeError(f"{name} {error}") from error
 
     def metrics(self) -> list[Mapping[str, Any]]:
-        """Return the watched metrics, in order; of a step that a resumed program repeated, the last."""
+        """Return the watched metrics in order; of a step that was repeated, the last."""
         if not self.metrics_path.exists():
             return []
         kept = {}
@@ -136,10 +136,10 @@ class _Attempt:
                 write_durably(path, text)
 
     def _prepare(self) -> None:
-        """Make the log and an empty folder, or take over what a resumable component left in the last attempt.
+        """Make the log and an empty folder; a resumable component finds its last attempt's files.
 
-        An interruption at any point is safe: the next attempt has a number of its own, and the record
-        is moved last, after the results that it belongs to.
+        An interruption at any point is safe: the next attempt has a number of its own, and the
+        record is moved last, after the results that it belongs to.
         """
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self.log_path.touch()
@@ -167,7 +167,7 @@ class _Attempt:
         ]
 
     def _adopt(self) -> None:
-        """Copy the results of a lost attempt; its programs may still be writing into the original."""
+        """Copy the results of a lost attempt, whose programs may still write to the original."""
         left = next((path for path in reversed(self.earlier_dirs) if (path / "out").exists()), None)
         if left is None:
             return

@@ -28,11 +28,11 @@ def expand(
     allowed: tuple[str, ...],
     not_before: float = 0.0,
 ) -> list[Element]:
-    """Return the element jobs of a job, in the order of its ``map``, the seeds of an element together.
+    """Return the elements of a job in the order of its ``map``, the seeds of an element together.
 
     Raises:
         OutputNotFound: It reads an output that is not there yet.
-        ValueError: A mapped reference does not stand for a list, or zipped lists have unequal lengths.
+        ValueError: A mapped reference is no list, or zipped lists have unequal lengths.
     """
     seeds = [{spec.seed_argument: seed} for seed in spec.seeds] or [{}]
     choices = [choice | seed for choice in _choices(spec, context) for seed in seeds]
@@ -66,7 +66,7 @@ def gather(
     The mapped arguments are beside them under ``elements``, in the structure of ``map``.
 
     With ``seeds`` a number becomes its mean over seeds, with ``<name>_std`` (sample standard
-    deviation, 0 for one seed) and ``<name>_values`` beside; anything else becomes a list over seeds.
+    deviation, 0 for one seed) and ``<name>_values`` beside; anything else becomes a list.
     """
     per_element = [dict(record.outputs) for record in records]
     num_seeds = max(1, len(spec.seeds))

@@ -13,11 +13,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from sandbox.components.allowed import allowed_targets
 from sandbox.components.build import build
-from sandbox.components.problem import Problem
+from sandbox.components.problem import PlanError, Problem
 from sandbox.job import JobFailed, numbers
 from sandbox.planning.job_config import resolved
 from sandbox.planning.objective import Scalar, Target
-from sandbox.planning.plan import Plan, PlanError, plan
+from sandbox.planning.plan import Plan, plan
 from sandbox.planning.settings import texts
 from sandbox.running.context import Context
 from sandbox.system.files import nearest
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 STARTED: list[Path] = []
-"""Folders of the runs that this process has started; empty while a mistake is still the command's."""
+"""Folders of the runs that this process has started; an error before is the command's."""
 
 
 def run(
@@ -38,7 +38,7 @@ def run(
     allowed: tuple[str, ...] | None = None,
     forced_since: float | None = None,
 ) -> float | list[float] | None:
-    """Run the experiment ``cfg`` in ``run_dir``; return its objective, a list where it names several.
+    """Run an experiment; return its objective, a list where it names several.
 
     Args:
         cfg: The composed config.
@@ -173,12 +173,12 @@ def _summarise(run_dir: Path, checked: Plan, context: Context, objective: list[f
 
 
 def forced_marker(sweep_dir: Path) -> Path:
-    """The file whose time says since when what a sweep forces has to be done."""
+    """Return the file whose modification time is the start of what a sweep forces."""
     return sweep_dir / ".forced"
 
 
 def forced_since(sweep_dir: Path) -> float:
-    """When the first trial of this sweep began: what is forced runs once a sweep, not once a trial."""
+    """Return when a sweep's first trial began: forced jobs run once a sweep, not once a trial."""
     marker = forced_marker(sweep_dir)
     with contextlib.suppress(FileExistsError):
         marker.touch(exist_ok=False)

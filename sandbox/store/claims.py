@@ -205,6 +205,7 @@ def _begin(folder: Path, number: int) -> Claim | None:
     prepared.mkdir(parents=True)
     lock = write_and_lock(prepared / "owner.json", owner)
     try:
+        # Programs that the owner starts then hold the lock too; see the top of this module.
         os.set_inheritable(lock, True)
         (prepared / "claim").touch()
         if _move(prepared, _attempts(folder) / str(number), owner):

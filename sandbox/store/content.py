@@ -1,4 +1,4 @@
-"""Content hashes of files and folders, remembered by path, size, mtime and inode."""
+"""Hash the content of files and folders; hashes are remembered by path, size, mtime and inode."""
 
 from __future__ import annotations
 
@@ -24,17 +24,19 @@ from sandbox.samples import (
     parquet_batches,
     stats_beside,
 )
+from sandbox.system.follow import FileFollower
 
 _MEDIA_LIST = re.compile(rb'"(?:images|videos|audios)"\s*:\s*(\[[^\]]*\])')
 """The lists of media files in a Data-Juicer sample; inside a text its quotes would be escaped."""
 
 _SHA = re.compile("[0-9a-f]{64}")
+_ABSENT = (FileNotFoundError, NotADirectoryError)
 _Identity = tuple[str, int, int, int]
 """Path, size, mtime and inode."""
 
 
 def canonical(value: Any) -> str:
-    """One text for one JSON value, whatever the order of its keys.
+    """Return the one text of a JSON value, whatever the order of its keys.
 
     Raises:
         TypeError: The value is not JSON; such a value has no fingerprint.
@@ -43,16 +45,16 @@ def canonical(value: Any) -> str:
 
 
 def digest(text: str) -> str:
-    """SHA-256 of a text, hexadecimal."""
-    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()  # names of files
+    """Return the SHA-256 of a text, hexadecimal."""
+    # names of files may hold bytes that are no text
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 class ContentHashes:
     """Content hashes under one store.
 
-    A data pool (JSON Lines, also compressed, or Parquet) counts with its media: those inside the store by
-    content, others by path, size and mtime, because reading a picture collection at every start would cost
-    more than the run.
+    A data pool counts with its media: those inside the store by content, others by path, size and
+    mtime, because reading a picture collection at every start would cost more than the run.
 
     Args:
         store_dir: Root of the job store; ``hashes.jsonl`` in it remembers what was hashed.
@@ -68,7 +70,7 @@ class ContentHashes:
         self._media: dict[str, str] = {}
 
     def of(self, path: Path) -> str:
-        """Hash of what a file, or every file below a folder, holds.
+        """Return the hash of a file's content, or of every file below a folder.
 
         Raises:
             FileNotFoundError: There is nothing at ``path``.
@@ -110,46 +112,32 @@ class ContentHashes:
         return self._whole[key]
 
     def _of_media(self, name: str) -> str:
-        """Looked at once between two jobs: pools share their media."""
+        """Hash one media file; once between two jobs, because pools share their media."""
         if name not in self._media:
             try:
-                inside = name.startswith(self._inside)
-                self._media[name] = (
-                    self._of_file(name) if inside else " ".join(map(str, _identity(name)[:3]))
-                )
-            except (
-                FileNotFoundError,
-                NotADirectoryError,
-            ):  # the run says what is wrong with its store
+                if name.startswith(self._inside):
+                    self._media[name] = self._of_file(name)
+                else:
+                    self._media[name] = " ".join(map(str, _identity(name)[:3]))
+            except _ABSENT:
                 self._media[name] = f"{name} missing"
         return self._media[name]
 
 
 class _Memory:
-    """What was hashed, in a file that processes of several hosts append to; one object a process."""
+    """Known hashes, in a file that processes of several hosts append to; one object a process."""
 
     def __init__(self, path: Path) -> None:
         self.hashes: dict[_Identity, str] = {}
         self._path = path
-        self._offset = 0
+        self._follower = FileFollower(path)
         self._lock = threading.Lock()
 
     def catch_up(self) -> None:
-        """Read what was added since the last look."""
-        with self._lock:
-            try:
-                with self._path.open("rb") as file:
-                    file.seek(self._offset)
-                    lines = file.read().splitlines(keepends=True)
-            except (
-                FileNotFoundError,
-                NotADirectoryError,
-            ):  # the run says what is wrong with its store
-                return
-            for line in lines:
-                if line.endswith(b"\n"):
-                    self._offset += len(line)
-                    self._read(line)
+        """Read the hashes that any process has added since the last call."""
+        with self._lock, contextlib.suppress(*_ABSENT):  # the run reports a store that is no folder
+            for line in self._follower.read_lines():
+                self._read(line)
 
     def add(self, key: _Identity, sha: str) -> None:
         """Remember one hash."""
@@ -158,16 +146,15 @@ class _Memory:
         with self._lock, self._path.open("ab") as file:
             file.write(f"{json.dumps([*key, sha])}\n".encode())
 
-    def _read(self, line: bytes) -> None:
-        """One line; those that hosts appended at the same time, or a kill cut short, say nothing."""
+    def _read(self, line: str) -> None:
+        """Read one line; one that a kill cut short, or two hosts mixed up, is skipped."""
         try:
-            match json.loads(line):
-                case [str(path), int(size), int(mtime), int(inode), str(sha)] if _SHA.fullmatch(
-                    sha
-                ):
-                    self.hashes[path, size, mtime, inode] = sha
+            entry = json.loads(line)
         except ValueError:
             return
+        match entry:
+            case [str(path), int(size), int(mtime), int(inode), str(sha)] if _SHA.fullmatch(sha):
+                self.hashes[path, size, mtime, inode] = sha
 
 
 @functools.cache
@@ -175,7 +162,8 @@ def _memory(path: Path) -> _Memory:
     return _Memory(path)
 
 
-# Strings, not Path: a folder of pictures holds thousands of names, and every run looks at all of them.
+# Text, not Path, from here on: a folder of pictures holds thousands of names, and every run looks
+# at all of them.
 
 
 def _identity(name: str) -> _Identity:
@@ -184,20 +172,17 @@ def _identity(name: str) -> _Identity:
 
 
 def _files(folder: str, above: tuple[str, ...] = ()) -> Iterator[str]:
-    """Files at any depth, those behind links to folders too; links that lead nowhere or back up are not.
+    """Yield the files at any depth, also behind links to folders.
 
-    Nor is what Python, pip and git write into a code base that is only read and installed.
+    Left out: links that lead nowhere or back up, and what Python, pip and git write into a code
+    base that is only read and installed.
     """
     real = os.path.realpath(folder)
     for entry in os.scandir(folder) if real not in above else ():
-        if entry.is_dir() and (
-            entry.name in ("__pycache__", ".git") or entry.name.endswith(".egg-info")
-        ):
-            continue
-        if entry.is_dir():
-            yield from _files(entry.path, (*above, real))
-        elif entry.is_file():
+        if entry.is_file():
             yield entry.path
+        elif entry.is_dir() and not entry.name.endswith((".egg-info", "__pycache__", ".git")):
+            yield from _files(entry.path, (*above, real))
 
 
 def _media(name: str) -> set[str]:

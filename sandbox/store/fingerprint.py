@@ -1,4 +1,4 @@
-"""What an element job is, and its fingerprint: the hash of everything that decides its result."""
+"""Element jobs and their fingerprints: the hash of everything that decides a result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Element:
         parts: Argument or input by dotted place, with its value or content: what is hashed.
         store_dir: Root of the job store.
         allowed: Patterns of allowed targets.
-        not_before: A record made earlier than this (seconds since the epoch) does not count: ``force``.
+        not_before: Records made earlier (seconds since the epoch) do not count: ``force``.
         title: Short label that distinguishes this element from the job's others; empty without any.
     """
 
@@ -61,9 +61,9 @@ def parts_of(
     hashes: ContentHashes,
     outputs: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Return what a fingerprint is made of: argument by dotted place → value, or content of an input.
+    """Return what a fingerprint is made of: by dotted argument its value, or an input's content.
 
-    Defaults count: spelling one out changes nothing, and where the code changes one, the job runs again.
+    Defaults count: spelling one out changes nothing, and a job runs again when one changes.
 
     Args:
         config: The hook's node, resolved.
@@ -111,7 +111,7 @@ def _output_of(value: Any, outputs: Mapping[str, str]) -> str | None:
 
 
 def _leaves(value: Any, where: str) -> Iterator[tuple[str, Any]]:
-    """Yield values by place; no two places share a name: ``a.b.c``, ``a.'b.c'``, ``a[0]``, ``a.'0'``.
+    """Yield values by place; places are distinct: ``a.b.c``, ``a.'b.c'``, ``a[0]``, ``a.'0'``.
 
     A list of numbers is one value.
     """

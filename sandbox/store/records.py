@@ -39,7 +39,7 @@ class Content:
 
 @dataclass(frozen=True)
 class JobRecord:
-    """What a finished element job leaves behind; its file is written last.
+    """Record of a finished element job; its file is written last.
 
     Args:
         job: Name of the job.

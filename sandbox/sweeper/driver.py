@@ -56,11 +56,13 @@ class Driver:
         with Heartbeat(self.folder / "drivers" / f"{self.name}.json") as heartbeat:
             try:
                 while self._step():
+                    # Otherwise a trial ended within the step, and its slot is free at once.
                     if self.trials or self._num_wanted() <= 0:
                         time.sleep(_POLL_S)
             except KeyboardInterrupt:
                 self._interrupt()
                 raise
+        # Only processes of this driver: a run that goes on elsewhere has its next driver.
         for launch in self._launches:
             launch.end()
         heartbeat.path.unlink(missing_ok=True)
@@ -103,6 +105,7 @@ class Driver:
 
     def _ask(self) -> None:
         """Take as many trials as there are slots, while no other driver asks."""
+        # Two drivers that count and ask at the same time would together exceed n_trials.
         with locked(self.folder):
             while self._num_free() > 0 and self._num_wanted() > 0:
                 self._ask_one()
@@ -141,7 +144,9 @@ class Driver:
             return
         run.folder.mkdir(parents=True, exist_ok=True)
         about = {"trial": trial.number, "driver": self.name, "gpus": gpus}
+        # Before the launch: the run finds out by this file that it is a trial.
         write_durably(run.folder / TRIAL, json.dumps(about))
+        # Which GPUs a run sees can only be set for a process of its own.
         is_alone = self.settings.n_workers == 1 and not gpus
         run.launch = Launch(self.launcher, run.overrides, trial.number, run.folder, is_alone, gpus)
         self._launches.append(run.launch)

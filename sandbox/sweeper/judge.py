@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sandbox.sweeper.options import Settings
 from sandbox.sweeper.recorder import PRUNED
 from sandbox.sweeper.runs import Result, Trial
-from sandbox.sweeper.settings import Settings
 from sandbox.system.wording import did_you_mean
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Judge:
             trial.last_step = number
             judged = self.settings.judged(value)
             storage.set_trial_intermediate_value(trial.trial_id, number, judged)
+            # The pruner is asked directly: a trial of this driver has no optuna.Trial object here.
             if self.study.pruner.prune(self.study, storage.get_trial(trial.trial_id)):
                 trial.stop(PRUNED)
 

@@ -106,9 +106,11 @@ class Launch:
     def _start_process(self) -> None:
         import cloudpickle
 
+        # Plain pickle sends functions by name, and the task's name belongs to hydra.main's wrapper.
         payload = cloudpickle.dumps(
             (self.launcher, self.overrides, self.number, Singleton.get_state())
         )
+        # Not forked: this process has threads, and Hydra's state of the sweep.
         self._process = multiprocessing.get_context("spawn").Process(
             target=_launch_in_process, args=(payload, str(self.folder / OUTPUT), self.gpus)
         )

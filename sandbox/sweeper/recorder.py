@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from sandbox.sweeper.options import Settings
 from sandbox.sweeper.runs import Result, Trial
-from sandbox.sweeper.settings import Settings
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -65,6 +65,7 @@ class Recorder:
         """
         from optuna.trial import TrialState
 
+        # Through the storage: Optuna has no public way to a trial that another process asked for.
         frozen = self.study._storage.get_trial(trial.trial_id)
         if frozen.state.is_finished():
             return

@@ -65,6 +65,7 @@ class Run:
         """Return its result; ``None`` while it runs, waits, or may still show that it does."""
         if self.result is None:
             self.result = read_json(self.folder / RESULT) or self._returned() or self._lost()
+        # A run that ignores its stop file hangs, or its host cannot see the file.
         if self.result is None and time.monotonic() - self._stopped_at > _OBEY_S:
             self.kill()
         return self.result

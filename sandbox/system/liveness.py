@@ -184,6 +184,7 @@ class Heartbeat:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex[:8]}")
         self._descriptor = write_and_lock(temporary, Owner.this_process())
+        # Renamed after locking: nobody sees the file without its lock.
         temporary.replace(self.path)
         self._pulse = Pulse(self._descriptor)
         return self

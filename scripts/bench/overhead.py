@@ -1,10 +1,11 @@
 """CPU seconds of the launcher itself, over a bare Hydra app.
 
-    python scripts/bench/overhead.py                                    help, a mistake, an empty pipeline
-    python scripts/bench/overhead.py +experiment=internvl_coco          … and a run with everything recorded
+    python scripts/bench/overhead.py                      help, a mistake, an empty pipeline
+    python scripts/bench/overhead.py +experiment=demo     … and a run with everything recorded
 
-Every command runs several times, in turn with the bare app; medians of user + system time, children included.
-The last argument's run must have been done before in the working directory, so that nothing is left to run.
+Every command runs several times, in turn with the bare app; medians of user + system time, children
+included. The run that is named must have been done before in the working directory, so that nothing
+is left to run.
 """
 
 from __future__ import annotations

@@ -1,24 +1,27 @@
 """Work on data pools: ours against the original's way and against `cp`, all in one run.
 
-    OMP_NUM_THREADS=1 python scripts/bench/pools.py --rows 100000                       against the original
-    OMP_NUM_THREADS=1 python scripts/bench/pools.py --rows 1000000                      against cp
-    OMP_NUM_THREADS=1 python scripts/bench/pools.py --rows 1000000 10000000 --statistics 2      how it grows
+Against the original, against `cp`, and how it grows:
+
+    OMP_NUM_THREADS=1 python scripts/bench/pools.py --rows 100000
+    OMP_NUM_THREADS=1 python scripts/bench/pools.py --rows 1000000
+    OMP_NUM_THREADS=1 python scripts/bench/pools.py --rows 1000000 10000000 --statistics 2
 
 Rows have about 530 bytes and ten statistics (`pools_data.py`). Of N rows, construction splits all;
-combination and merging take three pools of N/3, downsampling halves those, duplication writes one of them
-twice and four times, and so does shuffling (duplication with `shuffle`); the join is 100 x 10,000 short rows,
-or 100 x N/100 where that is more.
+combination and merging take three pools of N/3, downsampling halves those, duplication writes one
+of them twice and four times, and so does shuffling (duplication with `shuffle`); the join is 100 x
+10,000 short rows, or 100 x N/100 if that is more.
 
-Every piece of work is a process of its own: seconds are those of the work, `start` is what the process
-took beside it (Python, imports, the same work on a few rows). Ours and `cp` (of what ours wrote) take turns,
-`--repeats` times, and medians count; before each, `sync` writes out what an earlier turn left, and inputs lie
-in the page cache for both. `cp` does not wait for the disk, so `+sync` is a copy that does. The original
-(`pools_upstream.py`) reads with a cold cache of `datasets`; with a warm one it takes half. It runs up to
-100,000 rows, `cp` up to a million. Memory is the larger of the process's own peak and of what it and its
-children hold together, looked at every 20 ms; files that it maps count.
+Every piece of work is a process of its own: seconds are those of the work, `start` is the rest of
+the process (Python, imports, the same work on a few rows). Ours and `cp` (of our output) take
+turns, `--repeats` times, and medians count; before each, `sync` writes out the output of the turn
+before, and inputs are in the page cache for both. `cp` does not wait for the disk, so `+sync` is a
+copy that does. The original (`pools_upstream.py`) reads with a cold cache of `datasets`; with a
+warm one it takes half. It runs up to 100,000 rows, `cp` up to a million. Memory is the larger of
+the process's own peak and the sum over it and its children, sampled every 20 ms; files that it maps
+count.
 
-Construction of ten million rows with all statistics would write 50 GB: `--statistics 2` writes two. All data
-lies in a folder that is removed at the end (`--folder`, 16 GB for ten million rows).
+Construction of ten million rows with all statistics would write 50 GB: `--statistics 2` writes two.
+All data is in a folder that is removed at the end (`--folder`, 16 GB for ten million rows).
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ MEMORY_MB, MEMORY_BYTES_A_ROW = 300, 120
 
 @dataclass
 class Figures:
-    """What one piece of work took, over all turns."""
+    """Times and memory of one piece of work, over all turns."""
 
     work: str
     num_rows: int
@@ -64,16 +67,16 @@ class Figures:
     written_mb: float = 0
 
     def wall(self) -> float:
-        """Our median seconds."""
+        """Return our median seconds."""
         return statistics.median(turn.wall for turn in self.ours)
 
     def peak_mb(self) -> float:
-        """Our largest peak."""
+        """Return our largest peak."""
         return max(turn.peak_mb for turn in self.ours)
 
 
 def main() -> None:
-    """Measure, print a table, and say which limits hold."""
+    """Measure, print a table, and check the limits."""
     options = _options()
     all_figures = []
     for num_rows, works in itertools.product(options.rows, SAME_INPUTS):
@@ -88,7 +91,7 @@ def main() -> None:
 
 
 def measure(work: str, num_rows: int, folder: Path, options: argparse.Namespace) -> Figures:
-    """All turns of one piece of work; what it reads is made in ``folder`` where it is not there yet."""
+    """Run all turns of one piece of work; its inputs are made in ``folder`` once."""
     inputs, out = folder / "in", folder / "out"
     if not inputs.exists():
         run_child("data", work, [], fresh(inputs), num_rows=num_rows)
@@ -118,7 +121,7 @@ def measure(work: str, num_rows: int, folder: Path, options: argparse.Namespace)
 
 
 def into_page_cache(paths: list[Path]) -> None:
-    """Read all, so that nobody waits for the disk."""
+    """Read all, so that no turn waits for the disk."""
     for path in paths:
         with path.open("rb") as file:
             while file.read(1 << 24):
@@ -126,7 +129,7 @@ def into_page_cache(paths: list[Path]) -> None:
 
 
 def copy(source: Path, target: Path, figures: Figures) -> None:
-    """`cp` of a folder, timed as it is and with the wait for the disk."""
+    """Time `cp` of a folder, as it is and with the wait for the disk."""
     os.sync()
     started = time.perf_counter()
     subprocess.run(["cp", "-r", str(source), str(target)], check=True)
@@ -137,17 +140,18 @@ def copy(source: Path, target: Path, figures: Figures) -> None:
 
 
 def fresh(folder: Path) -> Path:
-    """An empty folder of this name."""
+    """Return an empty folder of this name."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     return folder
 
 
 def print_line(figures: Figures, header: bool) -> None:
-    """One line of the table."""
+    """Print one line of the table."""
     if header:
         print(
-            f"{'work':<13}{'rows':>9}{'ours s':>9}{'CPU-s':>8}{'peak MB':>9}{'start s':>9}{'wrote MB':>10}"
+            f"{'work':<13}{'rows':>9}{'ours s':>9}{'CPU-s':>8}{'peak MB':>9}{'start s':>9}"
+            f"{'wrote MB':>10}"
             f"{'original s':>12}{'x':>8}{'cp s':>8}{'x cp':>7}{'+sync s':>9}{'x':>6}"
         )
     wall = figures.wall()
@@ -169,7 +173,7 @@ def print_line(figures: Figures, header: bool) -> None:
 
 
 def limits(all_figures: list[Figures]) -> list[str]:
-    """Which of the limits hold, a line each."""
+    """Return a line for every limit that is or is not kept."""
     lines = []
     for each in all_figures:
         name, wall = f"{each.work} {each.num_rows}", each.wall()
@@ -190,7 +194,7 @@ def limits(all_figures: list[Figures]) -> list[str]:
 
 
 def growth(all_figures: list[Figures]) -> list[str]:
-    """How the time and the memory a row change between sizes."""
+    """Return the change of the time and the memory a row between sizes."""
     lines = []
     for work in WORKS:
         sizes = sorted(
@@ -234,7 +238,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--cores", action="store_true", help="compare the results with one core and with all"
     )
-    parser.add_argument("--folder", type=Path, help="where the data lies while it runs")
+    parser.add_argument("--folder", type=Path, help="place of the data while it runs")
     parser.add_argument("--quick", action="store_true", help="5,000 rows, once, to try it")
     options = parser.parse_args()
     unknown = set(options.only) - set(WORKS)

@@ -1,9 +1,10 @@
-"""One piece of work on pools in a process of its own: started by `pools.py`, prints one line of JSON.
+"""One piece of work on pools in a process of its own; prints one line of JSON for `pools.py`.
 
-    python scripts/bench/pools_child.py '{"side": "ours", "work": "merging", "inputs": […], "out": "…"}'
+    python scripts/bench/pools_child.py '{"side": "ours", "work": "merging", "inputs": […], …}'
 
-Seconds and CPU seconds (children included) are those of the work. Before the clock starts the same work is
-done on the first lines of the same pools, so that all that either side imports, also late, is there.
+Seconds and CPU seconds (children included) are those of the work. Before the clock starts the same
+work is done on the first lines of the same pools, so that the imports of both sides, also late
+ones, do not count.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ TIMES = (2, 4)
 
 
 def main() -> None:
-    """Do what the argument asks for."""
+    """Do the work that the argument names."""
     request = json.loads(sys.argv[1])
     sys.path[:0] = [str(ROOT), str(HERE)]
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -59,7 +60,7 @@ def main() -> None:
 
 
 def data(work: str, inputs: list[Path], out: Path, num_rows: int) -> Callable[[], Any]:
-    """Generate what a piece of work reads, into ``out``."""
+    """Generate the inputs of a piece of work, into ``out``."""
     import pools_data
 
     if work == "construction":
@@ -112,7 +113,7 @@ def _manipulator(work: str, inputs: list[Path], statistics: int | None) -> Any:
 
 
 def upstream(work: str, inputs: list[Path], out: Path, loader: str) -> Callable[[], Any]:
-    """The original's way of the work, on a cold cache."""
+    """Return the work in the original's way, on a cold cache."""
     import pools_upstream as plain
     import pyarrow.json  # noqa: F401 - imported before the clock starts, as all else
 
@@ -131,21 +132,20 @@ def upstream(work: str, inputs: list[Path], out: Path, loader: str) -> Callable[
 
 
 def digest(result: Any, out: Path) -> str:
-    """One hash of the names and contents of all files, and of what was returned."""
+    """Return one hash of the names and contents of all files, and of the results."""
     whole = hashlib.sha256(
         json.dumps(result, default=str, sort_keys=True).replace(str(out), "").encode()
     )
     for path in sorted(out.rglob("*")):
         if path.is_file():
             with path.open("rb") as file:
-                whole.update(
-                    f"{path.relative_to(out)} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode()
-                )
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+                whole.update(f"{path.relative_to(out)} {content}".encode())
     return whole.hexdigest()
 
 
 def _heads(paths: list[Path], folder: Path, num_lines: int = 300) -> list[Path]:
-    """The same pools, but short."""
+    """Return the same pools, but short."""
     heads = []
     for number, path in enumerate(paths):
         (folder / str(number)).mkdir()

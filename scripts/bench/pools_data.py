@@ -1,7 +1,8 @@
 """The data that the pool benchmark runs on: generated, in blocks, by seed alone.
 
-A row has about 530 bytes: a text of made-up words, a picture, a ``meta`` and ten statistics (seven numbers,
-two lists of numbers, one string) under ``__dj__stats__``. A million rows take a few seconds.
+A row has about 530 bytes: a text of made-up words, a picture, a ``meta`` and ten statistics (seven
+numbers, two lists of numbers, one string) under ``__dj__stats__``. A million rows take a few
+seconds.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from typing import Any
 
 ROW = (
     '{"text": "row %d: %s", "images": ["/data/img/%06d.jpg"], "meta": {"src": "made", "id": %d}, '
-    '"__dj__stats__": {"text_len": %d, "num_words": %d, "alnum_ratio": %.10f, "special_char_ratio": %.10f, '
-    '"avg_line_length": %.6f, "char_rep_ratio": %.10f, "word_rep_ratio": %.10f, "image_width": [%d], '
-    '"aspect_ratios": [%.6f, %.6f], "lang": "%s"}}\n'
+    '"__dj__stats__": {"text_len": %d, "num_words": %d, "alnum_ratio": %.10f, '
+    '"special_char_ratio": %.10f, "avg_line_length": %.6f, "char_rep_ratio": %.10f, '
+    '"word_rep_ratio": %.10f, "image_width": [%d], "aspect_ratios": [%.6f, %.6f], "lang": "%s"}}\n'
 )
 RATIOS = ("alnum_ratio", "special_char_ratio", "char_rep_ratio", "word_rep_ratio")
 LANGUAGES = ("en", "zh", "fr", "de")
@@ -26,16 +27,17 @@ BLOCK = 1 << 16
 
 
 def write_rows(path: Path, num_rows: int, seed: int = 0) -> None:
-    """The data set that construction splits; one block of rows is in memory at a time."""
+    """Write the data set that construction splits; one block of rows is in memory at a time."""
     with path.open("w", encoding="utf-8", buffering=1 << 22, newline="\n") as file:
         for rows, _ in _blocks(num_rows, seed):
             file.writelines(rows)
 
 
 def write_pools(folder: Path, num_rows: int, statistics: Sequence[str], seed: int = 0) -> None:
-    """Per statistic (see `RATIOS`) the pool of the rows that have more than 2/3 there: a third of them all.
+    """Write a pool per statistic (see `RATIOS`): the rows above 2/3 there, a third of them all.
 
-    Any two share a third of their rows, in another order: each block is sorted by the pool's statistic.
+    Any two share a third of their rows, in another order: each block is sorted by the pool's
+    statistic.
     """
     with contextlib.ExitStack() as files:
         pools = {
@@ -52,7 +54,7 @@ def write_pools(folder: Path, num_rows: int, statistics: Sequence[str], seed: in
 
 
 def _blocks(num_rows: int, seed: int) -> Iterator[tuple[list[str], dict[str, list[float]]]]:
-    """Blocks of lines, with the values of those statistics that lie evenly between 0 and 1."""
+    """Yield blocks of lines, with the values of the statistics that are uniform in 0 to 1."""
     import numpy
 
     generator = numpy.random.default_rng(seed)
@@ -93,7 +95,7 @@ def _blocks(num_rows: int, seed: int) -> Iterator[tuple[list[str], dict[str, lis
 
 
 def write_prompts(path: Path, num_rows: int) -> None:
-    """The left side of a join: about 130 bytes a row."""
+    """Write the left side of a join: about 130 bytes a row."""
     rows = (
         {
             "text": f"What does picture {n} show? Answer in one sentence, without guessing.",
@@ -105,7 +107,7 @@ def write_prompts(path: Path, num_rows: int) -> None:
 
 
 def write_pictures(path: Path, num_rows: int) -> None:
-    """The right side of a join, of other keys than the left one: about 120 bytes a row."""
+    """Write the right side of a join, with other keys than the left: about 120 bytes a row."""
     rows = (
         {
             "images": [f"/data/img/{n:06d}.jpg"],
@@ -123,7 +125,7 @@ def _write(path: Path, rows: Any) -> None:
 
 
 def _texts(seed: int, num_texts: int = 5000, num_syllables: int = 47) -> list[str]:
-    """Texts as they stand between the quotes of a JSON string."""
+    """Return texts as they are spelled between the quotes of a JSON string."""
     choose = random.Random(seed)
     return [
         "".join(

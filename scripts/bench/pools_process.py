@@ -1,4 +1,4 @@
-"""Run one piece of work on pools as a process, and look at what it needs: used by `pools.py`."""
+"""Run one piece of work on pools as a process and measure it: used by `pools.py`."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run_child(
     one_core: bool = False,
     **options: Any,
 ) -> Turn:
-    """One piece of work in a process of its own."""
+    """Do one piece of work in a process of its own."""
     request: dict[str, Any] = {
         "side": side,
         "work": work,
@@ -67,7 +67,7 @@ def run_child(
 
 
 class Together(threading.Thread):
-    """The most memory that a process and its children hold at one time, looked at every 20 ms."""
+    """The most memory that a process and its children hold at a time, sampled every 20 ms."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
@@ -75,7 +75,7 @@ class Together(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Look until told to stop: anonymous memory of all, and files as far as one of them maps them."""
+        """Sample until the end: anonymous memory of all, and the files that one of them maps."""
         while not self.ended.wait(0.02):
             each = [held for pid in _descendants(self.pid) if (held := _held_mb(pid))]
             if each:
@@ -84,7 +84,7 @@ class Together(threading.Thread):
                 )
 
     def stop(self) -> None:
-        """End looking."""
+        """End the sampling."""
         self.ended.set()
         self.join()
 

@@ -1,11 +1,11 @@
-"""The original's way with data pools, written plainly: what `pools.py` compares ours with.
+"""The original's way with data pools, written plainly, for comparison in `pools.py`.
 
-Data-Juicer Sandbox's manipulators (`data_juicer/core/sandbox/data_pool_manipulators.py`, which its package
-leaves out) read a pool with Data-Juicer's loader, which is `datasets` and two Python functions a sample
-(samples without text out, media paths made absolute), take all samples as dictionaries, sort or intersect
-those, and write each as JSON again. This is that, without what would only make it slower: no logging, no
-`jsonlines`. Mistakes that change a result
-(ties by the statistic sorted before, sets without an order) are kept where they cost nothing.
+Data-Juicer Sandbox's manipulators (`data_juicer/core/sandbox/data_pool_manipulators.py`, which is
+not in its package) read a pool with Data-Juicer's loader, which is `datasets` and two Python
+functions a sample (samples without text out, media paths made absolute), take all samples as
+dictionaries, sort or intersect those, and write each as JSON again. This is the same without parts
+that only make it slower: no logging, no `jsonlines`. Mistakes that change a result (ties by the
+statistic sorted before, sets without an order) are kept if they cost nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MEDIA = ("images", "audios", "videos")
 
 
 def prepare(loader: str) -> None:
-    """Import what the work needs, and silence it.
+    """Import the packages of the work, and silence them.
 
     Args:
         loader: ``data_juicer`` reads pools with Data-Juicer's own loader, as the original does;
@@ -40,7 +40,7 @@ def prepare(loader: str) -> None:
 
 
 def load_with_data_juicer(path: Path) -> Any:
-    """A pool as Data-Juicer's loader gives it, by way of the cache of Arrow files (`HF_DATASETS_CACHE`)."""
+    """Return a pool from Data-Juicer's loader, by way of its Arrow cache (`HF_DATASETS_CACHE`)."""
     from data_juicer.core.data.dataset_builder import DatasetBuilder
     from jsonargparse import dict_to_namespace
 
@@ -50,7 +50,7 @@ def load_with_data_juicer(path: Path) -> Any:
 
 
 def load_with_datasets(path: Path) -> Any:
-    """The same samples through `datasets` alone: in this process, and nothing wraps them."""
+    """Return the same samples through `datasets` alone, in this process and not wrapped."""
     import datasets
 
     dataset = datasets.load_dataset("json", data_files=str(path), split="train")

@@ -23,6 +23,8 @@ LIMIT_MS = 50.0
 PLAIN = """
 import hydra
 from sandbox.hydra_search_path import CONFIG_PATH
+from sandbox.planning.resolvers import register_resolvers
+register_resolvers()
 @hydra.main(config_path=CONFIG_PATH, config_name="config")
 def main(cfg): pass
 main()

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from pool_samples import STATS, run
+from pool_samples import run
 
 from sandbox.pools.cartesian_join import DataPoolCartesianJoin
 from sandbox.pools.combination import DataPoolCombination
@@ -21,6 +21,7 @@ from sandbox.pools.construction import DataPoolConstruction
 from sandbox.pools.downsampling import DataPoolDownsampling
 from sandbox.pools.duplication import DataPoolDuplication
 from sandbox.pools.merging import DataPoolMerging
+from sandbox.samples import STATS
 
 SEEDS = range(12)
 TEXTS = (
@@ -89,7 +90,7 @@ def read(path: Path) -> list[str]:
 
 
 def value(sample: str, key: str) -> float:
-    """What a sample counts with: a number, or the mean of a list."""
+    """Return the number of a sample, or the mean of a list."""
     found = json.loads(sample)[STATS][key]
     return math.fsum(found) / len(found) if isinstance(found, list) else found
 

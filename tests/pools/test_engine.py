@@ -32,7 +32,7 @@ def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def use_cores(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(number)))
+    monkeypatch.setattr(engine, "available_cpus", lambda: number)
 
 
 @pytest.mark.usefixtures("small_steps")

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from contract import problems_of
-from pool_samples import STATS, MakePool, ids, run, sample
+from pool_samples import MakePool, ids, run, sample
 
 from sandbox.pools.cartesian_join import DataPoolCartesianJoin
 from sandbox.pools.combination import DataPoolCombination
@@ -21,8 +21,7 @@ from sandbox.pools.downsampling import DataPoolDownsampling
 from sandbox.pools.duplication import DataPoolDuplication
 from sandbox.pools.media import perhaps_relative
 from sandbox.pools.merging import DataPoolMerging
-
-FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
+from sandbox.samples import FORMATS, STATS
 
 
 def written_as(path: Path, ending: str) -> Path:
@@ -41,9 +40,10 @@ def written_as(path: Path, ending: str) -> Path:
 
 
 def samples(path: Path) -> list[Any]:
-    """What a pool of any format holds."""
+    """Return the samples of a pool of any format."""
     if path.suffix == ".parquet":
-        return pq.read_table(path).to_pylist()
+        rows: list[Any] = pq.read_table(path).to_pylist()
+        return rows
     if path.suffix == ".zst":
         with path.open("rb") as file:
             text = zstandard.ZstdDecompressor().stream_reader(file).read()

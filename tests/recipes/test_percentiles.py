@@ -102,7 +102,7 @@ def test_operators_without_a_statistic_stay_as_they_are(probed: Probed) -> None:
 
 
 def test_samples_without_statistics_are_an_error(probed: Probed) -> None:
-    recipe = {"process": {"words_num_filter": {}}}
+    recipe: Any = {"process": {"words_num_filter": {}}}
     with pytest.raises(
         ValueError, match=r"probed\.jsonl: no sample has statistics .*; probe the data set"
     ):
@@ -145,7 +145,7 @@ def test_percentiles_are_read_from_every_format_and_from_statistics_beside(
 def test_percentiles_that_are_none_are_refused_at_once(
     probed: Probed, arguments: dict[str, Any], message: str
 ) -> None:
-    recipe = {"process": {"words_num_filter": {}}}
+    recipe: Any = {"process": {"words_num_filter": {}}}
     given = {"dataset_path": probed(), "recipe": recipe, **arguments}
     (problem,) = problems_of(RefineRecipeViaPercentilesHook, **given)
     assert problem.kind == "rule"

@@ -249,7 +249,7 @@ def test_overrides_on_a_file_that_an_earlier_job_makes_are_checked(hook: Hook) -
 def test_an_operator_that_the_recipe_has_not_is_found_before_a_run(
     cls: type, argument: Any, source: Any
 ) -> None:
-    recipe = {"process": {"words_num_filter": {}}}
+    recipe: Any = {"process": {"words_num_filter": {}}}
     (problem,) = problems_of(cls, recipe=recipe, **source, **argument)
     assert problem.text == (
         f"{next(iter(argument))}: the recipe has no word_num_filter; "

@@ -52,7 +52,7 @@ def build(cls: type, **arguments: Any) -> Any:
 
 
 def scope(folder: Path, metrics: list[dict[str, float]] | None = None) -> JobScope:
-    """Return the scope of a job that works in ``folder``; its metrics are appended to ``metrics``."""
+    """Return the scope of a job in ``folder``; its metrics are appended to ``metrics``."""
     output_dir = folder / "out"
     output_dir.mkdir(parents=True, exist_ok=True)
     watched = [] if metrics is None else metrics

@@ -100,6 +100,7 @@ class SlurmSession(ComputeSession):
     def _cancel(self, own: Sequence[QueuedItem]) -> None:
         ids = [one.job_id for one in own]
         log.info("cancelling SLURM jobs %s", " ".join(ids))
+        # Before the jobs end: another driver must not find and await them.
         for one in own:
             one.forget()
         try:

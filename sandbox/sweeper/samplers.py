@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 
 from sandbox.components.allowed import ALLOWED
 from sandbox.components.problem import PlanError
-from sandbox.sweeper.settings import Direction, option_problem
+from sandbox.sweeper.options import Direction, option_problem
 from sandbox.sweeper.space import SearchSpace
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def sampler_for(study: Study, node: Mapping[str, Any], space: SearchSpace) -> An
     study.set_user_attr("num_drivers", number + 1)
     node = dict(node)
     if node.get("seed") is not None and _class_name(node) not in _SEEDED_BY_STUDY:
+        # With the same seed the next driver would draw the same points again.
         node["seed"] += _STRIDE * number
     built = build(node, "sampler")
     return built(space.grid()) if is_grid(node) else built

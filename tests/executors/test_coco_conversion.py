@@ -12,7 +12,7 @@ from contract import problems_of, scope
 from PIL import Image
 from pool_files import repacked
 
-from sandbox.executors.coco_caption import COCOCaptionMetaGeneration, COCOCaptionToDJConversion
+from sandbox.executors.coco_conversion import COCOCaptionMetaGeneration, COCOCaptionToDJConversion
 
 Change = Callable[[dict[str, Any]], Any]
 
