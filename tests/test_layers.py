@@ -1,4 +1,4 @@
-"""Rules of the rooms that import-linter and ruff cannot express; ``make lint`` checks the others."""
+"""Rules of the rooms that import-linter and ruff cannot express; ``make lint`` checks the rest."""
 
 from __future__ import annotations
 

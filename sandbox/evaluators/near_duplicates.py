@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Interval
 
 from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.pool_texts import DataSet, as_paths, text_batches, write_rows
 from sandbox.job import JobScope, PositiveInt, score
-
-if TYPE_CHECKING:
-    from sandbox.evaluators.minhash import Signatures
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +77,18 @@ class NearDuplicates(BaseEvaluator):
         self, eval_type: Literal["near_duplicates"] | None, eval_obj: DataSet, *, scope: JobScope
     ) -> DuplicateScores:
         """Search a data set."""
-        from sandbox.evaluators.minhash import RowFile, band_keys, bands_for, clusters
+        from sandbox.evaluators.minhash import MinHash, RowFile, band_keys, bands_for, clusters
+        from sandbox.evaluators.words import WordReader, characters
 
         folder = scope.output_dir
+        read = characters if self.shingle_unit == "characters" else WordReader().read
+        minhash = MinHash(self.num_permutations, self.seed)
         num_bands, num_rows = bands_for(self.threshold, self.num_permutations)
         with TemporaryFile(dir=folder) as key_file, TemporaryFile(dir=folder) as signature_file:
             keys = RowFile(key_file, "uint64", num_bands)
             signatures = RowFile(signature_file, "uint32", self.num_permutations)
-            for batch in self._signatures(eval_obj):
+            for texts in text_batches(as_paths(eval_obj), self.text_key):
+                batch = minhash.signatures(*read(texts).shingles(texts, self.shingle_size))
                 signatures.append(batch)
                 keys.append(band_keys(batch, num_bands, num_rows))
             found, pairs = clusters(keys, signatures, num_bands, self.threshold)
@@ -106,12 +106,3 @@ class NearDuplicates(BaseEvaluator):
             clusters_path=write_rows(folder / "clusters.jsonl", cluster_rows),
             pairs_path=write_rows(folder / "pairs.jsonl", pair_rows),
         )
-
-    def _signatures(self, data_set: DataSet) -> Iterator[Signatures]:
-        from sandbox.evaluators.minhash import MinHash
-        from sandbox.evaluators.words import WordReader, characters
-
-        minhash = MinHash(self.num_permutations, self.seed)
-        read = characters if self.shingle_unit == "characters" else WordReader().read
-        for texts in text_batches(as_paths(data_set), self.text_key):
-            yield minhash.signatures(*read(texts).shingles(texts, self.shingle_size))

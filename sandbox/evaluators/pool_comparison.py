@@ -186,11 +186,7 @@ class PoolComparison(BaseEvaluator):
 
 
 def _candidate_and_baseline(pools: Sequence[str], baseline: str) -> tuple[str, str]:
-    """Return the names of the two pools.
-
-    Raises:
-        ValueError: There are not exactly two, or none of them is the baseline.
-    """
+    """Return the names of the two pools; raise ValueError unless there are just these two."""
     names = {base_name(Path(pool)): None for pool in pools}
     baseline_name = base_name(Path(baseline))
     candidates = [name for name in names if name != baseline_name]
