@@ -41,6 +41,9 @@ lint: setup
 	cd sandbox/workers && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) \
 		--cache-dir $(abspath .mypy_cache) --explicit-package-bases \
 		$(filter-out __init__.py,$(notdir $(wildcard sandbox/workers/*.py)))
+	MYPYPATH=tests/support $(BIN)/mypy tests --exclude '^tests/support/'
+	cd tests/support && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) \
+		--cache-dir $(abspath .mypy_cache) --explicit-package-bases *.py
 
 wheel: setup
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .

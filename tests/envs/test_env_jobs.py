@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from contract import scope
 from dry_run import shown_jobs
-from toy_project import Project, compose, experiment
+from package_sources import Sources
+from toy_project import SUPPORT, Project, compose, experiment
 
 from sandbox.envs import Env, managers, worker
 from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.executors.internvl_training import InternVLTraining
-from tests.envs.conftest import Sources
 
 MODEL_FILES = {
     "config.json": "{}",
@@ -31,8 +31,7 @@ MODEL_FILES = {
 @pytest.fixture
 def library(project: Project, sources: Sources, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with the experiment ``library``: one training, whose library is not installed."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setattr(worker, "_WORKERS_DIR", Path(__file__).parent)
+    monkeypatch.setattr(worker, "_WORKERS_DIR", SUPPORT)
     monkeypatch.setenv("SANDBOX_ALLOW_TARGETS", "env_toys.*")
     job = ("train_model", {"executor": {"_target_": "env_toys.LibraryTraining"}})
     body = experiment({"train": job})
@@ -157,7 +156,6 @@ def test_a_password_in_a_url_is_refused_and_written_nowhere(library: Project) ->
         "+experiment=library",
         f"env@{where}=uv",
         f"+{where}.index_url={url}",
-        PYTHONPATH=f"{library.variables['PYTHONPATH']}:{Path(__file__).parent}",
         SANDBOX_ALLOW_TARGETS="env_toys.*",
     )
     assert done.code == 2 and f"{where}.index_url" in done.err and "hunter2" not in done.text
