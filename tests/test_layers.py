@@ -45,7 +45,7 @@ def room(path: Path) -> str:
 def imports(path: Path) -> Iterator[str]:
     """Yield the modules that a file imports, dotted, without those for type checking."""
     tree = ast.parse(path.read_text())
-    skipped = set()
+    skipped: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             skipped.update(ast.walk(node))
