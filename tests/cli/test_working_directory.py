@@ -1,4 +1,4 @@
-"""The working directory on Python's path: the same for both spellings, and never before packages."""
+"""The working directory on the path: the same for both spellings, never before packages."""
 
 from __future__ import annotations
 
