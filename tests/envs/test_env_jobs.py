@@ -250,13 +250,14 @@ def test_packages_of_another_env_are_not_expected_in_the_launcher(
     name: str, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plan ignores packages missing in the launcher; the program runs in the empty env."""
-    from sandbox.evaluators import text_quality, verb_noun_diversity
+    from sandbox import evaluators as family
     from sandbox.evaluators.text_likelihood import TextLikelihood
+    from sandbox.evaluators.text_quality import TextQuality
+    from sandbox.evaluators.verb_noun_diversity import VerbNounDiversity
     from sandbox.executors.smollm2 import SmolLM2Checkpoint
     from sandbox.system.process import ProcessError
 
-    for module in (text_quality, verb_noun_diversity):
-        monkeypatch.setattr(module, "find_spec", lambda _: None)
+    monkeypatch.setattr(family, "find_spec", lambda _: None)
     for place, text in MODEL_FILES.items():
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text(text)
@@ -267,8 +268,8 @@ def test_packages_of_another_env_are_not_expected_in_the_launcher(
         else:
             evaluators: dict[str, Any] = {
                 "text_likelihood": TextLikelihood,
-                "text_quality": text_quality.TextQuality,
-                "verb_noun_diversity": verb_noun_diversity.VerbNounDiversity,
+                "text_quality": TextQuality,
+                "verb_noun_diversity": VerbNounDiversity,
             }
             evaluator = evaluators[name](model_path=tmp_path, env=env)
             getattr(evaluator, "check", lambda: None)()

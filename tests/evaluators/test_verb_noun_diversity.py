@@ -10,7 +10,7 @@ from contract import scope
 from pool_files import write_texts as write
 from tiny_models import spacy_models
 
-from sandbox.evaluators import verb_noun_diversity
+from sandbox import evaluators
 from sandbox.evaluators.verb_noun_diversity import VerbNounDiversity, VerbNounScores
 from sandbox.system.process import ProcessError
 
@@ -63,7 +63,7 @@ def test_a_model_without_a_parser_is_named(models: Path, tmp_path: Path) -> None
 def test_a_folder_that_is_no_model_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verb_noun_diversity, "find_spec", lambda name: name)
+    monkeypatch.setattr(evaluators, "find_spec", lambda name: name)
     with pytest.raises(
         ValueError, match=f"model_path: {tmp_path} is no spaCy model; expected .*config.cfg"
     ):
@@ -75,7 +75,7 @@ def test_a_folder_that_is_no_model_is_named(
 def test_missing_spacy_is_found_in_the_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verb_noun_diversity, "find_spec", lambda name: None)
+    monkeypatch.setattr(evaluators, "find_spec", lambda name: None)
     with pytest.raises(
         ValueError, match=r"spacy is not installed; pip install 'sandbox\[quality\]'"
     ):
