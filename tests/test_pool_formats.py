@@ -6,19 +6,28 @@ it has an entry in ``CASES``.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
-import json
 import pkgutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, is_dataclass
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from contract import scope
+from pool_cases import (
+    FIRST,
+    LABELS,
+    SECOND,
+    TEXTS,
+    Case,
+    Fixture,
+    Runs,
+    all_files,
+    pools_in,
+    sample,
+    without_statistics,
+)
 from pool_files import FORMATS, write_pool
 from tiny_models import byte_model, quality_classifiers, spacy_models
 
@@ -29,9 +38,8 @@ from sandbox.evaluators.text_diversity import TextDiversityEvaluator
 from sandbox.executors import BaseDataExecutor, BaseModelExecutor, BaseRecipeExecutor
 from sandbox.executors.data_juicer import DataJuicerExecutor, DataJuicerFastProbe
 from sandbox.hooks import BaseHook
-from sandbox.job import JobScope
 from sandbox.pools import BaseDataPoolManipulator
-from sandbox.samples import STATS, is_pool, read_samples
+from sandbox.samples import STATS
 from sandbox.store.content import ContentHashes
 
 FAMILIES = ("pools", "evaluators", "executors", "datasets", "hooks")
@@ -58,66 +66,7 @@ NO_POOLS = {
 }
 """Arguments that are paths, but not of pools, and what they are."""
 
-TEXT_SUFFIXES = (".csv", ".diff", ".json", ".txt", ".yaml")
 RECIPE = {"process": {"text_length_filter": {"min_len": 1, "max_len": 1000}}}
-TEXTS = [
-    "write a story.",
-    "write a story",
-    "please write a story.",
-    "bake a cake.",
-    "she sleeps.",
-    "she sleeps. tell a joke.",
-    "a text that none of the others is like",
-    "write a very very long story",
-]
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Stands in the arguments of a case for a pool by its name, in the format under test."""
-
-    name: str
-
-
-@dataclass(frozen=True)
-class Fixture:
-    """Stands in the arguments of a case for the value of a fixture."""
-
-    name: str
-
-
-FIRST, SECOND, LABELS = Pool("first"), Pool("second"), Pool("labels")
-
-
-def all_results(results: Any, scope: JobScope) -> Any:
-    """Return the results of a component, files by content."""
-    return plain(results)
-
-
-def all_files(results: Any, scope: JobScope) -> Any:
-    """Return the content of all files that a component wrote."""
-    return plain(scope.output_dir)
-
-
-@dataclass(frozen=True)
-class Case:
-    """Use of a component.
-
-    Args:
-        arguments: Its arguments.
-        run: The arguments of its method.
-        method: The method that reads the pools.
-        compared: Makes the value that has to be the same for all formats.
-        reads_statistics: Also run it with statistics in files beside the pools.
-        is_slow: It starts a program with a heavy library.
-    """
-
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    run: Mapping[str, Any] = field(default_factory=dict)
-    method: str = "run"
-    compared: Callable[[Any, JobScope], Any] = all_results
-    reads_statistics: bool = False
-    is_slow: bool = False
 
 
 EVALUATION = {"eval_type": None, "eval_obj": FIRST}
@@ -204,47 +153,14 @@ def pool_arguments(cls: type) -> set[str]:
     }
 
 
-def pools_in(value: Any) -> Iterator[Pool]:
-    """Yield the pools in the arguments of a case."""
-    if isinstance(value, Pool):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from pools_in(item)
+def case_of(name: str) -> tuple[str, type, Case]:
+    """Return name, component and case."""
+    return name, components()[name.partition(":")[0]], CASES[name]
 
 
 def cases_of(component: str) -> list[Case]:
     """Return the cases of a component."""
     return [case for name, case in CASES.items() if name.partition(":")[0] == component]
-
-
-def plain(value: Any) -> Any:
-    """Return results as plain values: pools as samples, other files as texts or digests."""
-    if is_dataclass(value):
-        return plain(vars(value))
-    if isinstance(value, Mapping):
-        return {key: plain(child) for key, child in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(child) for child in value]
-    return content(value) if isinstance(value, Path) else value
-
-
-def content(path: Path) -> Any:
-    """Return the content of a file or a folder."""
-    if path.is_dir() and not any(is_pool(child.name) for child in path.iterdir()):
-        return {child.name: content(child) for child in sorted(path.iterdir())}
-    if path.is_dir() or is_pool(path):
-        return [sample for _, sample in read_samples(path)]
-    if path.suffix in TEXT_SUFFIXES:
-        return path.read_text()
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def without_statistics(value: Any) -> Any:
-    """Return an outcome without the statistics of samples."""
-    if isinstance(value, dict):
-        return {key: without_statistics(child) for key, child in value.items() if key != STATS}
-    return [without_statistics(child) for child in value] if isinstance(value, list) else value
 
 
 @pytest.fixture(scope="module")
@@ -281,73 +197,6 @@ def parser(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "parser"
 
 
-class Runs:
-    """Outcomes of cases, by format of their pools.
-
-    Args:
-        folder: Folder of the pools and of the outputs.
-        image_dir: Folder of the pictures that the samples name.
-        fixture: Returns the value of a fixture.
-    """
-
-    def __init__(self, folder: Path, image_dir: Path, fixture: Callable[[str], Any]) -> None:
-        self._folder = folder
-        self._fixture = fixture
-        self._samples = {
-            "first": [sample(number, text, image_dir) for number, text in enumerate(TEXTS)],
-            "second": [sample(number, text, image_dir) for number, text in enumerate(TEXTS[::2])],
-            "labels": [{"label": f"label {number}"} for number in range(len(TEXTS))],
-        }
-        self._in_jsonl: dict[str, Any] = {}
-
-    def in_jsonl(self, name: str) -> Any:
-        """Return the outcome of a case with the simplest format."""
-        if name not in self._in_jsonl:
-            self._in_jsonl[name] = self.outcome(name, "jsonl")
-        return self._in_jsonl[name]
-
-    def outcome(self, name: str, ending: str, *, stats_beside: bool = False) -> Any:
-        """Run a case with pools in one format; return its compared value and its metrics."""
-        case, cls = CASES[name], components()[name.partition(":")[0]]
-        # Spaces, because Data-Juicer takes a path with spaces for several.
-        folder = self._folder / f"{name} {ending} {stats_beside}"
-        metrics: list[dict[str, float]] = []
-        inside = scope(folder, metrics)
-        used: dict[str, str] = {}
-
-        def given(value: Any) -> Any:
-            if isinstance(value, Fixture):
-                return self._fixture(value.name)
-            if isinstance(value, list):
-                return [given(item) for item in value]
-            if not isinstance(value, Pool):
-                return value
-            beside = stats_beside and STATS in self._samples[value.name][0]
-            samples = self._samples[value.name]
-            path = write_pool(folder / "in", value.name, samples, ending, stats_beside=beside)
-            used[str(path)] = value.name
-            return path
-
-        component = cls(**{key: given(value) for key, value in case.arguments.items()})
-        run = {key: given(value) for key, value in case.run.items()}
-        results = getattr(component, case.method)(**run, scope=inside)
-        text = json.dumps([case.compared(results, inside), metrics], sort_keys=True)
-        for path, pool in sorted(used.items(), reverse=True):
-            text = text.replace(path, pool)
-        return json.loads(text.replace(str(folder), "folder"))
-
-
-def sample(number: int, text: str, image_dir: Path) -> dict[str, Any]:
-    """Make a sample with everything that any component reads."""
-    return {
-        "id": number,
-        "text": text,
-        "caption": text,
-        "images": [str(image_dir / f"{number}.png")],
-        STATS: {"text_len": len(text), "num_words": len(text.split())},
-    }
-
-
 @pytest.fixture(scope="module")
 def runs(
     tmp_path_factory: pytest.TempPathFactory, image_dir: Path, request: pytest.FixtureRequest
@@ -381,7 +230,8 @@ def test_every_component_that_takes_a_pool_has_a_case() -> None:
 
 @pytest.mark.parametrize(("name", "ending"), parameters(FORMATS[1:], lambda case: True))
 def test_results_do_not_depend_on_the_format(runs: Runs, name: str, ending: str) -> None:
-    assert runs.outcome(name, ending) == runs.in_jsonl(name)
+    case = case_of(name)
+    assert runs.outcome(*case, ending) == runs.in_jsonl(*case)
 
 
 @pytest.mark.parametrize(
@@ -390,9 +240,10 @@ def test_results_do_not_depend_on_the_format(runs: Runs, name: str, ending: str)
 def test_statistics_beside_the_pool_count_like_those_inside(
     runs: Runs, name: str, ending: str
 ) -> None:
-    found = runs.outcome(name, ending, stats_beside=True)
+    case = case_of(name)
+    found = runs.outcome(*case, ending, stats_beside=True)
     # New pools hold samples as they were given: without statistics that were in another file.
-    assert without_statistics(found) == without_statistics(runs.in_jsonl(name))
+    assert without_statistics(found) == without_statistics(runs.in_jsonl(*case))
 
 
 @pytest.mark.parametrize("stats_beside", [False, True], ids=["inside", "beside"])

@@ -50,7 +50,7 @@ def test_alone_it_lists_the_experiments_with_their_questions(chain: Project) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "parts"),
     [
         (["+experiment=chian"], ["chian", "chain"]),
         (["+experiment=chain", "hook@jobs.train=train_modle"], ["train_modle", "train_model"]),
@@ -93,14 +93,14 @@ def test_alone_it_lists_the_experiments_with_their_questions(chain: Project) -> 
     ids=lambda value: " ".join(value)[:50],
 )
 def test_a_wrong_command_is_exit_code_2_and_starts_nothing(
-    chain: Project, arguments: list[str], said: list[str]
+    chain: Project, arguments: list[str], parts: list[str]
 ) -> None:
     chain.write("broken", "jobs:\n  train: ${output:data.path\n")
     chain.write("unreadable", "jobs: [1\n  x: {")
     (chain.root / "a_file").touch()
     ended = chain.command(*arguments)
     assert ended.code == 2, ended.text
-    for part in said:
+    for part in parts:
         assert part in ended.err, ended.err
     assert "Traceback" not in ended.text
     assert chain.ran() == [] and not (chain.root / "outputs/store").exists()

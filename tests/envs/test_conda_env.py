@@ -278,8 +278,8 @@ def test_an_environment_file_resolves_and_installs_from_a_file_channel(
 
 
 def _use(env: CondaEnv, tmp_path: Path) -> None:
-    env.run_cmd(["djs-demo", "a b", "$HOME"], log_path=tmp_path / "said", echo=False)
-    assert (tmp_path / "said").read_text().endswith(f"demo {env.folder} a b $HOME\n")
+    env.run_cmd(["djs-demo", "a b", "$HOME"], log_path=tmp_path / "log", echo=False)
+    assert (tmp_path / "log").read_text().endswith(f"demo {env.folder} a b $HOME\n")
     locked = (env.folder / "sandbox_env.conda.txt").read_text()
     assert (
         locked.startswith("@EXPLICIT\n")

@@ -64,7 +64,7 @@ def test_text_outside_the_grammar_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("score.text", "'x'"),
         ("score.list", "max"),
@@ -73,8 +73,8 @@ def test_text_outside_the_grammar_is_refused(text: str) -> None:
         ("max(score.nested)", "list"),
     ],
 )
-def test_a_value_that_is_no_number_is_an_error_that_shows_it(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_value_that_is_no_number_is_an_error_that_shows_it(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Scalar.parse(text).value(CONTEXT.lookup)
 
 

@@ -72,7 +72,7 @@ def test_initial_values_as_people_write_them(project: Project, written: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("written", "said"),
+    ("written", "message"),
     [
         ("before ${previous:grow.value, 1}", "previous"),
         ("${output:base.value, 3}", "output"),
@@ -81,10 +81,10 @@ def test_initial_values_as_people_write_them(project: Project, written: str) -> 
     ],
 )
 def test_a_reference_that_cannot_be_read_is_a_problem_of_the_plan(
-    project: Project, written: str, said: str
+    project: Project, written: str, message: str
 ) -> None:
     jobs = {"base": data_job("Add"), "grow": data_job("Add", start=0, note=written)}
     project.write("grow", experiment(jobs))
     (problem,) = project.problems("grow")
-    assert "jobs.grow" in problem.where and said in problem.text
+    assert "jobs.grow" in problem.where and message in problem.text
     assert problem.kind in ("reference", "interpolation")

@@ -45,7 +45,7 @@ def test_a_reference_resolves_to_the_output_of_the_job(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("${output:train.los}", r"did you mean train\.loss\?.*train\.loss, train\.scores"),
         ("${output:trian.loss}", r"did you mean train\.loss\? available: train$"),
@@ -56,9 +56,9 @@ def test_a_reference_resolves_to_the_output_of_the_job(
     ],
 )
 def test_a_reference_to_a_missing_output_lists_the_available_ones(
-    context: Context, text: str, said: str
+    context: Context, text: str, message: str
 ) -> None:
-    with pytest.raises(OutputNotFound, match=said):
+    with pytest.raises(OutputNotFound, match=message):
         context.resolve(parse_all(text))
 
 

@@ -188,7 +188,7 @@ def test_a_whole_component_can_be_mapped(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"start": "${output:one.value}"}, "sum.*start.*one.value.*expected a list"),
         (
@@ -200,7 +200,7 @@ def test_a_whole_component_can_be_mapped(project: Project) -> None:
     ids=["no list", "unequal", "empty"],
 )
 def test_a_map_over_an_output_that_does_not_fit_fails(
-    project: Project, given: dict[str, Any], said: str
+    project: Project, given: dict[str, Any], message: str
 ) -> None:
     jobs = {
         "one": data_job("Add"),
@@ -208,7 +208,7 @@ def test_a_map_over_an_output_that_does_not_fit_fails(
         "sum": data_job("Add", also={"map": {"executor": given}}),
     }
     project.write("toy", experiment(jobs))
-    with pytest.raises(RuntimeError, match=said):
+    with pytest.raises(RuntimeError, match=message):
         project.run("toy")
     assert project.ran() == ["add 0 1", "value []"]
 
@@ -271,7 +271,7 @@ def test_failed_elements_are_reported_together_and_only_they_run_again(project: 
     project.write("toy", experiment({"many": job, "after": data_job("Add")}))
     failed = project.main("toy")
     assert failed.code == 1
-    for said in (
+    for message in (
         "many: 2 of 4 failed, 2 recorded",
         "many[1]",
         "first trouble",
@@ -279,7 +279,7 @@ def test_failed_elements_are_reported_together_and_only_they_run_again(project: 
         "second trouble",
         "log:",
     ):
-        assert said in failed.err, said
+        assert message in failed.err, message
     assert "Traceback" not in failed.text
     assert project.ran() == ["x 0", "x 1", "x 2", "x 3"]
     (project.gate / "healed").touch()
@@ -294,7 +294,7 @@ def test_the_failure_of_a_job_of_one_element_is_reported_without_counting(projec
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("missing", "Liar returned NoneType, expected OneValue"),
         ("unknown", "Liar returned dict, expected OneValue"),
@@ -305,10 +305,10 @@ def test_the_failure_of_a_job_of_one_element_is_reported_without_counting(projec
     ],
 )
 def test_outputs_other_than_promised_fail_the_job_and_leave_no_record(
-    project: Project, kind: str, said: str
+    project: Project, kind: str, message: str
 ) -> None:
     project.write("toy", experiment({"liar": data_job("Liar", kind=kind)}))
-    with pytest.raises(RuntimeError, match=said):
+    with pytest.raises(RuntimeError, match=message):
         project.run("toy")
     assert project.records("liar") == []
 
@@ -325,8 +325,8 @@ def test_zero_and_empty_are_outputs_like_any_other(project: Project, kind: str, 
 
 
 def test_a_failed_program_is_reported_with_its_last_lines(chain: Project) -> None:
-    told = r"(?s)train: the loss went up for ever.*exit status 3.*log: .*\"loss\""
-    with pytest.raises(RuntimeError, match=told):
+    message = r"(?s)train: the loss went up for ever.*exit status 3.*log: .*\"loss\""
+    with pytest.raises(RuntimeError, match=message):
         chain.run("chain", "+jobs.train.executor.exit_status=3")
     with pytest.raises(RuntimeError, match=r"(?s)train.*SIGKILL.*out of memory"):
         chain.run("chain", "+jobs.train.executor.die_at=1")

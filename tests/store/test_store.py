@@ -240,11 +240,13 @@ def test_a_changed_source_of_the_same_version_is_reused_and_reported(
     }
     assert project.main("toy", **paths).code == 0
     source.write_text(text.replace("One(1)", "One(22)"))
-    told = project.main("toy", **paths)
-    assert "source of mine.Mine changed" in told.text and "objective mine.value = 1" in told.text
+    outcome = project.main("toy", **paths)
+    assert (
+        "source of mine.Mine changed" in outcome.text and "objective mine.value = 1" in outcome.text
+    )
     source.write_text(text.replace("One(1)", "One(22)").replace("VERSION = 1", "VERSION = 2"))
-    told = project.main("toy", **paths)
-    assert "source of" not in told.text and "objective mine.value = 22" in told.text
+    outcome = project.main("toy", **paths)
+    assert "source of" not in outcome.text and "objective mine.value = 22" in outcome.text
 
 
 @pytest.mark.parametrize("harm", ["changed", "deleted"])
