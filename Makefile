@@ -42,7 +42,7 @@ lint: setup
 		--cache-dir $(abspath .mypy_cache) --explicit-package-bases \
 		$(filter-out __init__.py,$(notdir $(wildcard sandbox/workers/*.py)))
 	MYPYPATH=tests/support $(BIN)/mypy tests --exclude '^tests/support/'
-	cd tests/support && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) \
+	cd tests/support && MYPYPATH=.:$(CURDIR) $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) \
 		--cache-dir $(abspath .mypy_cache) --explicit-package-bases *.py
 
 wheel: setup

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sandbox.components.problem import Problem
 from sandbox.components.values import value_problems
 from sandbox.job import NonEmptyText, PositiveInt
-from sandbox.system.wording import did_you_mean, listed
+from sandbox.system.wording import did_you_mean, listed, nearest
 
 Texts = str | Sequence[str] | None
 
@@ -55,10 +54,10 @@ def setting_problems(cfg: DictConfig) -> Iterator[Problem]:
 def unknown_keys(cfg: DictConfig) -> Iterator[Problem]:
     """Yield keys that look like a misspelt key of the frame; other keys are an experiment's own."""
     for key in map(str, cfg):
-        close = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.8)
+        close = nearest(key, KEYS, cutoff=0.8)
         if key not in KEYS and close:
             text = "there is no such key at the top of a config"
-            yield Problem(key, "setting", text, f"did you mean {close[0]}?")
+            yield Problem(key, "setting", text, f"did you mean {close}?")
 
 
 def texts(value: Any) -> list[str]:

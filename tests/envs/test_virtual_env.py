@@ -256,7 +256,7 @@ def test_the_launchers_own_python_settings_do_not_reach_an_env(
         ("", ValueError, "names no program"),
         ([], ValueError, "names no program"),
         ("python 'x", ValueError, "No closing quotation"),
-        ("pythn x", ProcessError, r"no program 'pythn'.*it has: .*python"),
+        ("pythn x", ProcessError, r"no program 'pythn'.*did you mean python"),
         ("python -c 'print(5); raise SystemExit(3)'", ProcessError, "(?s)^5\n.*exit status 3"),
         ("python -c 'raise SystemExit(3)'", ProcessError, "exit status 3 and wrote nothing"),
         ("/no/such/program", ProcessError, "cannot start '/no/such/program'"),
