@@ -51,7 +51,7 @@ def execute(element: Element) -> None:
         try:
             outputs = attempt.run()
             store.hashes.refresh()
-            store.commit(_record(element, store, outputs, attempt.metrics(), started), claim)
+            store.commit(_record(attempt, store, outputs, started), claim)
         except (Exception, SystemExit) as error:  # some libraries exit, even with status 0
             attempt.fail(error, started)
             raise ElementFailed(_failure(element, error, attempt.log_path)) from error
@@ -183,12 +183,16 @@ class _Attempt:
 
 
 def metrics_event(line: str | bytes) -> Mapping[str, Any] | None:
-    """Return one line of an attempt's metrics; ``None`` if a crash or a full disk cut it short."""
+    """Return one line of an attempt's metrics; ``None`` if a crash or a full disk damaged it."""
     try:
-        event: Mapping[str, Any] = json.loads(line)
-    except ValueError:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    return event
+    match event:
+        case {"metrics": dict(metrics), "step": int() | None as step}:
+            if numbers(metrics).keys() == metrics.keys():  # flat, and nothing but numbers
+                return {"metrics": metrics, "step": step}
+    return None
 
 
 def _resumable(element: Element) -> bool:
@@ -200,13 +204,8 @@ def _yaml_data(config: Mapping[str, Any]) -> Any:
     return mapped(config, lambda leaf: str(leaf) if isinstance(leaf, Path) else leaf)
 
 
-def _record(
-    element: Element,
-    store: JobStore,
-    outputs: Outputs,
-    metrics: list[Mapping[str, Any]],
-    started: float,
-) -> JobRecord:
+def _record(attempt: _Attempt, store: JobStore, outputs: Outputs, started: float) -> JobRecord:
+    element = attempt.element
     checked = {key: _recordable(value, f"{element.label}.{key}") for key, value in outputs.items()}
     paths = [leaf for _, leaf in leaves(checked) if isinstance(leaf, Path)]
     run = {
@@ -223,10 +222,11 @@ def _record(
     return JobRecord(
         job=element.job,
         fingerprint=element.fingerprint,
+        attempt=attempt.claim.number,
         parts=element.parts,
         outputs=checked,
         hashes={str(path): store.hashes.of(path) for path in paths},
-        metrics=metrics,
+        metrics=attempt.metrics(),
         run=run,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +14,7 @@ from sandbox.job import JobFailed, JobSpec
 from sandbox.running.attempt import ElementFailed, execute
 from sandbox.running.context import Context
 from sandbox.running.elements import expand, gather
+from sandbox.running.forced import Forced
 from sandbox.running.metrics_relay import MetricsRelay
 from sandbox.running.run_folder import RunFolder
 from sandbox.store.content import canonical
@@ -37,9 +37,7 @@ class Pipeline:
         run_dir: Folder of this run.
         compute: Node of the compute that jobs run on unless they name their own.
         allowed: Patterns of allowed targets.
-        force: Names of jobs whose earlier records do not count.
-        forced_since: Records of these jobs made before this time (seconds since the epoch) are
-            the earlier ones; ``None`` is now.
+        forced: Jobs that run once more, with their records that do not count.
     """
 
     def __init__(
@@ -50,8 +48,7 @@ class Pipeline:
         run_dir: Path,
         compute: Mapping[str, Any],
         allowed: tuple[str, ...],
-        force: Sequence[str] = (),
-        forced_since: float | None = None,
+        forced: Forced | None = None,
     ) -> None:
         self.specs = specs
         self.store = store
@@ -59,9 +56,8 @@ class Pipeline:
         self.folder = RunFolder(run_dir)
         self.compute = compute
         self.allowed = allowed
-        self.force = set(force)
+        self.forced = forced or {}
         self.context = Context()
-        self._forced_since = time.time() if forced_since is None else forced_since
         self._sessions: dict[str, ComputeSession] = {}
         self._open = ExitStack()
 
@@ -83,16 +79,16 @@ class Pipeline:
         self._open.close()
 
     def _run_job(self, spec: JobSpec, title: str) -> None:
-        is_forced = spec.name in self.force
-        not_before = self._forced_since if is_forced else 0.0
+        replaced = self.forced.get(spec.name)
         try:
-            elements = expand(spec, self.context, self.store, self.allowed, not_before)
+            elements = expand(spec, self.context, self.store, self.allowed, replaced)
         except (ValueError, LookupError, OSError) as error:
             raise JobFailed(f"{spec.name}: {error}") from error
         found = {index: element.record(self.store) for index, element in enumerate(elements)}
         records = {index: record for index, record in found.items() if record is not None}
         missing = [index for index, record in found.items() if record is None]
         session = self._session(spec) if missing else None
+        is_forced = replaced is not None
         log.info("%s: %s", title, _counts(len(elements), len(missing), session, is_forced))
         _report_changed_sources(spec, [*records.values()], self.allowed)
         relay = MetricsRelay(elements, self.watcher)

@@ -27,7 +27,7 @@ class Element:
         parts: Argument or input by dotted place, with its value or content: what is hashed.
         store_dir: Root of the job store.
         allowed: Patterns of allowed targets.
-        not_before: Records made earlier (seconds since the epoch) do not count: ``force``.
+        after: A record of this attempt or an earlier one does not count: ``force``.
         title: Short label that distinguishes this element from the job's others; empty without any.
     """
 
@@ -37,7 +37,7 @@ class Element:
     parts: Mapping[str, Any]
     store_dir: Path
     allowed: tuple[str, ...]
-    not_before: float = 0.0
+    after: int = 0
     title: str = ""
     fingerprint: str = field(init=False)
 
@@ -50,9 +50,9 @@ class Element:
         return self.store_dir.absolute() / self.job / self.fingerprint
 
     def record(self, store: JobStore) -> JobRecord | None:
-        """Return its record if it is finished and not older than ``not_before``."""
+        """Return its record if it is finished, by an attempt that counts."""
         record = store.find(self.job, self.fingerprint)
-        return record if record and record.run["ended"] >= self.not_before else None
+        return record if record and record.attempt > self.after else None
 
 
 def parts_of(
