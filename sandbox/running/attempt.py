@@ -21,13 +21,17 @@ from sandbox.components.allowed import locate
 from sandbox.components.build import build
 from sandbox.components.job_results import WrongResults, as_outputs, producer, results_class
 from sandbox.components.tree import leaves, mapped, nodes
-from sandbox.job import JobScope, Outputs, numbers
+from sandbox.job import JobScope, Outputs, is_real, numbers
+from sandbox.running.leaving import no_silent_exit
 from sandbox.store.claims import Claim, ClaimLost, work_dirs
+from sandbox.store.content import digest
 from sandbox.store.fingerprint import Element, source_hashes
-from sandbox.store.records import JobRecord, JobStore
+from sandbox.store.records import RESERVED_KEYS, JobRecord, JobStore
 from sandbox.system.files import write_durably
 
 log = logging.getLogger(__name__)
+
+_DEEPEST = 50  # far below where Python, OmegaConf and JSON parsers give up
 
 
 class ElementFailed(RuntimeError):
@@ -97,7 +101,9 @@ class _Attempt:
             / ".cache",  # no job's name: that is one word
         )
         try:
-            return as_outputs(hook.run(scope=scope), declared)
+            with no_silent_exit():
+                results = hook.run(scope=scope)
+            return as_outputs(results, declared)
         except WrongResults as error:
             name = producer_class.__name__ if producer_class else type(hook).__name__
             raise RuntimeError(f"{name} {error}") from error
@@ -231,27 +237,46 @@ def _record(attempt: _Attempt, store: JobStore, outputs: Outputs, started: float
     )
 
 
-def _recordable(value: Any, where: str) -> Any:
+def _recordable(value: Any, where: str, depth: int = 0) -> Any:
     """Return an output as plain data, paths absolute.
 
     Raises:
-        RuntimeError: It holds something else than JSON and paths, or a path that does not exist.
+        RuntimeError: It holds something that a later run could not read: see the messages.
     """
+    if depth > _DEEPEST:
+        raise RuntimeError(f"{where}: an output may be nested at most {_DEEPEST} deep")
     if isinstance(value, Path):
         if not value.exists():
             raise RuntimeError(f"{where}: the output {value} was not written")
         return value.absolute()
     if isinstance(value, Mapping):
-        if "_target_" in value:
-            raise RuntimeError(f"{where}: an output may not hold a _target_")
-        return {str(key): _recordable(child, f"{where}.{key}") for key, child in value.items()}
+        for key in RESERVED_KEYS & value.keys():
+            raise RuntimeError(f"{where}: an output may not hold a {key}")
+        return {
+            _text(str(key), where): _recordable(child, f"{where}.{key}", depth + 1)
+            for key, child in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [_recordable(child, where) for child in value]
-    if isinstance(value, str) and "${" in value:
-        raise RuntimeError(f"{where}: an output may not hold an interpolation: {value!r}")
-    if value is None or isinstance(value, (str, int, float, bool)):
+        return [_recordable(child, where, depth + 1) for child in value]
+    if hasattr(value, "item"):  # a numpy scalar; an array of several values has no item
+        with contextlib.suppress(ValueError):
+            value = value.item()
+    if isinstance(value, str):
+        return _text(value, where)
+    if value is None or is_real(value):
         return value
-    if hasattr(value, "item"):  # a numpy scalar
-        return value.item()
+    if isinstance(value, int):
+        size = len(f"{value:x}")
+        raise RuntimeError(f"{where}: an output of {size} hexadecimal digits is above 1.8e308")
     kind = type(value).__name__
     raise RuntimeError(f"{where}: an output must be JSON or a path, got {kind}")
+
+
+def _text(text: str, where: str) -> str:
+    if "${" in text:
+        raise RuntimeError(f"{where}: an output may not hold an interpolation: {text!r}")
+    try:
+        digest(text)
+    except UnicodeEncodeError as error:
+        raise RuntimeError(f"{where}: an output must be Unicode text: {error}") from error
+    return text

@@ -25,6 +25,9 @@ log = logging.getLogger(__name__)
 _PATH_MARK = "$path"
 _CONTENT_MARK = "$content"
 
+RESERVED_KEYS = frozenset({_PATH_MARK, _CONTENT_MARK, "_target_"})
+"""Keys that mean something else than data, so that no mapping in an output may have them."""
+
 _FORMAT = 1
 """Part of every seal: raise it when the fields of a record change, so that older ones are none."""
 

@@ -170,7 +170,9 @@ def parse_sample(
         sample, end = _decoder(parse_constant).raw_decode(text)
         if end < len(text):
             raise ValueError(f"extra data from character {end + 1}")
-    except (ValueError, RecursionError) as error:
+    except RecursionError as error:
+        raise SampleError.at(path, number, "nested too deep") from error
+    except ValueError as error:
         raise SampleError.at(path, number, f"not valid JSON: {error}") from error
     if not isinstance(sample, dict):
         raise SampleError.at(path, number, f"expected a JSON object, got {shown(line)}")
@@ -259,9 +261,26 @@ def parquet_batches(
     try:
         with parquet.ParquetFile(path) as file:
             chosen = columns(file.schema_arrow) if columns else None
-            yield from file.iter_batches(num_rows, columns=chosen)
+            start = 1
+            for batch in file.iter_batches(num_rows, columns=chosen):
+                _check_batch(batch, path, start)
+                start += batch.num_rows
+                yield batch
     except arrow.ArrowInvalid as error:
         raise SampleError.at(path, None, f"cannot be read as Parquet: {error}") from error
+
+
+def _check_batch(batch: Any, path: Path, start: int) -> None:
+    """Check what Arrow does not when it reads: that texts are UTF-8, for one."""
+    try:
+        batch.validate(full=True)
+    except ValueError:  # ArrowInvalid is one
+        for row in range(batch.num_rows):
+            try:
+                batch.slice(row, 1).validate(full=True)
+            except ValueError as error:
+                raise SampleError.at(path, start + row, str(error)) from error
+        raise
 
 
 def require(module: str, path: Path) -> Any:
