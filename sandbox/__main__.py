@@ -20,7 +20,8 @@ COMMANDS = {"doctor": "sandbox.cli.doctor"}
 def main() -> int:
     """Run the command line; return the exit code."""
     logging.raiseExceptions = False  # otherwise every line to a closed output prints an error
-    _let_packages_come_first()
+    here = {"", str(Path.cwd())}
+    sys.path[:] = [entry for entry in sys.path if entry not in here]
     try:
         code = _command(sys.argv[1:])
         sys.stdout.flush()
@@ -30,12 +31,16 @@ def main() -> int:
     return code
 
 
-def _let_packages_come_first() -> None:
-    """Put the working directory last on ``sys.path``: its files must not shadow packages."""
-    here = {"", str(Path.cwd())}
-    own = [entry for entry in sys.path if entry in here]
-    sys.path[:] = [entry for entry in sys.path if entry not in here]
-    if own:
+def _add_working_directory() -> None:
+    """Let components of the working directory be imported; its files never shadow packages.
+
+    Hydra has looked for plugins before: a ``hydra_plugins`` folder here is none, and neither is the
+    metadata that an old build has left.
+    """
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()
+    if not sys.flags.safe_path:
         sys.path.append(str(Path.cwd()))
 
 
@@ -45,6 +50,7 @@ def _command(words: list[str]) -> int:
 
         listing.list_experiments()
         return 0
+    _add_working_directory()
     name = words[0]
     if name in COMMANDS:
         code: int = importlib.import_module(COMMANDS[name]).main(words[1:])

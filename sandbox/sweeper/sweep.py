@@ -30,9 +30,9 @@ from sandbox.running.run import STARTED, run
 from sandbox.sweeper.config import OptunaAsyncConf
 from sandbox.sweeper.driver import Driver
 from sandbox.sweeper.launching import is_slurm, is_submitit
+from sandbox.sweeper.options import Settings, option_problem, read_settings
 from sandbox.sweeper.results import Sweep, best_trials, last_lines, write_results
-from sandbox.sweeper.sampling import build, is_grid, sampler_for, try_sampler
-from sandbox.sweeper.settings import Settings, option_problem, read_settings
+from sandbox.sweeper.samplers import build, is_grid, sampler_for, try_sampler
 from sandbox.sweeper.space import SearchSpace, read_space
 from sandbox.sweeper.study import check_same, locked, open_storage, question
 from sandbox.system.signals import sigterm_interrupts

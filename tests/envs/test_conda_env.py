@@ -197,7 +197,7 @@ def test_a_missing_file_or_env_is_found_before_anything_runs(calls: Calls, tmp_p
     assert calls() == []
 
 
-def test_an_unsolvable_env_is_an_error_and_leaves_no_env(calls: Calls) -> None:
+def test_an_unsolvable_env_is_an_error_and_no_env_remains(calls: Calls) -> None:
     env = CondaEnv(packages=["no-such-package"])
     with pytest.raises(
         ProcessError, match="creating it failed: PackagesNotFoundError: no-such-package"

@@ -58,7 +58,7 @@ def test_outputs_reach_later_jobs_whole_nested_and_inside_a_text(project: Projec
     assert "add 2 1 after 2" in project.ran()
 
 
-def test_an_output_inside_an_output_that_is_not_there_fails_with_what_there_is(
+def test_an_output_inside_a_missing_output_lists_the_available_ones(
     project: Project,
 ) -> None:
     jobs = {"one": data_job("Add"), "two": data_job("Add", start="${output:one.nested.deeper}")}
@@ -263,7 +263,7 @@ def test_seeds_repeat_components_that_are_mapped_whole(project: Project) -> None
     assert project.info("score")["elements"] == {"evaluator": parts}
 
 
-def test_failed_elements_are_told_together_and_alone_run_again(project: Project) -> None:
+def test_failed_elements_are_reported_together_and_only_they_run_again(project: Project) -> None:
     errors = [None, "first trouble", None, "second trouble"]
     job = data_job(
         "Value", name="x", also={"map": {"executor": {"value": [0, 1, 2, 3], "error": errors}}}
@@ -287,7 +287,7 @@ def test_failed_elements_are_told_together_and_alone_run_again(project: Project)
     assert project.ran() == ["x 1", "x 3", "add 0 1"]
 
 
-def test_the_failure_of_a_job_of_one_element_is_told_without_counting(project: Project) -> None:
+def test_the_failure_of_a_job_of_one_element_is_reported_without_counting(project: Project) -> None:
     project.write("toy", values("one", one={"executor": {"value": 0, "error": "trouble"}}))
     failed = project.main("toy")
     assert failed.err.startswith("sandbox: failed:\n  one: ") and "1 of 1" not in failed.err
@@ -324,7 +324,7 @@ def test_zero_and_empty_are_outputs_like_any_other(project: Project, kind: str, 
     assert project.info("next")["value"] == value
 
 
-def test_a_program_that_fails_is_told_with_its_last_lines(chain: Project) -> None:
+def test_a_failed_program_is_reported_with_its_last_lines(chain: Project) -> None:
     told = r"(?s)train: the loss went up for ever.*exit status 3.*log: .*\"loss\""
     with pytest.raises(RuntimeError, match=told):
         chain.run("chain", "+jobs.train.executor.exit_status=3")
@@ -333,7 +333,7 @@ def test_a_program_that_fails_is_told_with_its_last_lines(chain: Project) -> Non
     assert chain.records("train") == [] and len(chain.records("data")) == 1
 
 
-def test_a_run_leaves_its_infos_metrics_and_links(chain: Project) -> None:
+def test_a_run_writes_its_infos_metrics_and_links(chain: Project) -> None:
     chain.run("chain", "objective=[score.accuracy, score.loss]")
     assert [set(info) for info in chain.infos()["main"]] == [
         {"meta_name", "iteration", "path", "num_rows"},

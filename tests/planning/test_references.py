@@ -1,4 +1,4 @@
-"""References to outputs: how they are read, and what they stand for."""
+"""References to outputs: their grammar and their values."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def context() -> Context:
     ],
     ids=str,
 )
-def test_a_reference_stands_for_what_the_job_gave(context: Context, text: Any, value: Any) -> None:
+def test_a_reference_resolves_to_the_output_of_the_job(
+    context: Context, text: Any, value: Any
+) -> None:
     assert context.resolve(parse_all(text)) == value
 
 
@@ -56,7 +58,7 @@ def test_a_reference_stands_for_what_the_job_gave(context: Context, text: Any, v
         ("${output:train.loss.x}", r"\{output:train\.loss\.x\}.*available: none$"),
     ],
 )
-def test_what_no_job_gave_is_an_error_that_lists_what_there_is(
+def test_a_reference_to_a_missing_output_lists_the_available_ones(
     context: Context, text: str, said: str
 ) -> None:
     with pytest.raises(OutputNotFound, match=said):

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 
 from sandbox.components.allowed import ALLOWED
 from sandbox.components.problem import PlanError
-from sandbox.sweeper.settings import Direction, option_problem
+from sandbox.sweeper.options import Direction, option_problem
 from sandbox.sweeper.space import SearchSpace
 
 if TYPE_CHECKING:
