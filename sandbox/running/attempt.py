@@ -25,8 +25,9 @@ from sandbox.job import JobScope, Outputs, is_real, numbers
 from sandbox.running.leaving import no_silent_exit
 from sandbox.store.claims import Claim, ClaimLost, work_dirs
 from sandbox.store.content import digest
-from sandbox.store.fingerprint import Element, source_hashes
+from sandbox.store.fingerprint import Element
 from sandbox.store.records import RESERVED_KEYS, JobRecord, JobStore
+from sandbox.store.sources import sources_of
 from sandbox.system.files import write_durably
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ class _Attempt:
         self.output_dir = self.work_dir / "out"
         self.metrics_path = self.work_dir / "metrics.jsonl"
         self.log_path = self.folder / "logs" / f"{claim.number}.log"
+        # Before it runs: sources may be edited meanwhile.
+        self.sources = sources_of(element.config, element.allowed)
         self.previous_dir = claim.attempt_dir.with_name(f"{claim.number - 1}")
 
     def run(self) -> Outputs:
@@ -223,7 +226,7 @@ def _record(attempt: _Attempt, store: JobStore, outputs: Outputs, started: float
         "pid": os.getpid(),
         "command": sys.argv,
         "versions": {"python": platform.python_version(), "hydra": version("hydra-core")},
-        "sources": source_hashes(element.config, element.allowed),
+        **attempt.sources,
     }
     return JobRecord(
         job=element.job,

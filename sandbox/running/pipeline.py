@@ -18,8 +18,9 @@ from sandbox.running.forced import Forced
 from sandbox.running.metrics_relay import MetricsRelay
 from sandbox.running.run_folder import RunFolder
 from sandbox.store.content import canonical
-from sandbox.store.fingerprint import Element, source_hashes
+from sandbox.store.fingerprint import Element
 from sandbox.store.records import JobRecord, JobStore
+from sandbox.store.sources import changes
 from sandbox.watchers.open_watcher import OpenWatcher
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class Pipeline:
         self.context = Context()
         self._sessions: dict[str, ComputeSession] = {}
         self._open = ExitStack()
+        self._reported: set[tuple[str, str]] = set()
 
     def run(self, iteration: int) -> None:
         """Run every job of one iteration that is not recorded yet.
@@ -90,7 +92,7 @@ class Pipeline:
         session = self._session(spec) if missing else None
         is_forced = replaced is not None
         log.info("%s: %s", title, _counts(len(elements), len(missing), session, is_forced))
-        _report_changed_sources(spec, [*records.values()], self.allowed)
+        self._report_changes(spec, elements, records)
         relay = MetricsRelay(elements, self.watcher)
         for index, record in records.items():
             relay.finish(index, record)
@@ -102,6 +104,22 @@ class Pipeline:
         if failures:
             raise JobFailed(_failure_text(spec.name, failures, len(elements)))
         self._add(spec, elements, [records[index] for index in range(len(elements))])
+
+    def _report_changes(
+        self, spec: JobSpec, elements: Sequence[Element], records: Mapping[int, JobRecord]
+    ) -> None:
+        """Warn, once for a job, that its code is not the code that made the records it reuses."""
+        recorded = [(elements[index].config, record.run) for index, record in records.items()]
+        text = changes(recorded, self.allowed)
+        if text and (spec.name, text) not in self._reported:
+            self._reported.add((spec.name, text))
+            log.warning(
+                "%s: since it was recorded, %s; no VERSION changed, so the result is reused;"
+                " to run it again: force=[%s]",
+                spec.name,
+                text,
+                spec.name,
+            )
 
     def _run_elements(
         self,
@@ -155,25 +173,6 @@ class Pipeline:
             self.watcher.watch(merged, name=spec.name)
         info = {"meta_name": spec.name, "iteration": self.context.iteration, **outputs}
         self.folder.add_outputs(spec.pipeline, info)
-
-
-def _report_changed_sources(
-    spec: JobSpec, records: Sequence[JobRecord], allowed: Sequence[str]
-) -> None:
-    """Warn of components whose source file changed since a reused record while VERSION did not."""
-    if not records:
-        return
-    now = source_hashes(spec.config, allowed)
-    changed = set()
-    for record in records:
-        sources = record.run["sources"]
-        changed |= {target for target in sources if now.get(target, "") != sources[target]}
-    for target in sorted(changed & set(now)):
-        log.warning(
-            "%s: the source of %s changed since it was recorded, its VERSION did not: reused",
-            spec.name,
-            target,
-        )
 
 
 def _counts(

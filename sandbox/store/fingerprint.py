@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -90,16 +89,6 @@ def parts_of(
         if declared is not None:
             parts[f"{where}._version_".lstrip(".")] = declared
     return parts
-
-
-def source_hashes(config: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, str]:
-    """Return the hash of the source file of every class in a node, by target."""
-    found = {}
-    for _, node in nodes(config):
-        module = sys.modules[locate(node["_target_"], allowed).__module__]
-        if module.__file__:
-            found[node["_target_"]] = digest(Path(module.__file__).read_text())[:16]
-    return found
 
 
 def _output_of(value: Any, outputs: Mapping[str, str]) -> str | None:
