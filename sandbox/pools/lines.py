@@ -20,6 +20,7 @@ import errno
 import logging
 import mmap
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -30,10 +31,13 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from sandbox.pools.sampling import Indices
-from sandbox.samples import parse_sample
+from sandbox.samples import SampleError, parse_sample
 from sandbox.system.hardware import available_cpus
 
 LOG_EVERY_S = 5.0
+DEEPEST = 500
+"""Levels of nesting that Arrow may parse; Python's parser gives up at about 1,000."""
+
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 Rows = Indices | range
@@ -51,6 +55,7 @@ _CHECK = 4096
 _TAKE = 1024
 _TAKE_WINDOW = 4096
 _CANNOT_COPY = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)  # file systems differ
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NONE_BLANK = np.zeros(0, dtype=np.int64)
 
 
@@ -122,6 +127,33 @@ class Lines:
     def span(self, start: int, stop: int) -> memoryview:
         """Return the bytes of lines ``start`` to ``stop``, a view of the file."""
         return memoryview(self._map)[int(self.offsets[start]) : int(self.offsets[stop])]
+
+    def span_for_arrow(self, start: int, stop: int) -> memoryview:
+        """Return the bytes of lines that Arrow may parse.
+
+        Its parser copies bytes that are not UTF-8 into a Parquet file that nobody can read, and
+        lines that are nested 30,000 deep end the process by a stack overflow.
+
+        Raises:
+            SampleError: A line is not UTF-8, or nested too deep.
+        """
+        span = self.span(start, stop)
+        try:
+            str(span, "utf-8")
+        except UnicodeDecodeError as error:
+            row = start + bytes(span[: error.start]).count(b"\n")
+            reason = f"not UTF-8: {error.reason} {span[error.start]:#x}"
+            raise SampleError.at(self.path, self.number(row), reason) from error
+        opened = _folded(span) == ord("{")
+        if np.count_nonzero(opened) > DEEPEST:
+            begins = self.offsets[start:stop] - self.offsets[start]
+            counts = np.add.reduceat(opened, begins, dtype=np.int64)
+            # Few lines have so many brackets, and in most of them they are side by side.
+            for many in np.flatnonzero(counts > DEEPEST).tolist():
+                if _nesting(self[start + many]) > DEEPEST:
+                    reason = f"nested more than {DEEPEST} deep"
+                    raise SampleError.at(self.path, self.number(start + many), reason)
+        return span
 
     def over_blocks(self, work: Callable[[int, int], T]) -> Iterator[T]:
         """Yield ``work(start, stop)`` for blocks of lines, done in threads, in order."""
@@ -262,6 +294,18 @@ class Lines:
         stop = min(stop + _FAULT, len(self.bytes))
         if stop > start:
             self._map.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+
+def _folded(data: bytes | memoryview) -> Any:
+    """Return bytes with ``[`` as ``{`` and ``]`` as ``}``."""
+    return np.frombuffer(data, dtype=np.uint8) | 0x20
+
+
+def _nesting(line: bytes) -> int:
+    """Return how deep a line of JSON is nested."""
+    folded = _folded(_STRING.sub(b"", line))
+    steps = (folded == ord("{")).astype(np.int64) - (folded == ord("}"))
+    return int(np.cumsum(steps).max(initial=0))
 
 
 def write_all(descriptor: int, piece: bytes | memoryview) -> None:

@@ -25,7 +25,8 @@ from sandbox.components.problem import PlanError, Problem
 from sandbox.job import JobFailed
 from sandbox.planning.plan import plan
 from sandbox.planning.settings import texts
-from sandbox.running.run import STARTED, forced_marker, run
+from sandbox.running.forced import begin_forcing
+from sandbox.running.run import STARTED, run
 from sandbox.sweeper.config import OptunaAsyncConf
 from sandbox.sweeper.driver import Driver
 from sandbox.sweeper.launching import is_slurm, is_submitit
@@ -76,7 +77,7 @@ def sweep(
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     study = _open_study(options, settings, space, points[0], folder)
     if points[0].force:  # forced jobs run once more for each driver, not for each trial
-        forced_marker(folder).touch()
+        begin_forcing(folder, points[0])
     STARTED.append(folder)
     log.info("study %s: %s", study.study_name, folder)
     watcher_overrides = _watcher_overrides(points[0], study.study_name)

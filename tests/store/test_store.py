@@ -371,7 +371,7 @@ def test_a_record_describes_its_job(chain: Project) -> None:
     assert list(record["hashes"]) == ["out/checkpoint.json"]
     assert [line["step"] for line in record["metrics"]] == [0, 1, 2]
     assert record["run"]["seconds"] >= 0 and record["run"]["host"] and record["run"]["command"]
-    assert "toys.Training" in record["run"]["sources"]
+    assert {"toys", "toys:toy_worker.py"} <= record["run"]["sources"].keys()
     config = yaml.safe_load((path.parent / "config.yaml").read_text())
     assert config["executor"]["dataset_path"] == chain.info("data")["path"]
     assert [log.name for log in (path.parent / "logs").iterdir()] == ["1.log"]
