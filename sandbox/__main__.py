@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -50,8 +51,14 @@ def _command(words: list[str]) -> int:
 
         listing.list_experiments()
         return 0
-    _add_working_directory()
     name = words[0]
+    if name not in COMMANDS and re.fullmatch(r"[A-Za-z][\w-]*", name):
+        from sandbox.system.wording import did_you_mean
+
+        hint = did_you_mean(name, COMMANDS)
+        experiment = f"an experiment is chosen by +experiment={name}"
+        return _fail("wrong command", f"there is no command {name!r}; {hint}; {experiment}", 2)
+    _add_working_directory()
     if name in COMMANDS:
         code: int = importlib.import_module(COMMANDS[name]).main(words[1:])
         return code
