@@ -92,7 +92,7 @@ def helped(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Projec
     monkeypatch.syspath_prepend(str(project.root))
     monkeypatch.setenv("SANDBOX_ALLOW_TARGETS", "helped.*")
     executor = {"_target_": "helped.job.Mine"}
-    mapped = {"executor": executor, "map": {"executor": {"offset": [0, 1]}}}
+    mapped: dict[str, Any] = {"executor": executor, "map": {"executor": {"offset": [0, 1]}}}
     jobs = {
         "mine": ("general_data_executor", mapped),
         "more": ("general_data_executor", {"executor": executor}),
@@ -260,6 +260,6 @@ def test_nothing_is_parsed_while_no_source_has_changed(
 ) -> None:
     helped.run("toy")
     _forget()
-    monkeypatch.setattr(sources.ast, "parse", None)
+    monkeypatch.setattr("sandbox.store.sources.ast.parse", None)
     helped.run("toy")
     assert [*helped.records("mine")]
