@@ -203,6 +203,9 @@ def _reason(element: Element, store: JobStore) -> str:
     if (element.folder / "attempts").exists() and not (element.folder / "record.json").exists():
         return "failed or was cut short before"
     others = store.others(element.job)
+    is_known = any(record.fingerprint == element.fingerprint for record in others)
+    if (element.folder / "record.json").exists() and not is_known:
+        return "its record is damaged"
     if not others:
         return "new"
     nearest = min(others, key=lambda record: len(_differences(record.parts, element.parts)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
 from collections.abc import Iterator
 from copy import deepcopy
@@ -11,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dry_run import shown_jobs
 from toy_project import Project
 
 from sandbox.components.tree import children
+from sandbox.compute.slurm.watch import Submission
 from sandbox.running.attempt import metrics_event
 from sandbox.store.claims import take
 from sandbox.store.records import Content, JobRecord, JobStore
@@ -151,6 +152,16 @@ def test_an_owner_of_a_wrong_shape_is_nobody(tmp_path: Path) -> None:
         assert owner is None or str(owner)
 
 
+def test_a_submission_of_a_wrong_shape_is_none(tmp_path: Path) -> None:
+    submission = Submission("1_2", "folder/%j", "comment", "driver.json")
+    submission.write(tmp_path)
+    assert Submission.read(tmp_path) == submission
+    for data in damaged(vars(submission)):
+        (tmp_path / "slurm.json").write_text(json.dumps(data))
+        found = Submission.read(tmp_path)
+        assert found is None or all(isinstance(each, str) for each in vars(found).values())
+
+
 def test_a_metric_of_a_wrong_shape_is_left_out() -> None:
     good = {"metrics": {"loss": 1.5}, "step": 1}
     assert metrics_event(json.dumps(good)) == good
@@ -164,10 +175,9 @@ def test_a_metric_of_a_wrong_shape_is_left_out() -> None:
 @pytest.mark.parametrize("name", ["record.json", "owner.json", "failure.json", "hashes.jsonl"])
 @pytest.mark.parametrize("damage", ["[]", "{}", "3", "folder"])
 def test_a_job_runs_again_whatever_file_is_damaged(
-    chain: Project, name: str, damage: str, caplog: pytest.LogCaptureFixture
+    chain: Project, name: str, damage: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chain.run("chain")
-    caplog.set_level(logging.WARNING)
     (record,) = chain.records("train")
     attempt = record.parent / "attempts/1"
     record.rename(attempt / "failure.json")
@@ -177,6 +187,9 @@ def test_a_job_runs_again_whatever_file_is_damaged(
     path.mkdir() if damage == "folder" else path.write_text(damage)
     chain.ran()
     chain.run("chain", "dry_run=true")
+    reason = shown_jobs(capsys.readouterr().out)["train"].reason
+    is_record = name == "record.json"
+    assert reason == ("its record is damaged" if is_record else "failed or was cut short before")
     chain.run("chain")
     assert chain.ran() == ["training data.jsonl small 0.1 0"]
     chain.run("chain")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from toy_project import Project, experiment
 
-from sandbox.store import sources
+from sandbox.store import modules, sources
 
 SOURCES = {
     "helped/__init__.py": "",
@@ -92,7 +92,7 @@ def helped(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Projec
     monkeypatch.syspath_prepend(str(project.root))
     monkeypatch.setenv("SANDBOX_ALLOW_TARGETS", "helped.*")
     executor = {"_target_": "helped.job.Mine"}
-    mapped: dict[str, Any] = {"executor": executor, "map": {"executor": {"offset": [0, 1]}}}
+    mapped = {"executor": executor, "map": {"executor": {"offset": [0, 1]}}}
     jobs = {
         "mine": ("general_data_executor", mapped),
         "more": ("general_data_executor", {"executor": executor}),
@@ -108,7 +108,7 @@ def _forget() -> None:
     for name in [*sys.modules]:
         if name.partition(".")[0] in ("helped", "later_imported"):
             del sys.modules[name]
-    for function in vars(sources).values():
+    for function in [*vars(sources).values(), *vars(modules).values()]:
         if hasattr(function, "cache_clear"):
             function.cache_clear()
     from sandbox.components import allowed
@@ -260,6 +260,6 @@ def test_nothing_is_parsed_while_no_source_has_changed(
 ) -> None:
     helped.run("toy")
     _forget()
-    monkeypatch.setattr("sandbox.store.sources.ast.parse", None)
+    monkeypatch.setattr(modules.ast, "parse", None)
     helped.run("toy")
     assert [*helped.records("mine")]
