@@ -1,7 +1,7 @@
 """Check that a class keeps the contract of components, before it is used.
 
-A component is a frozen dataclass with keyword-only arguments and a ``run`` that takes ``scope``; its
-results are a frozen dataclass. Everything else in this room relies on that.
+A component is a frozen dataclass with keyword-only arguments and a ``run`` that takes ``scope``;
+its results are a frozen dataclass. Everything else in this room relies on that.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def _breaches(cls: type) -> Iterator[str]:
                 yield f"rule {rule.__name__} reads an argument {name!r} that it has not; {hint}"
     source = getattr(cls, "RESULTS_FROM", "")
     if source and source not in arguments:
-        yield f"RESULTS_FROM names {source!r}, which is no argument; {did_you_mean(source, arguments)}"
+        hint = did_you_mean(source, arguments)
+        yield f"RESULTS_FROM names {source!r}, which is no argument; {hint}"
     results = results_of(cls)
     if results is not None and not _is_frozen(results):
         yield f"its results, {results.__name__}, are no frozen dataclass"
