@@ -90,8 +90,7 @@ class _Attempt:
         self.output_dir = self.work_dir / "out"
         self.metrics_path = self.work_dir / "metrics.jsonl"
         self.log_path = self.folder / "logs" / f"{claim.number}.log"
-        # Before it runs: sources may be edited meanwhile.
-        self.sources = sources_of(element.config, element.allowed)
+        self.sources: Mapping[str, Any] = {}
         self.previous_dir = claim.attempt_dir.with_name(f"{claim.number - 1}")
 
     def run(self) -> Outputs:
@@ -99,6 +98,7 @@ class _Attempt:
         config, allowed = self.element.config, self.element.allowed
         producer_class = producer(config, allowed)
         declared = results_class(config, allowed)
+        self.sources = sources_of(config, allowed)  # now: files may be edited while it runs
         self._prepare()
         hook = build(config, allowed)
         scope = JobScope(
