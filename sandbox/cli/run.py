@@ -14,7 +14,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from sandbox.cli.config_loader import PATTERNS, checked_configs
 from sandbox.components.allowed import ALLOWED
+from sandbox.components.permissions import HYDRA_CLASSES, LOGGING_CLASSES, SEARCH_CLASSES
 from sandbox.components.problem import PlanError, Problem
 from sandbox.hydra_search_path import CONFIG_PATH
 from sandbox.job import JobFailed
@@ -30,15 +32,12 @@ register_resolvers()  # here, because a launcher may import this module in a pro
 @hydra.main(
     config_path=CONFIG_PATH,
     config_name="config",
-    execution_whitelist=[*ALLOWED, "hydra.*", "hydra_plugins.*", "logging.*"],
+    execution_whitelist=[*HYDRA_CLASSES, *SEARCH_CLASSES, *LOGGING_CLASSES, *PATTERNS],
 )
-def main(cfg: DictConfig) -> float | list[float] | None:
+def _experiment(cfg: DictConfig) -> float | list[float] | None:
     """Run the experiment, or one trial of a sweep, and return its objective."""
     _interrupt_on_signals()
     hydra_cfg = HydraConfig.get()
-    if hydra_cfg.job.chdir:
-        hint = "paths and the store are found from where you start"
-        raise PlanError([Problem("hydra.job.chdir", "setting", "must be false", hint)])
     run_dir = Path(hydra_cfg.runtime.output_dir)
     STARTED.append(run_dir)
     is_multirun = hydra_cfg.mode == RunMode.MULTIRUN
@@ -59,6 +58,12 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     finally:
         if is_unused and not is_multirun:
             _remove_unused(run_dir)
+
+
+def main() -> None:
+    """Run Hydra on the command line, with configs checked before Hydra uses them."""
+    with checked_configs():
+        _experiment()
 
 
 def _interrupt_on_signals() -> None:
