@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from sandbox.components.permissions import (
     HYDRA_CLASSES,
@@ -24,6 +24,7 @@ from sandbox.components.permissions import (
 )
 from sandbox.components.problem import Problem
 from sandbox.components.tree import children, leaves, select
+from sandbox.planning.settings import interpolation_problem
 
 # Texts for people, and what Hydra fills in itself.
 _UNUSED = ("help", "hydra_help", "overrides", "runtime", "aliases")
@@ -45,6 +46,7 @@ def hydra_problems(
         allowed: What the user permits.
     """
     root, problems = _outputs_dir(cfg, allowed)
+    problems = problems or _unreadable_folder(cfg)
     if problems:
         return problems
     hydra = _settled(cfg)
@@ -52,7 +54,7 @@ def hydra_problems(
         *unknown_permissions(),
         *_class_problems(hydra, patterns),
         *_job_problems(hydra, allowed),
-        *_folder_problems(hydra, root, allowed),
+        *_folder_problems(hydra, _is_multirun(cfg), root, allowed),
         *_logging_problems(hydra, root, patterns, allowed),
         *_launcher_problems(hydra, allowed),
         *_sweeper_problems(hydra, root, patterns, allowed),
@@ -68,11 +70,30 @@ def _outputs_dir(cfg: DictConfig, allowed: Sequence[str]) -> tuple[str, list[Pro
         return "", [Problem(where, "interpolation", str(error).splitlines()[0])]
     if not isinstance(root, str) or not root.strip():
         return "", [Problem(where, "setting", f"expected a folder, given {root!r}")]
-    is_typed = any(text.startswith(f"{where}=") for text in cfg.hydra.overrides.task)
+    # Not resolved: values on the command line may hold interpolations.
+    typed: Any = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
+    is_typed = any(text.startswith(f"{where}=") for text in typed)
     if is_typed or is_inside(root, ".") or is_permitted("outside-files", allowed):
         return root, []
     text = f"a config has chosen {root!r}, which is outside the working directory"
     return root, [needs("outside-files", where, text)]
+
+
+def _is_multirun(cfg: DictConfig) -> bool:
+    return str(cfg.hydra.mode).endswith("MULTIRUN")
+
+
+def _unreadable_folder(cfg: DictConfig) -> list[Problem]:
+    """Return the problem of a folder that no run could have; Hydra would only print a traceback."""
+    key = "sweep" if _is_multirun(cfg) else "run"
+    try:
+        _ = cfg.hydra[key].dir
+    except InterpolationToMissingValueError:  # Hydra gives the value when the run starts
+        return []
+    except OmegaConfBaseException as error:
+        is_later = "HydraConfig was not set" in str(error)
+        return [] if is_later else [interpolation_problem(error, f"hydra.{key}.dir")]
+    return []
 
 
 def _settled(cfg: DictConfig) -> dict[str, Any]:
@@ -81,8 +102,7 @@ def _settled(cfg: DictConfig) -> dict[str, Any]:
     What cannot be resolved before the run starts, such as ``${hydra:job.num}``, stays as it is.
     """
     runtime = cfg.hydra.runtime
-    is_multirun = str(cfg.hydra.mode).endswith("MULTIRUN")
-    folder = _read(cfg.hydra.sweep if is_multirun else cfg.hydra.run, "dir")
+    folder = _read(cfg.hydra.sweep if _is_multirun(cfg) else cfg.hydra.run, "dir")
     with read_write(runtime), open_dict(runtime):
         before = runtime._get_node("output_dir")._value()
         # Hydra sets it when the run starts; names of log files read it.
@@ -138,16 +158,16 @@ def _job_problems(hydra: Mapping[str, Any], allowed: Sequence[str]) -> Iterator[
 
 
 def _folder_problems(
-    hydra: Mapping[str, Any], root: str, allowed: Sequence[str]
+    hydra: Mapping[str, Any], is_multirun: bool, root: str, allowed: Sequence[str]
 ) -> Iterator[Problem]:
-    """Yield folders of the run and of the sweep outside ``outputs_dir``."""
-    run_dir, sweep_dir = (Path(str(select(hydra, place))) for place in ("run.dir", "sweep.dir"))
-    folders = {
-        "run.dir": str(run_dir),
-        "sweep.dir": str(sweep_dir),
-        "sweep.subdir": str(sweep_dir / str(select(hydra, "sweep.subdir"))),
-        "output_subdir": str(run_dir / str(hydra.get("output_subdir") or "")),
-    }
+    """Yield folders of the run, or of the sweep and its trials, outside ``outputs_dir``."""
+    place = "sweep.dir" if is_multirun else "run.dir"
+    run_dir = Path(str(select(hydra, place)))
+    folders = {place: str(run_dir)}
+    if is_multirun:
+        run_dir /= str(select(hydra, "sweep.subdir"))
+        folders["sweep.subdir"] = str(run_dir)
+    folders["output_subdir"] = str(run_dir / str(hydra.get("output_subdir") or ""))
     for key in ("submitit_folder", "temp_folder"):
         folder = select(hydra, f"launcher.{key}")
         folders |= {f"launcher.{key}": folder} if folder else {}

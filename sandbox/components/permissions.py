@@ -121,7 +121,7 @@ def variable_problems(names: Collection[Any], where: str, allowed: Any) -> Itera
         place = f"{where}.{name}"
         if name.upper().startswith("SANDBOX_"):
             yield Problem(
-                place, "permission", "a config cannot set the variables of sandbox itself"
+                place, "permission", "variables of sandbox itself are not allowed in a config"
             )
             continue
         is_plain = is_allowed_class(name, _PLAIN_VARIABLES)

@@ -235,7 +235,8 @@ LOG = "hydra.job_logging"
     ],
 )
 def test_what_needs_permission_or_is_refused(project: Project, override: str, where: str) -> None:
-    found = problems(project, *override.split(" "))
+    mode = ["hydra.mode=MULTIRUN"] if where.startswith("hydra.sweep.") else []
+    found = problems(project, *override.split(" "), *mode)
     assert where in {problem.where for problem in found}, found
     assert {problem.kind for problem in found} <= {"permission", "target", "setting", "constraint"}
 
