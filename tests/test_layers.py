@@ -20,6 +20,7 @@ LONGEST_MODULE = 400
 NO_COMPONENTS = {
     "compute.slurm.queue",
     "envs.managers",
+    "recipes.code",
     "recipes.k_sigma",
     "recipes.percentiles",
     "recipes.refinement",

@@ -105,6 +105,7 @@ def test_trials_that_start_at_once_do_what_they_share_once(
         "watcher.mode=disabled",
         "+jobs.data.executor.gate=data",
         *overrides,
+        SANDBOX_ALLOW="shell-lines",
     )
     chain.wait_for("data")
 

@@ -13,6 +13,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from sandbox.components.permissions import (
     HYDRA_CLASSES,
     LOGGING_CLASSES,
+    SBATCH_VARIABLES,
     SEARCH_CLASSES,
     is_allowed_class,
     is_inside,
@@ -31,7 +32,6 @@ _UNUSED = ("help", "hydra_help", "overrides", "runtime", "aliases")
 _DEEPEST = 30
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _LOGGING = ("hydra_logging", "job_logging")
-_SBATCH_VARIABLES = ("export", "export-file")
 _LOCAL_STORAGE = re.compile(r"(?:sqlite:///)?(?P<path>[^?:]+)")
 
 
@@ -233,7 +233,7 @@ def _launcher_problems(hydra: Mapping[str, Any], allowed: Sequence[str]) -> Iter
         name = str(key).replace("_", "-")
         if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
             yield Problem(place, "constraint", "expected a long option of sbatch")
-        if name in _SBATCH_VARIABLES and not is_permitted("env-variables", allowed):
+        if name in SBATCH_VARIABLES and not is_permitted("env-variables", allowed):
             yield needs("env-variables", place, f"given {value!r}")
     for place, leaf in leaves({**launcher, "setup": None, "srun_args": None}, where):
         if isinstance(leaf, str) and (not leaf.isprintable() or leaf.lstrip().startswith("-")):

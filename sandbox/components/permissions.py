@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from sandbox.components.problem import Problem
+from sandbox.components.tree import is_node, leaves
+from sandbox.components.values import Pending
 
 PERMISSIONS: Mapping[str, str] = {
     "env-variables": "an environment variable that can change how programs start",
@@ -148,3 +150,85 @@ def path_problems(path: Any, root: str, where: str, allowed: Collection[str]) ->
 def _without_interpolations(text: str) -> str:
     shorter = re.sub(r"\$\{[^{}]*\}", "x", text)
     return text if shorter == text else _without_interpolations(shorter)
+
+
+def component_permissions(
+    cls: type, node: Mapping[str, Any], where: str, allowed: Collection[str]
+) -> Iterator[Problem]:
+    """Yield what a component's arguments ask for and the user does not allow.
+
+    Components inside it are looked at by themselves, values that are known later when they are
+    known.
+
+    Args:
+        cls: Class of the component.
+        node: Its node, references parsed.
+        where: Its dotted place.
+        allowed: What the user permits.
+    """
+    own = {key: _own(value) for key, value in node.items() if not is_node(value)}
+    bases = {f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__}
+    for owner in bases & _ARGUMENTS.keys():
+        for name, (permission, asks) in _ARGUMENTS[owner].items():
+            value = own.get(name)
+            if value and asks(value) and not is_permitted(permission, allowed):
+                text = f"given {value!r}, {PERMISSIONS[permission]}"
+                yield needs(permission, f"{where}.{name}", text)
+    for place, leaf in leaves(own, where):
+        is_remote = place.endswith(".trust_remote_code") and bool(leaf)
+        if is_remote and not is_permitted("remote-code", allowed):
+            yield needs("remote-code", place, "runs code that comes with a model or a data set")
+    variables = own.get("variables")
+    if isinstance(variables, Mapping):
+        yield from variable_problems(variables, f"{where}.variables", allowed)
+    # A family knows its own arguments best: hooks of recipes find code in them.
+    ask = getattr(cls, "permissions", None)
+    for place, permission, text in ask(own) if ask else ():
+        if not is_permitted(permission, allowed):
+            yield needs(permission, f"{where}.{place}", text)
+
+
+def _own(value: Any) -> Any:
+    """Return a value without the components inside it."""
+    if isinstance(value, Mapping):
+        return {key: _own(child) for key, child in value.items() if not is_node(child)}
+    if isinstance(value, (list, tuple)):
+        return [_own(child) for child in value if not is_node(child)]
+    return value
+
+
+def _always(value: Any) -> bool:
+    return not isinstance(value, Pending)
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, (str, Path)) and os.sep in str(value)
+
+
+def _has_sources(value: Any) -> bool:
+    """Return True if a package is given by a folder or a URL."""
+    texts = value if isinstance(value, (list, tuple)) else [value]
+    return any(isinstance(text, str) and re.search(r"[/\\@]|^\.", text) for text in texts)
+
+
+def _exports(value: Any) -> bool:
+    names = [str(key).replace("_", "-") for key in value] if isinstance(value, Mapping) else []
+    return any(name in SBATCH_VARIABLES for name in names)
+
+
+SBATCH_VARIABLES = ("export", "export-file")
+"""Options of sbatch that set environment variables."""
+
+_ARGUMENTS: Mapping[str, Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
+    "sandbox.envs.isolated.IsolatedEnv": {
+        "env_name": ("interpreter", _is_path),
+        "python": ("interpreter", _is_path),
+        "code_dir": ("code-folder", _always),
+        "dependencies": ("code-folder", _has_sources),
+    },
+    "sandbox.compute.slurm.Slurm": {
+        "setup": ("shell-lines", _always),
+        "additional_parameters": ("env-variables", _exports),
+    },
+}
+"""By class and argument: the permission, and the values that need it."""
