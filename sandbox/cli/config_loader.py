@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +11,10 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, OmegaConf
 
 from sandbox.cli.hydra_settings import hydra_problems
+from sandbox.cli.literal_secrets import secrets_in_config
 from sandbox.components.allowed import ALLOWED, users_patterns
 from sandbox.components.permissions import is_permitted, needs
-from sandbox.components.problem import PlanError
+from sandbox.components.problem import PlanError, Problem
 
 PATTERNS = users_patterns()
 """Class paths that the user allows, read at import like ``ALLOWED``."""
@@ -29,15 +30,16 @@ class CheckedConfigLoader(ConfigLoaderImpl):
 
     def _load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
         cfg = super()._load_configuration(*args, **kwargs)
+        _refuse(secrets_in_config(cfg, ALLOWED))
         if kwargs.get("activate_config_repository"):  # not for --cfg, --info and --help
-            check_config(cfg)
+            _refuse(hydra_problems(cfg, PATTERNS, ALLOWED))
         return cfg
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
         cfg = super().load_sweep_config(master_config, sweep_overrides)
-        check_config(cfg)
+        _refuse(hydra_problems(cfg, PATTERNS, ALLOWED))
         return cfg
 
     def _process_config_searchpath(
@@ -54,13 +56,7 @@ class CheckedConfigLoader(ConfigLoaderImpl):
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
 
-def check_config(cfg: DictConfig) -> None:
-    """Check a composed config.
-
-    Raises:
-        PlanError: It asks for what only the person who starts the run can allow.
-    """
-    problems = hydra_problems(cfg, PATTERNS, ALLOWED)
+def _refuse(problems: Sequence[Problem]) -> None:
     if problems:
         raise PlanError(problems)
 

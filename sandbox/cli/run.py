@@ -49,15 +49,13 @@ def _experiment(cfg: DictConfig) -> float | list[float] | None:
     except (PlanError, JobFailed, BrokenPipeError) as error:
         if isinstance(error, PlanError):
             is_unused = True
-            if error.has_literal_secret:
-                _scrub(run_dir)
         if is_multirun:
             raise  # the sweep decides what becomes of it
         # Hydra would repeat the whole command, secrets included, before it passed the error on.
         raise SystemExit(error) from error
     finally:
         if is_unused and not is_multirun:
-            _remove_unused(run_dir)
+            _remove_unused(run_dir, str(hydra_cfg.output_subdir))
 
 
 def main() -> None:
@@ -95,15 +93,8 @@ def _trial(cfg: DictConfig, hydra_cfg: Any, run_dir: Path) -> float | list[float
     return value
 
 
-def _remove_unused(run_dir: Path) -> None:
+def _remove_unused(run_dir: Path, hydras_folder: str) -> None:
     """Remove the folder of a run that did nothing, if it is ours and holds only Hydra's files."""
     files = {path.name for path in run_dir.iterdir()}
-    if run_dir.name == BEGAN and files <= {".hydra", "sandbox.log"}:
+    if run_dir.name == BEGAN and files <= {hydras_folder, "sandbox.log"}:
         shutil.rmtree(run_dir, ignore_errors=True)
-
-
-def _scrub(run_dir: Path) -> None:
-    """Remove the files that Hydra wrote, before it called us, of a config with a literal secret."""
-    shutil.rmtree(run_dir / ".hydra", ignore_errors=True)
-    for path in (run_dir / "multirun.yaml", run_dir.parent / "multirun.yaml"):
-        path.unlink(missing_ok=True)

@@ -143,13 +143,14 @@ def path_problems(path: Any, root: str, where: str, allowed: Collection[str]) ->
     if not isinstance(path, str) or is_permitted("outside-files", allowed):
         return
     # Parts that are known only while the run starts, such as ${hydra:job.num}, are names.
-    if not is_inside(_without_interpolations(path), root):
+    if not is_inside(without_interpolations(path), root):
         yield needs("outside-files", where, f"given {path!r}, which is not below {root!r}")
 
 
-def _without_interpolations(text: str) -> str:
-    shorter = re.sub(r"\$\{[^{}]*\}", "x", text)
-    return text if shorter == text else _without_interpolations(shorter)
+def without_interpolations(text: str, instead: str = "x") -> str:
+    """Return a text whose interpolations are replaced, those inside others too."""
+    shorter = re.sub(r"\$\{[^{}]*\}", instead, text)
+    return text if shorter == text else without_interpolations(shorter, instead)
 
 
 def component_permissions(
