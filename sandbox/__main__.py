@@ -20,7 +20,7 @@ COMMANDS = {"doctor": "sandbox.cli.doctor"}
 def main() -> int:
     """Run the command line; return the exit code."""
     logging.raiseExceptions = False  # otherwise every line to a closed output prints an error
-    _let_packages_come_first()
+    _leave_working_directory()
     try:
         code = _command(sys.argv[1:])
         sys.stdout.flush()
@@ -30,12 +30,24 @@ def main() -> int:
     return code
 
 
-def _let_packages_come_first() -> None:
-    """Put the working directory last on ``sys.path``: its files must not shadow packages."""
+def _leave_working_directory() -> None:
+    """Take the working directory off ``sys.path``: its files must not shadow packages."""
     here = {"", str(Path.cwd())}
-    own = [entry for entry in sys.path if entry in here]
     sys.path[:] = [entry for entry in sys.path if entry not in here]
-    if own:
+
+
+def _return_to_working_directory() -> None:
+    """Put the working directory last on ``sys.path``, if the user has allowed code of their own.
+
+    Hydra imports every plugin that it finds, so it looks before a ``hydra_plugins/`` of the working
+    directory is in reach. Without permission nothing there needs to be imported.
+    """
+    from hydra.core.plugins import Plugins
+
+    from sandbox.components.allowed import users_patterns
+
+    Plugins.instance()
+    if users_patterns():
         sys.path.append(str(Path.cwd()))
 
 
@@ -45,6 +57,7 @@ def _command(words: list[str]) -> int:
 
         listing.list_experiments()
         return 0
+    _return_to_working_directory()
     name = words[0]
     if name in COMMANDS:
         code: int = importlib.import_module(COMMANDS[name]).main(words[1:])

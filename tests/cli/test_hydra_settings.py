@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -293,3 +296,32 @@ def test_the_search_path_needs_permission(project: Project) -> None:
         refused = project.command("+experiment=toy", override, *command, PYTHONPATH=path)
         assert refused.code == 2 and 'SANDBOX_ALLOW="config-sources"' in refused.err
         assert not (project.root / "PWNED").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [[], ["doctor"], ["--help"], ["+experiment=toy", "dry_run=true"], ["-m", "+experiment=toy"]],
+    ids=["list", "doctor", "help", "dry run", "multirun"],
+)
+def test_a_checkout_brings_no_plugins_of_hydra(project: Project, command: list[str]) -> None:
+    plugin = project.root / "hydra_plugins" / "evil"
+    plugin.mkdir(parents=True)
+    (plugin / "__init__.py").write_text("open('PWNED', 'w')\n")
+    (plugin / "evil.py").write_text("open('PWNED', 'w')\n")
+    project.write("toy", experiment({"add": data_job("Add")}))
+    project.command(*command)
+    assert not (project.root / "PWNED").exists()
+
+
+def test_modules_of_the_working_directory_need_an_allowed_class_path(project: Project) -> None:
+    (project.root / "uuid7.py").write_text("open('PWNED', 'w')\n")
+    code = (
+        "import sys\nfrom sandbox.__main__ import main\nsys.argv = ['sandbox', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "try:\n    import uuid7\nexcept ImportError:\n    pass\n"
+    )
+    variables = {**os.environ, **project.variables}
+    for allowed in ("", "toys.*"):
+        variables["SANDBOX_ALLOW_TARGETS"] = allowed
+        subprocess.run([sys.executable, "-c", code], cwd=project.root, env=variables, check=True)
+        assert (project.root / "PWNED").exists() == bool(allowed)
