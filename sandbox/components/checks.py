@@ -10,6 +10,7 @@ from typing import Any
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.construct import construct
 from sandbox.components.contract import contract_breaches
+from sandbox.components.permissions import component_permissions
 from sandbox.components.problem import Problem
 from sandbox.components.signature import arguments_of, rules_of, run_annotations
 from sandbox.components.tree import Node, is_node, joined, leaves, nodes
@@ -50,6 +51,7 @@ def config_problems(
         if not found:
             is_complete = not names and not is_pending(node)
             yield from machine_problems(node, place, allowed, is_complete)
+        yield from permission_problems(node, place, allowed)
 
 
 def node_problems(
@@ -98,6 +100,15 @@ def node_problems(
     given = {name: value for name, value in node.items() if name not in {*wrong, *later}}
     yield from _passed_on_problems(cls, given, where, allowed)
     yield from rule_problems(cls, given, where, allowed, unknown={*wrong, *later})
+
+
+def permission_problems(node: Node, where: str, allowed: Sequence[str]) -> Iterator[Problem]:
+    """Yield what one component asks for and only the person who starts the run can allow."""
+    try:
+        cls = locate(node["_target_"], allowed)
+    except TargetError:  # reported where the component itself is checked
+        return
+    yield from component_permissions(cls, node, where, allowed)
 
 
 def argument_problems(
