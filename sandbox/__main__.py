@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -20,8 +21,7 @@ COMMANDS = {"doctor": "sandbox.cli.doctor"}
 def main() -> int:
     """Run the command line; return the exit code."""
     logging.raiseExceptions = False  # otherwise every line to a closed output prints an error
-    here = {"", str(Path.cwd())}
-    sys.path[:] = [entry for entry in sys.path if entry not in here]
+    _leave_working_directory()
     try:
         code = _command(sys.argv[1:])
         sys.stdout.flush()
@@ -31,16 +31,24 @@ def main() -> int:
     return code
 
 
-def _add_working_directory() -> None:
-    """Let components of the working directory be imported; its files never shadow packages.
+def _leave_working_directory() -> None:
+    """Take the working directory off ``sys.path``: its files must not shadow packages."""
+    here = {"", str(Path.cwd())}
+    sys.path[:] = [entry for entry in sys.path if entry not in here]
 
-    Hydra has looked for plugins before: a ``hydra_plugins`` folder here is none, and neither is the
-    metadata that an old build has left.
+
+def _return_to_working_directory() -> None:
+    """Put the working directory last on ``sys.path``, if the user has allowed code of their own.
+
+    Hydra imports every plugin that it finds, so it looks before a ``hydra_plugins/`` of the working
+    directory is in reach. Without permission nothing there needs to be imported.
     """
     from hydra.core.plugins import Plugins
 
+    from sandbox.components.allowed import users_patterns
+
     Plugins.instance()
-    if not sys.flags.safe_path:
+    if users_patterns() and not sys.flags.safe_path:
         sys.path.append(str(Path.cwd()))
 
 
@@ -50,8 +58,14 @@ def _command(words: list[str]) -> int:
 
         listing.list_experiments()
         return 0
-    _add_working_directory()
     name = words[0]
+    if name not in COMMANDS and re.fullmatch(r"[A-Za-z][\w-]*", name):
+        from sandbox.system.wording import did_you_mean
+
+        hint = did_you_mean(name, COMMANDS)
+        experiment = f"an experiment is chosen by +experiment={name}"
+        return _fail("wrong command", f"there is no command {name!r}; {hint}; {experiment}", 2)
+    _return_to_working_directory()
     if name in COMMANDS:
         code: int = importlib.import_module(COMMANDS[name]).main(words[1:])
         return code
@@ -120,6 +134,9 @@ def _quoting_hint(details: str) -> str:
 
 
 def _fail(what: str, details: str, code: int) -> int:
+    from sandbox.cli.literal_secrets import masked
+
+    details = masked(details, sys.argv[1:])
     print(f"sandbox: {what}:\n  " + details.replace("\n", "\n  "), file=sys.stderr)
     return code
 

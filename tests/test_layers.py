@@ -22,6 +22,7 @@ HEAVY = {"PIL", "asyncio", "numpy", "pandas", "pyarrow", "torch"}
 NO_COMPONENTS = {
     "compute.slurm.queue",
     "envs.managers",
+    "recipes.code",
     "recipes.k_sigma",
     "recipes.percentiles",
     "recipes.refinement",

@@ -14,7 +14,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from sandbox.cli.config_loader import PATTERNS, checked_configs
 from sandbox.components.allowed import ALLOWED
+from sandbox.components.permissions import HYDRA_CLASSES, LOGGING_CLASSES, SEARCH_CLASSES
 from sandbox.components.problem import PlanError, Problem
 from sandbox.hydra_search_path import CONFIG_PATH
 from sandbox.job import JobFailed
@@ -31,15 +33,12 @@ register_resolvers()  # here, because a launcher may import this module in a pro
 @hydra.main(
     config_path=CONFIG_PATH,
     config_name="config",
-    execution_whitelist=[*ALLOWED, "hydra.*", "hydra_plugins.*", "logging.*"],
+    execution_whitelist=[*HYDRA_CLASSES, *SEARCH_CLASSES, *LOGGING_CLASSES, *PATTERNS],
 )
-def main(cfg: DictConfig) -> float | list[float] | None:
+def _experiment(cfg: DictConfig) -> float | list[float] | None:
     """Run the experiment, or one trial of a sweep, and return its objective."""
     _interrupt_on_signals()
     hydra_cfg = HydraConfig.get()
-    if hydra_cfg.job.chdir:
-        hint = "paths and the store are found from where you start"
-        raise PlanError([Problem("hydra.job.chdir", "setting", "must be false", hint)])
     run_dir = Path(hydra_cfg.runtime.output_dir)
     STARTED.append(run_dir)
     is_multirun = hydra_cfg.mode == RunMode.MULTIRUN
@@ -51,15 +50,19 @@ def main(cfg: DictConfig) -> float | list[float] | None:
     except (PlanError, JobFailed, BrokenPipeError) as error:
         if isinstance(error, PlanError):
             is_unused = True
-            if error.has_literal_secret:
-                _scrub(run_dir)
         if is_multirun:
             raise  # the sweep decides what becomes of it
         # Hydra would repeat the whole command, secrets included, before it passed the error on.
         raise SystemExit(error) from error
     finally:
         if is_unused and not is_multirun:
-            _remove_unused(run_dir)
+            _remove_unused(run_dir, str(hydra_cfg.output_subdir))
+
+
+def main() -> None:
+    """Run Hydra on the command line, with configs checked before Hydra uses them."""
+    with checked_configs():
+        _experiment()
 
 
 def _interrupt_on_signals() -> None:
@@ -91,15 +94,8 @@ def _trial(cfg: DictConfig, hydra_cfg: Any, run_dir: Path) -> float | list[float
     return value
 
 
-def _remove_unused(run_dir: Path) -> None:
+def _remove_unused(run_dir: Path, hydras_folder: str) -> None:
     """Remove the folder of a run that did nothing, if it is ours and holds only Hydra's files."""
     files = {path.name for path in run_dir.iterdir()}
-    if run_dir.name == BEGAN and files <= {".hydra", "sandbox.log"}:
+    if run_dir.name == BEGAN and files <= {hydras_folder, "sandbox.log"}:
         shutil.rmtree(run_dir, ignore_errors=True)
-
-
-def _scrub(run_dir: Path) -> None:
-    """Remove the files that Hydra wrote, before it called us, of a config with a literal secret."""
-    shutil.rmtree(run_dir / ".hydra", ignore_errors=True)
-    for path in (run_dir / "multirun.yaml", run_dir.parent / "multirun.yaml"):
-        path.unlink(missing_ok=True)

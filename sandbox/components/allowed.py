@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
-from collections.abc import Sequence
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from sandbox.components.permissions import PERMISSIONS, is_allowed_class, words
 from sandbox.system.wording import did_you_mean
 
 FAMILIES = (
@@ -32,18 +33,34 @@ class TargetError(ValueError):
 
 
 def allowed_targets() -> tuple[str, ...]:
-    """Return patterns of class paths that may be built: ours, and those that the user allows.
+    """Return patterns of class paths that may be built, ours and the user's, and permissions.
 
-    A person allows more through ``SANDBOX_ALLOW_TARGETS="my_package.*,other.Class"`` or by lines in
-    ``~/.config/sandbox/allow_targets``; a config cannot.
+    A person allows more through ``SANDBOX_ALLOW_TARGETS="my_package.*,other.Class"``,
+    ``SANDBOX_ALLOW="recipe-code"`` or by lines in ``~/.config/sandbox/allow_targets``; a config
+    cannot.
     """
-    settings = (
-        Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser() / "sandbox/allow_targets"
-    )
-    lines = settings.read_text().splitlines() if settings.is_file() else []
-    extra = [*os.environ.get("SANDBOX_ALLOW_TARGETS", "").split(","), *lines]
-    patterns = [text.partition("#")[0].strip() for text in extra]
-    return (*(f"sandbox.{family}.*" for family in FAMILIES), *(text for text in patterns if text))
+    return (*(f"sandbox.{family}.*" for family in FAMILIES), *users_patterns(), *_permissions())
+
+
+def users_patterns() -> tuple[str, ...]:
+    """Return the patterns of class paths that the user allows."""
+    found = [*words(os.environ.get("SANDBOX_ALLOW_TARGETS", "")), *_lines()]
+    return tuple(text for text in found if text not in PERMISSIONS)
+
+
+def _permissions() -> list[str]:
+    """Return the permissions that the user gives; their names are no class paths."""
+    found = [*words(os.environ.get("SANDBOX_ALLOW", "")), *_lines()]
+    return [text for text in found if text in PERMISSIONS]
+
+
+def _lines() -> list[str]:
+    """Return the lines of the user's allow file without comments."""
+    folder = Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser()
+    path = folder / "sandbox/allow_targets"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    texts = (line.partition("#")[0].strip() for line in lines)
+    return [text for text in texts if text]
 
 
 def locate(target: Any, allowed: Sequence[str]) -> type:
@@ -52,24 +69,51 @@ def locate(target: Any, allowed: Sequence[str]) -> type:
     Raises:
         TargetError: Not allowed, not there, or not a class of the module that the target names.
     """
+    _check_allowed(target, allowed)
+    return _locate(target)
+
+
+def locate_function(target: Any, allowed: Sequence[str]) -> Callable[..., Any]:
+    """Return the function that ``target`` names, under the same rule as a class.
+
+    Raises:
+        TargetError: Not allowed, not there, or not a function of the module that is named: a
+            module's other attributes are other people's code, such as ``my_module.os.system``.
+    """
+    _check_allowed(target, allowed)
+    module_name, _, name = target.rpartition(".")
+    module = _imported(module_name, target)
+    found = vars(module).get(name)
+    if not inspect.isfunction(found) or found.__module__ != module_name:
+        own = [item for item in vars(module).values() if inspect.isfunction(item)]
+        functions = [item.__name__ for item in own if item.__module__ == module_name]
+        raise TargetError(f"{target}: no such function; {did_you_mean(name, functions)}")
+    return found
+
+
+def _check_allowed(target: Any, allowed: Sequence[str]) -> None:
     if not isinstance(target, str) or "." not in target:
         raise TargetError(f"class path {target!r} is not module.Class")
-    if not any(fnmatchcase(target, pattern) for pattern in allowed):
+    if not is_allowed_class(target, allowed):
+        patterns = ", ".join(pattern for pattern in allowed if pattern not in PERMISSIONS)
         raise TargetError(
-            f"{target} is not allowed; allowed: {', '.join(allowed)}; "
+            f"{target} is not allowed; allowed: {patterns}; "
             f'to allow it: SANDBOX_ALLOW_TARGETS="{target}"'
         )
-    return _locate(target)
+
+
+def _imported(module_name: str, target: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:  # whatever goes wrong in a user's module
+        reason = f"{type(error).__name__}: {error}"
+        raise TargetError(f"{target}: cannot import {module_name}: {reason}") from error
 
 
 @cache
 def _locate(target: str) -> type:
     module_name, _, name = target.rpartition(".")
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:  # whatever goes wrong in a user's module
-        reason = f"{type(error).__name__}: {error}"
-        raise TargetError(f"{target}: cannot import {module_name}: {reason}") from error
+    module = _imported(module_name, target)
     found = getattr(module, name, None)
     if not inspect.isclass(found) or found.__module__ != module_name:
         own = [item for item in vars(module).values() if inspect.isclass(item)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sandbox.components.checks import node_problems
+from sandbox.components.checks import node_problems, permission_problems
 from sandbox.components.construct import construct
 from sandbox.components.problem import PlanError, Problem
 from sandbox.components.tree import Node, nodes
@@ -24,7 +24,9 @@ def build(node: Node, allowed: Sequence[str]) -> Any:
     """
     problems: list[Problem] = []
     for place, inner in nodes(node):
-        problems += node_problems(inner, place or inner["_target_"], allowed)
+        where = place or inner["_target_"]
+        problems += node_problems(inner, where, allowed)
+        problems += permission_problems(inner, where, allowed)
     if problems:
         raise PlanError(problems)
     return construct(node, allowed)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.construct import construct
+from sandbox.components.contract import contract_breaches
+from sandbox.components.permissions import component_permissions
 from sandbox.components.problem import Problem
 from sandbox.components.signature import arguments_of, rules_of, run_annotations
 from sandbox.components.tree import Node, is_node, joined, leaves, nodes
@@ -48,6 +51,7 @@ def config_problems(
         if not found:
             is_complete = not names and not is_pending(node)
             yield from machine_problems(node, place, allowed, is_complete)
+        yield from permission_problems(node, place, allowed)
 
 
 def node_problems(
@@ -67,6 +71,11 @@ def node_problems(
         cls = locate(node["_target_"], allowed)
     except TargetError as error:
         yield Problem(where, "target", str(error))
+        return
+    breaches = contract_breaches(cls)
+    for breach in breaches:
+        yield Problem(where, "component", f"{cls.__name__} is no component as agreed: {breach}")
+    if breaches:
         return
     arguments = arguments_of(cls)
     wrong = set()
@@ -93,11 +102,23 @@ def node_problems(
     yield from rule_problems(cls, given, where, allowed, unknown={*wrong, *later})
 
 
+def permission_problems(node: Node, where: str, allowed: Sequence[str]) -> Iterator[Problem]:
+    """Yield what one component asks for and only the person who starts the run can allow."""
+    try:
+        cls = locate(node["_target_"], allowed)
+    except TargetError:  # reported where the component itself is checked
+        return
+    yield from component_permissions(cls, node, where, allowed)
+
+
 def argument_problems(
     value: Any, annotation: Any, where: str, allowed: Sequence[str]
 ) -> Iterator[Problem]:
     """Yield what is wrong with a value, or with the family of a component, for one argument."""
-    yield from value_problems(value, annotation, where)
+    for problem in value_problems(value, annotation, where):
+        is_bare = isinstance(value, Mapping) and problem.where == where
+        hint = "`_target_` is missing" if is_bare and _takes_component(annotation) else problem.hint
+        yield replace(problem, hint=hint)
     if not is_node(value):
         return
     try:
@@ -161,7 +182,7 @@ def rule_problems(
             )
         except Exception as error:  # a rule may read a file of the user's
             place = joined(where, names[0]) if len(names) == 1 else where
-            yield Problem(place, "rule", str(error).strip() or type(error).__name__)
+            yield Problem(place, "rule", _error_text(error, rule.__name__))
 
 
 def machine_problems(
@@ -178,7 +199,15 @@ def machine_problems(
     try:
         (cls if is_static else construct(node, allowed)).check()
     except Exception as error:  # whatever a component raises is the user's to read
-        yield Problem(where, "machine", str(error).strip() or type(error).__name__)
+        yield Problem(where, "machine", _error_text(error, f"check of {cls.__name__}"))
+
+
+def _error_text(error: Exception, source: str) -> str:
+    """Return the message of an error; of one that is no message to people, its type and source."""
+    text = str(error).strip()
+    if isinstance(error, (ValueError, RuntimeError, OSError)) and text:
+        return text
+    return f"{type(error).__name__} in {source}: {text}".rstrip(": ")
 
 
 def literal_secrets(config: Any, where: str, allowed: Sequence[str]) -> Iterator[Problem]:
@@ -206,6 +235,12 @@ def all_found(config: Any, allowed: Sequence[str]) -> bool:
 def given_arguments(node: Node) -> dict[str, Any]:
     """Return what a component's node gives to its constructor."""
     return {key: value for key, value in node.items() if key != "_target_"}
+
+
+def _takes_component(annotation: Any) -> bool:
+    """Return True for an argument whose class path may be chosen."""
+    kinds = component_annotations(annotation)
+    return any(inspect.isclass(kind) and inspect.isabstract(kind) for kind in kinds)
 
 
 def is_pending(value: Any) -> bool:

@@ -18,6 +18,7 @@ Kind = Literal[
     "component",
     "machine",
     "target",
+    "permission",
     "interpolation",
     "reference",
     "job",
@@ -35,7 +36,8 @@ Arguments: ``unknown_argument``, ``missing_argument``, ``wrong_type``, ``constra
 of range), ``rule`` (arguments that do not fit each other), ``missing_path``, ``secret`` (given as a
 literal), ``variable`` (an environment variable that is not set). Components: ``target`` (a class
 path that is not allowed or names nothing), ``component`` (of another family), ``machine`` (what it
-needs is not here). The rest names the part of the experiment.
+needs is not here). ``permission``: only the person who starts the run can allow this. The rest
+names the part of the experiment.
 """
 
 

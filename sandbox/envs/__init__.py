@@ -163,8 +163,8 @@ class Env(ABC):
         programs = self._interpreter(folder).parent
         names = [path.name for path in programs.glob("*")]
         raise ProcessError(
-            f"{self}: there is no program {name!r}, neither in {programs} nor elsewhere on the PATH; "
-            f"{did_you_mean(name, sorted(names))}"
+            f"{self}: there is no program {name!r}, neither in {programs} nor elsewhere on the "
+            f"PATH; {did_you_mean(name, sorted(names))}"
         )
 
 

@@ -13,6 +13,7 @@ from typing import Literal, get_args
 
 from sandbox.envs import managers
 from sandbox.envs.isolated import IsolatedEnv
+from sandbox.envs.operands import check_operands, operand
 from sandbox.job import PublicText, rule
 
 CondaManager = Literal["conda", "mamba", "micromamba"]
@@ -66,6 +67,10 @@ class CondaEnv(IsolatedEnv):
             )
 
     @rule
+    def _packages_are_no_options(packages: Sequence[str], channels: Sequence[str]) -> None:
+        check_operands({"packages": packages, "channels": channels})
+
+    @rule
     def _environment_file_is_alone(
         env_file_path: Path | None,
         python: str | None,
@@ -87,11 +92,13 @@ class CondaEnv(IsolatedEnv):
             if self.env_manager == "conda":
                 command.append("env")
             return [*command, *create, "--file", self._environment_file(self.env_file_path)]
-        channels = [part for channel in self.channels for part in ("--channel", channel)]
+        names = [operand("channels", channel) for channel in self.channels]
+        channels = [part for name in names for part in ("--channel", name)]
         # Otherwise conda searches its default channels as well.
         only = ["--override-channels"] if channels else []
         version = f"python={self._python_version}"
-        return [*command, *create, *channels, *only, version, "pip", *self.packages]
+        packages = [operand("packages", package) for package in self.packages]
+        return [*command, *create, *channels, *only, version, "pip", *packages]
 
     def installer(self, folder: Path) -> list[str | Path]:
         pip = ["python", "-m", "pip", "install", "--no-input", *self.indexes.options()]

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sandbox.envs.operands import check_operands, operand
 from sandbox.job import NoUrlPassword
 
 # Options of a requirements file that name another file.
@@ -55,17 +56,21 @@ class Dependencies:
             ValueError: An item is missing, of another kind, or a URL in it holds a password.
         """
         for package in self.packages:
-            if not package.strip() or package.startswith("-"):
+            try:
+                operand("dependencies", package)
+            except ValueError:
                 raise ValueError(
                     f"dependencies: {package!r} is not a package; expected a name, a requirement "
                     "such as six>=1.16, or a URL"
-                )
+                ) from None
             # Arguments are checked by the plan; packages given to install_py_deps only here.
             if not NoUrlPassword().is_met_by(package):
                 raise ValueError(
                     "dependencies: the URL of a package holds a login, which would be recorded; "
                     "use ${NAME} in a requirements file, or ~/.netrc"
                 )
+        paths = {"requirements_path": self.requirements_path, "code_dir": self.code_dir}
+        check_operands({name: str(path) for name, path in paths.items() if path})
         if self.requirements_path and not self.requirements_path.is_file():
             raise ValueError(f"requirements_path: {self.requirements_path} is not a file")
         if self.code_dir:
@@ -81,7 +86,8 @@ class Dependencies:
             ValueError: As :meth:`check`.
         """
         self.check()
-        found = {package.strip(): [package.strip()] for package in self.packages}
+        packages = [operand("dependencies", package) for package in self.packages]
+        found = {package: [package] for package in packages}
         if self.requirements_path:
             digest = _digest(_with_included(self.requirements_path))
             found[f"-r {digest}"] = ["-r", str(self.requirements_path)]

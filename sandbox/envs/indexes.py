@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from sandbox.envs.operands import operand
 from sandbox.job import Secret
 
 
@@ -32,8 +33,9 @@ class Indexes:
 
     def options(self) -> list[str]:
         """Return the installer's options for the indexes besides the first."""
-        extra = [part for url in self.extra_urls for part in ("--extra-index-url", url)]
-        return extra + [part for place in self.find_links for part in ("--find-links", place)]
+        # Each with its value in one argument, so that no value is read as an option.
+        extra = [f"--extra-index-url={operand('extra_index_urls', url)}" for url in self.extra_urls]
+        return extra + [f"--find-links={operand('find_links', place)}" for place in self.find_links]
 
     def variables(self) -> dict[str, str]:
         """Return the installer's variables for the first index and its login.
@@ -42,7 +44,7 @@ class Indexes:
         """
         if self.url is None:
             return {}
-        url = self.url
+        url = operand("index_url", self.url)
         if self.credentials:
             # A password may hold characters such as @ and /, which end a login.
             login = ":".join(quote(part, safe="") for part in self.credentials.split(":", 1))

@@ -91,10 +91,14 @@ class Installation:
         before = [name for name in found.asked if not name.startswith("-")]
         untouched = record.snapshot(self.folder)
         record.delete(self.folder)
-        arguments = [part for argv in missing.values() for part in argv]
+        files = [part for argv in missing.values() if len(argv) > 1 for part in argv]
+        packages = [argv[0] for argv in missing.values() if len(argv) == 1]
+        operands = [*before, *packages]
+        # After `--` no package is read as an option.
+        arguments = [*files, *(["--", *operands] if operands else [])]
         what = f"{self.env}: installing {', '.join(' '.join(argv) for argv in missing.values())}"
         try:
-            await self._start(what, [*self.env.installer(self.folder), *before, *arguments])
+            await self._start(what, [*self.env.installer(self.folder), *arguments])
         except ProcessError:
             if record.snapshot(self.folder) == untouched:
                 record.write(self.folder, self.env.env_manager, found.asked)

@@ -16,6 +16,7 @@ from sandbox.envs import DEFAULT_ROOT, Env, managers, record
 from sandbox.envs.dependencies import Dependencies
 from sandbox.envs.indexes import Indexes
 from sandbox.envs.installation import Installation
+from sandbox.envs.operands import check_operands
 from sandbox.job import PublicText, Secret, rule
 
 log = getLogger(__name__)
@@ -67,6 +68,26 @@ class IsolatedEnv(Env):
     def _env_name_is_a_name_or_a_folder(env_name: str | None) -> None:
         if env_name is not None and not env_name.strip(". /"):
             raise ValueError(f"env_name {env_name!r} is neither a name nor a folder")
+
+    @rule
+    def _values_are_no_options(
+        env_name: str | None,
+        python: str | None,
+        index_url: str | None,
+        extra_index_urls: Sequence[str],
+        find_links: Sequence[str],
+        root: str,
+    ) -> None:
+        check_operands(
+            {
+                "env_name": env_name,
+                "python": python,
+                "index_url": index_url,
+                "extra_index_urls": extra_index_urls,
+                "find_links": find_links,
+                "root": root,
+            }
+        )
 
     @rule
     def _python_is_a_version_or_a_path(python: str | None) -> None:

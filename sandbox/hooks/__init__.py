@@ -7,7 +7,7 @@ in any list, and the plan warns where it is in an unusual one.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,6 +16,7 @@ from sandbox.evaluators import BaseEvaluator
 from sandbox.executors import BaseRecipeExecutor
 from sandbox.job import JobScope, rule
 from sandbox.recipes import check_executor, check_recipe, check_recipe_file, load_recipe
+from sandbox.recipes.code import recipe_permissions
 from sandbox.recipes.refinement import Refinement, check_operators
 
 EvalObject = Path | Sequence[Path | Sequence[Path]] | Mapping[str, Path] | None
@@ -62,6 +63,11 @@ class RecipeHook(BaseHook):
     def check(self) -> None:
         """Require the package that the recipe's executor needs."""
         check_executor(self.load_recipe())
+
+    @staticmethod
+    def permissions(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """Yield place, permission and reason of what only a person may allow in the recipe."""
+        yield from recipe_permissions(arguments.get("recipe"), arguments.get("recipe_path"))
 
     def load_recipe(self) -> dict[str, Any]:
         """Return the recipe with its overrides, ``process`` as a mapping by operator."""

@@ -12,6 +12,7 @@ from sandbox.components.checks import (
     argument_problems,
     config_problems,
     given_arguments,
+    permission_problems,
     rule_problems,
 )
 from sandbox.components.job_results import result_names, results_class
@@ -136,6 +137,7 @@ def element_rule_problems(
             yield from rule_problems(
                 cls, {**given, **values}, spot, allowed, unknown - set(values), set(values)
             )
+            yield from permission_problems({**component, **values}, spot, allowed)
 
 
 def read_seeds(

@@ -19,7 +19,13 @@ from typing import Any
 
 from sandbox.components.allowed import locate
 from sandbox.components.build import build
-from sandbox.components.job_results import WrongResults, as_outputs, producer, results_class
+from sandbox.components.job_results import (
+    WrongResults,
+    as_outputs,
+    producer,
+    result_problems,
+    results_class,
+)
 from sandbox.components.tree import leaves, mapped, nodes
 from sandbox.job import JobScope, Outputs, is_real, numbers
 from sandbox.running.leaving import no_silent_exit
@@ -216,6 +222,9 @@ def _yaml_data(config: Mapping[str, Any]) -> Any:
 def _record(attempt: _Attempt, store: JobStore, outputs: Outputs, started: float) -> JobRecord:
     element = attempt.element
     checked = {key: _recordable(value, f"{element.label}.{key}") for key, value in outputs.items()}
+    wrong = result_problems(checked, results_class(element.config, element.allowed))
+    if wrong:
+        raise RuntimeError("\n".join(f"{element.label}.{problem}" for problem in wrong))
     paths = [leaf for _, leaf in leaves(checked) if isinstance(leaf, Path)]
     run = {
         "started": started,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.utils import instantiate
 
-from sandbox.components.allowed import ALLOWED
+from sandbox.components.allowed import users_patterns
+from sandbox.components.permissions import SEARCH_CLASSES
 from sandbox.components.problem import PlanError
 from sandbox.sweeper.options import Direction, option_problem
 from sandbox.sweeper.space import SearchSpace
@@ -16,7 +17,7 @@ from sandbox.sweeper.space import SearchSpace
 if TYPE_CHECKING:
     from optuna import Study
 
-_CLASSES = ("hydra_plugins.hydra_optuna_sweeper.*", "optuna.samplers.*", "optuna.pruners.*")
+_PATTERNS = users_patterns()
 _SEEDED_BY_STUDY = ("QMCSampler", "GridSampler")
 _STRIDE = 1_000_003
 
@@ -28,7 +29,7 @@ def build(node: Mapping[str, Any], option: str) -> Any:
         PlanError: It does not take such arguments.
     """
     try:
-        return instantiate(dict(node), _execution_whitelist_=(*_CLASSES, *ALLOWED))
+        return instantiate(dict(node), _execution_whitelist_=(*SEARCH_CLASSES, *_PATTERNS))
     except Exception as error:  # Hydra's, around the error of whatever class
         raise PlanError([option_problem(option, str(error.__cause__ or error))]) from error
 

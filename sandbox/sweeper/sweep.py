@@ -8,7 +8,6 @@ import logging
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,10 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from sandbox.components.allowed import ALLOWED
+from sandbox.components.allowed import ALLOWED, TargetError, locate_function
 from sandbox.components.problem import PlanError, Problem
 from sandbox.job import JobFailed
 from sandbox.planning.plan import plan
@@ -104,13 +102,10 @@ def _with_functions(
     """Complete the settings by a function of the user's, and by the size of a grid."""
     target = options.custom_search_space
     if target is not None:
-        # Checked before it is imported, because importing runs code.
-        if not any(fnmatchcase(target, pattern) for pattern in ALLOWED):
-            hint = f'to allow it: SANDBOX_ALLOW_TARGETS="{target}"'
-            raise PlanError(
-                [option_problem("custom_search_space", f"{target} is not allowed", hint)]
-            )
-        function = functools.partial(get_method(target), config)
+        try:
+            function = functools.partial(locate_function(target, ALLOWED), config)
+        except TargetError as error:
+            raise PlanError([option_problem("custom_search_space", str(error))]) from error
         settings = dataclasses.replace(settings, custom_search_space=function)
     if not is_grid(options.sampler):
         return settings

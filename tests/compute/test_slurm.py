@@ -332,7 +332,8 @@ def test_one_job_alone_can_run_on_the_cluster(project: Project, cluster: Path) -
         "additional_parameters={exclude: n1, nice: 5}",
     ]
     options = [f"jobs.there.compute.{option}" for option in ("poll_s=1", "mem_gb=0.5", *more)]
-    ended = project.main("toy", *options)
+    assert "compute.setup" in project.main("toy", *options).err
+    ended = project.main("toy", *options, SANDBOX_ALLOW="shell-lines")
     assert ended.code == 0, ended.text
     assert "here: running (inline)" in ended.text and "there: SLURM job" in ended.text
     (log,) = (project.root / "outputs/slurm").rglob("*_log.out")

@@ -142,8 +142,8 @@ def test_python_packages_are_installed_with_the_envs_own_pip(
     with pytest.raises(ProcessError, match=r"installing no-such-demo==1\.0 failed"):
         env.run_cmd("python -V")
     run = ["run", "--no-capture-output", "--prefix", str(env.folder)]
-    pip = ["python", "-m", "pip", "install", "--no-input", "--find-links", "/no/wheels"]
-    assert calls()[1] == [*run, *pip, "no-such-demo==1.0"]
+    pip = ["python", "-m", "pip", "install", "--no-input", "--find-links=/no/wheels"]
+    assert calls()[1] == [*run, *pip, "--", "no-such-demo==1.0"]
 
 
 def test_an_env_that_conda_knows_is_used_as_it_is(

@@ -33,6 +33,7 @@ def library(project: Project, sources: Sources, monkeypatch: pytest.MonkeyPatch)
     """A project with the experiment ``library``: one training, whose library is not installed."""
     monkeypatch.setattr(worker, "_WORKERS_DIR", SUPPORT)
     monkeypatch.setenv("SANDBOX_ALLOW_TARGETS", "env_toys.*")
+    monkeypatch.setenv("SANDBOX_ALLOW", "code-folder,interpreter")
     job = ("train_model", {"executor": {"_target_": "env_toys.LibraryTraining"}})
     body = experiment({"train": job})
     body["defaults"].insert(-1, {"/env@jobs.train.executor.env": "current"})

@@ -305,9 +305,9 @@ def test_runs_in_one_folder_replace_each_others_links(project: Project) -> None:
         "b", experiment({"x": data_job("Add", also={"map": {"executor": {"by": [1, 2]}}})})
     )
     for name in ("a", "b", "a"):
-        outcome = project.main(name, "hydra.run.dir=here")
+        outcome = project.main(name, "hydra.run.dir=outputs/here")
         assert outcome.code == 0, outcome.err
-    assert (project.root / "here/jobs/x/record.json").exists()
+    assert (project.root / "outputs/here/jobs/x/record.json").exists()
     assert not [*(project.root / "outputs/store/x").glob("*/[01]")], "a link in a store's folder"
 
 

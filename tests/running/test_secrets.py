@@ -35,9 +35,7 @@ def test_a_literal_secret_is_refused_and_left_in_no_file(
     ]  # Hydra before it repeats the command as it was typed
     assert "never as a literal" in message and SECRET not in message
     assert project.ran() == []
-    assert bool(project.runs("toy")) == bool(command), (
-        "a refused run's folder is gone, a sweep's stays"
-    )
+    assert not (project.root / "outputs").exists(), "refused before anything is written"
     assert files_with(project.root / "outputs", SECRET) == []
 
 
@@ -98,4 +96,55 @@ def test_a_default_for_a_secret_is_a_literal_too(project: Project) -> None:
     )
     refused = project.main("toy")
     assert refused.code == 2 and SECRET not in refused.err
+    assert files_with(project.root / "outputs", SECRET) == []
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ["hydra.output_subdir=cfg"],
+        ["hydra.job.chdir=true"],
+        ["hydra.verbose=true"],
+        ["dry_run=true"],
+        ["--cfg", "job"],
+        ["--cfg", "all"],
+        ["--help"],
+        ["no_such_key=1"],
+        ["x=("],
+        ["-m", "hydra/launcher=joblib"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.parametrize(
+    "override",
+    [f"jobs.login.executor.token={SECRET}", f"jobs.login.executor.tokem={SECRET}",
+     f"+jobs.spare.executor.env.index_url=https://me:{SECRET}@example.org/simple"],
+    ids=["component", "misspelt", "url"],
+)  # fmt: skip
+def test_a_literal_secret_is_nowhere_on_disk_and_on_the_terminal(
+    project: Project, override: str, more: list[str]
+) -> None:
+    project.write("toy", experiment({"login": data_job("Login", token=None)}))
+    refused = project.command("+experiment=toy", override, *more)
+    assert refused.code == 2, refused.text
+    assert SECRET not in refused.text
+    assert files_with(project.root, SECRET) == []
+
+
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_swept_secrets_are_refused_before_a_launcher_prints_them(
+    project: Project, launcher: str
+) -> None:
+    project.write("toy", experiment({"login": data_job("Login", token=None)}))
+    override = f"jobs.login.executor.token={SECRET},another{SECRET}"
+    refused = project.command("-m", "+experiment=toy", override, f"hydra/launcher={launcher}")
+    assert refused.code == 2 and "never as a literal" in refused.err
+    assert SECRET not in refused.text and files_with(project.root, SECRET) == []
+
+
+def test_a_url_with_a_password_is_refused_in_a_key_of_ones_own_too(project: Project) -> None:
+    body = experiment({"add": data_job("Add")}, mine={"url": f"https://me:{SECRET}@example.org"})
+    project.write("toy", body)
+    refused = project.main("toy")
+    assert refused.code == 2 and "mine.url" in refused.err and SECRET not in refused.text
     assert files_with(project.root / "outputs", SECRET) == []

@@ -107,6 +107,7 @@ def test_trials_that_start_together_run_their_common_jobs_once(
         "watcher.mode=disabled",
         "+jobs.data.executor.gate=data",
         *overrides,
+        SANDBOX_ALLOW="shell-lines",
     )
     chain.wait_for("data")
 

@@ -370,8 +370,8 @@ def test_a_metric_that_never_comes_causes_a_warning(sweeps: Sweeps) -> None:
         (["jobs.train.executor.learning_rate=interval(1,0)"], "interval(1,0): `low <= high`"),
         (["jobs.train.executor.learning_rate=range(1,1)"], "must contain at least one value"),
         (["jobs.train.executor.learning_rate=0.5"], "search space: is empty"),
-        ([RATES, "hydra.sweeper.storage=sqlite:////no/where.db"], "cannot open sqlite:////no/where.db"),
-        ([RATES, "hydra.sweeper.storage=/no/where.journal"], "cannot open /no/where.journal"),
+        ([RATES, "hydra.sweeper.storage=sqlite:///no/where.db"], "cannot open sqlite:///no/where.db"),
+        ([RATES, "hydra.sweeper.storage=/no/where.journal"], 'SANDBOX_ALLOW="storage-url"'),
         ([RATES, "hydra.sweeper.n_trials=0"], "n_trials: given 0, expected at least 1"),
         ([RATES, "hydra/sweeper/sampler=bayes"], "Could not find 'hydra/sweeper/sampler/bayes'"),
         ([RATES, "hydra/sweeper/sampler=grid"], "learning_rate is an interval"),
@@ -449,11 +449,14 @@ def test_dry_run_shows_both_ends_of_the_search_space_and_leaves_nothing(sweeps: 
 
 @pytest.mark.slow
 def test_a_space_may_be_made_by_a_function_of_ones_own(sweeps: Sweeps) -> None:
-    text = "def more(config, trial):\n    trial.suggest_float('jobs.x.executor.value', 0.5, 1.0)\n"
+    text = "import os\ndef more(config, trial):\n"
+    text += "    trial.suggest_float('jobs.x.executor.value', 0.5, 1.0)\n"
     (sweeps.project.root / "my_space.py").write_text(text)
     options = ["hydra.sweeper.custom_search_space=my_space.more", "hydra.sweeper.n_trials=2"]
     assert "my_space.more is not allowed" in sweeps.run("one", *options, code=2).err
     sweeps.project.variables["SANDBOX_ALLOW_TARGETS"] += ",my_space.*"
+    borrowed = "hydra.sweeper.custom_search_space=my_space.os.system"
+    assert "no module named" in sweeps.run("one", borrowed, code=2).err.lower()
     sweeps.run("one", *options)
     assert all(0.5 <= float(row["value"]) <= 1 for row in sweeps.table())
 

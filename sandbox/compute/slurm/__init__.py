@@ -52,6 +52,8 @@ _ARGUMENTS = {
 }
 """Options of sbatch that have an argument of their own."""
 
+_EXPECTED = "expected one line of printable text without a leading -"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Slurm(BaseCompute):
@@ -125,8 +127,8 @@ class Slurm(BaseCompute):
             "folder": folder,
         }
         for name, text in texts.items():
-            if text is not None and not text.isprintable():
-                raise ValueError(f"{name}: expected one line of printable text, got {text!r}")
+            if text is not None and not _is_argument(text):
+                raise ValueError(f"{name}: {_EXPECTED}, got {text!r}")
 
     @rule
     def _folder_is_literal_for_slurm(folder: str) -> None:
@@ -210,5 +212,10 @@ def _check_option(key: str, value: Any) -> None:
         raise ValueError(f"{where}: cannot be given here, give {_ARGUMENTS[name]} instead")
     if value is False or not isinstance(value, (str, int, float)):
         raise ValueError(f"{where}: expected text, a number or true, got {value!r}")
-    if not str(value).isprintable():
-        raise ValueError(f"{where}: expected one line of printable text, got {value!r}")
+    if isinstance(value, str) and not _is_argument(value):
+        raise ValueError(f"{where}: {_EXPECTED}, got {value!r}")
+
+
+def _is_argument(text: str) -> bool:
+    """Return True for a text that sbatch reads as one value, in a command and in a script."""
+    return text.isprintable() and not text.lstrip().startswith("-")

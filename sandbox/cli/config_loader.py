@@ -1,0 +1,73 @@
+"""Check every config that Hydra composes, before Hydra does anything with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from hydra._internal import hydra as hydra_module
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from omegaconf import DictConfig, OmegaConf
+
+from sandbox.cli.hydra_settings import hydra_problems
+from sandbox.cli.literal_secrets import secrets_in_config
+from sandbox.components.allowed import ALLOWED, users_patterns
+from sandbox.components.permissions import is_permitted, needs
+from sandbox.components.problem import PlanError, Problem
+
+PATTERNS = users_patterns()
+"""Class paths that the user allows, read at import like ``ALLOWED``."""
+
+
+class CheckedConfigLoader(ConfigLoaderImpl):
+    """Hydra's config loader, which refuses configs that ask for what they must not have.
+
+    Loading is the one step that every config passes once and before it is used: Hydra configures
+    logging, calls callbacks and writes ``.hydra/`` only afterwards. The configs of trials are
+    loaded here too, also in a launcher's other processes: they receive this loader by its name.
+    """
+
+    def _load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
+        cfg = super()._load_configuration(*args, **kwargs)
+        _refuse(secrets_in_config(cfg, ALLOWED))
+        if kwargs.get("activate_config_repository"):  # not for --cfg, --info and --help
+            _refuse(hydra_problems(cfg, PATTERNS, ALLOWED))
+        return cfg
+
+    def load_sweep_config(
+        self, master_config: DictConfig, sweep_overrides: list[str]
+    ) -> DictConfig:
+        cfg = super().load_sweep_config(master_config, sweep_overrides)
+        _refuse(hydra_problems(cfg, PATTERNS, ALLOWED))
+        return cfg
+
+    def _process_config_searchpath(
+        self, config_name: str | None, parsed_overrides: Any, repo: Any
+    ) -> None:
+        # A package on the search path would be imported while the config is composed.
+        place = "hydra.searchpath"
+        primary = repo.load_config(config_path=config_name) if config_name else None
+        is_given = any(override.key_or_group == place for override in parsed_overrides)
+        if primary is not None and OmegaConf.is_dict(primary.config):
+            is_given = is_given or bool(OmegaConf.select(primary.config, place))
+        if is_given and not is_permitted("config-sources", ALLOWED):
+            raise PlanError([needs("config-sources", place, "reads configs from other places")])
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
+    if problems:
+        raise PlanError(problems)
+
+
+@contextmanager
+def checked_configs() -> Iterator[None]:
+    """Let Hydra create our loader: it has no setting for that, only the name in its module."""
+    module: Any = hydra_module
+    plain = module.ConfigLoaderImpl
+    module.ConfigLoaderImpl = CheckedConfigLoader
+    try:
+        yield
+    finally:
+        module.ConfigLoaderImpl = plain

@@ -1,0 +1,261 @@
+"""Check the ``hydra`` node of a config: what Hydra itself would build, set and write."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+
+from sandbox.components.permissions import (
+    HYDRA_CLASSES,
+    LOGGING_CLASSES,
+    SBATCH_VARIABLES,
+    SEARCH_CLASSES,
+    is_allowed_class,
+    is_inside,
+    is_permitted,
+    needs,
+    path_problems,
+    unknown_permissions,
+    variable_problems,
+)
+from sandbox.components.problem import Problem
+from sandbox.components.tree import children, leaves, select
+from sandbox.planning.settings import interpolation_problem
+
+# Texts for people, and what Hydra fills in itself.
+_UNUSED = ("help", "hydra_help", "overrides", "runtime", "aliases")
+_DEEPEST = 30
+_STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
+_LOGGING = ("hydra_logging", "job_logging")
+_LOCAL_STORAGE = re.compile(r"(?:sqlite:///)?(?P<path>[^?:]+)")
+
+
+def hydra_problems(
+    cfg: DictConfig, patterns: Sequence[str], allowed: Sequence[str]
+) -> list[Problem]:
+    """Return what the ``hydra`` node asks for and must not have.
+
+    Args:
+        cfg: A composed config, nothing of which has been used yet.
+        patterns: Class paths that the user allows; ours are no business of Hydra's.
+        allowed: What the user permits.
+    """
+    root, problems = _outputs_dir(cfg, allowed)
+    problems = problems or _unreadable_folder(cfg)
+    if problems:
+        return problems
+    hydra = _settled(cfg)
+    return [
+        *unknown_permissions(),
+        *_class_problems(hydra, patterns),
+        *_job_problems(hydra, allowed),
+        *_folder_problems(hydra, _is_multirun(cfg), root, allowed),
+        *_logging_problems(hydra, root, patterns, allowed),
+        *_launcher_problems(hydra, allowed),
+        *_sweeper_problems(hydra, root, patterns, allowed),
+    ]
+
+
+def _outputs_dir(cfg: DictConfig, allowed: Sequence[str]) -> tuple[str, list[Problem]]:
+    """Return the folder below which a run may write, and what is wrong with it."""
+    where = "outputs_dir"
+    try:
+        root = cfg.get(where)
+    except OmegaConfBaseException as error:
+        return "", [Problem(where, "interpolation", str(error).splitlines()[0])]
+    if not isinstance(root, str) or not root.strip():
+        return "", [Problem(where, "setting", f"expected a folder, given {root!r}")]
+    # Not resolved: values on the command line may hold interpolations.
+    typed: Any = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
+    is_typed = any(text.startswith(f"{where}=") for text in typed)
+    if is_typed or is_inside(root, ".") or is_permitted("outside-files", allowed):
+        return root, []
+    text = f"a config has chosen {root!r}, which is outside the working directory"
+    return root, [needs("outside-files", where, text)]
+
+
+def _is_multirun(cfg: DictConfig) -> bool:
+    return str(cfg.hydra.mode).endswith("MULTIRUN")
+
+
+def _unreadable_folder(cfg: DictConfig) -> list[Problem]:
+    """Return the problem of a folder that no run could have; Hydra would only print a traceback."""
+    key = "sweep" if _is_multirun(cfg) else "run"
+    try:
+        _ = cfg.hydra[key].dir
+    except InterpolationToMissingValueError:  # Hydra gives the value when the run starts
+        return []
+    except OmegaConfBaseException as error:
+        is_later = "HydraConfig was not set" in str(error)
+        return [] if is_later else [interpolation_problem(error, f"hydra.{key}.dir")]
+    return []
+
+
+def _settled(cfg: DictConfig) -> dict[str, Any]:
+    """Return the ``hydra`` node as plain data, each value as Hydra will read it.
+
+    What cannot be resolved before the run starts, such as ``${hydra:job.num}``, stays as it is.
+    """
+    runtime = cfg.hydra.runtime
+    folder = _read(cfg.hydra.sweep if _is_multirun(cfg) else cfg.hydra.run, "dir")
+    with read_write(runtime), open_dict(runtime):
+        before = runtime._get_node("output_dir")._value()
+        # Hydra sets it when the run starts; names of log files read it.
+        runtime.output_dir = str(Path(str(folder)).absolute())
+        found = {str(key): _plain(_read(cfg.hydra, key)) for key in cfg.hydra if key not in _UNUSED}
+        runtime.output_dir = before
+    return found
+
+
+def _read(node: Any, key: Any) -> Any:
+    try:
+        if OmegaConf.is_missing(node, key):
+            return None
+        return node[key]
+    except OmegaConfBaseException:
+        plain: Any = OmegaConf.to_container(node, resolve=False)
+        return plain[key]
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    if depth > _DEEPEST:  # an interpolation can lead in a circle
+        return "${too deep}"
+    if isinstance(value, DictConfig):
+        return {str(key): _plain(_read(value, key), depth + 1) for key in value}
+    if isinstance(value, ListConfig):
+        return [_plain(_read(value, index), depth + 1) for index in range(len(value))]
+    return value
+
+
+def _class_problems(hydra: Mapping[str, Any], patterns: Sequence[str]) -> Iterator[Problem]:
+    """Yield class paths that Hydra would build: callbacks need permission."""
+    known = (*HYDRA_CLASSES, *SEARCH_CLASSES, *patterns)
+    for place, leaf in leaves(hydra, "hydra"):
+        if place.endswith("._target_") and not _is_known(leaf, known):
+            yield _unknown_class(place, leaf)
+
+
+def _is_known(target: Any, known: Sequence[str]) -> bool:
+    return isinstance(target, str) and is_allowed_class(target, known)
+
+
+def _unknown_class(place: str, target: Any) -> Problem:
+    hint = f'to allow it: SANDBOX_ALLOW_TARGETS="{target}"'
+    return Problem(place, "target", f"{target} is not allowed", hint)
+
+
+def _job_problems(hydra: Mapping[str, Any], allowed: Sequence[str]) -> Iterator[Problem]:
+    variables = select(hydra, "job.env_set") or {}
+    yield from variable_problems(variables, "hydra.job.env_set", allowed)
+    if select(hydra, "job.chdir"):
+        hint = "paths and the store are found from where you start"
+        yield Problem("hydra.job.chdir", "setting", "must be false", hint)
+
+
+def _folder_problems(
+    hydra: Mapping[str, Any], is_multirun: bool, root: str, allowed: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield folders of the run, or of the sweep and its trials, outside ``outputs_dir``."""
+    place = "sweep.dir" if is_multirun else "run.dir"
+    run_dir = Path(str(select(hydra, place)))
+    folders = {place: str(run_dir)}
+    if is_multirun:
+        run_dir /= str(select(hydra, "sweep.subdir"))
+        folders["sweep.subdir"] = str(run_dir)
+    folders["output_subdir"] = str(run_dir / str(hydra.get("output_subdir") or ""))
+    for key in ("submitit_folder", "temp_folder"):
+        folder = select(hydra, f"launcher.{key}")
+        folders |= {f"launcher.{key}": folder} if folder else {}
+    for place, folder in folders.items():
+        yield from path_problems(folder, root, f"hydra.{place}", allowed)
+
+
+def _logging_problems(
+    hydra: Mapping[str, Any], root: str, patterns: Sequence[str], allowed: Sequence[str]
+) -> Iterator[Problem]:
+    """Yield classes, objects and files that a logging config must not name."""
+    known = (*LOGGING_CLASSES, *patterns)
+    for section in _LOGGING:
+        where = f"hydra.{section}"
+        for place, leaf in _entries(hydra.get(section), where):
+            key = place.rpartition(".")[2]
+            if key in ("class", "()", "queue", "listener") and not _is_known(leaf, known):
+                yield _unknown_class(place, leaf)
+            elif isinstance(leaf, str) and "://" in leaf and leaf not in _STREAMS:
+                text = f"given {leaf!r}, expected {' or '.join(_STREAMS)}"
+                yield Problem(place, "permission", text)
+        for name, handler in children(select(hydra, f"{section}.handlers")):
+            yield from _handler_problems(handler, root, f"{where}.handlers.{name}", allowed)
+
+
+def _entries(value: Any, where: str) -> Iterator[tuple[str, Any]]:
+    """Yield place and value of everything that Python's logging would act on."""
+    for place, leaf in leaves(value, where):
+        if not place.endswith((".format", ".datefmt")):  # texts of any form
+            yield place, leaf
+
+
+def _handler_problems(
+    handler: Any, root: str, where: str, allowed: Sequence[str]
+) -> Iterator[Problem]:
+    if not isinstance(handler, Mapping):
+        return
+    if "." in handler:  # sets attributes of the handler that was built: its file, for example
+        text = "attributes of a handler cannot be set by a config"
+        yield Problem(f"{where}.'.'", "permission", text)
+    if "filename" not in handler or is_permitted("outside-files", allowed):
+        return
+    path = str(handler["filename"])
+    yield from path_problems(path, root, f"{where}.filename", allowed)
+    if not path.endswith(".log"):
+        yield needs("outside-files", f"{where}.filename", f"given {path!r}, expected *.log")
+    if handler.get("mode", "a") != "a":
+        text = f"given {handler['mode']!r}: would replace a file, expected 'a'"
+        yield needs("outside-files", f"{where}.mode", text)
+
+
+def _launcher_problems(hydra: Mapping[str, Any], allowed: Sequence[str]) -> Iterator[Problem]:
+    """Yield what a launcher would run or pass to sbatch besides our own program."""
+    where = "hydra.launcher"
+    launcher = hydra.get("launcher") or {}
+    doors = {"setup": "shell-lines", "srun_args": "shell-lines", "python": "interpreter"}
+    for key, permission in doors.items():
+        if launcher.get(key) and not is_permitted(permission, allowed):
+            yield needs(permission, f"{where}.{key}", f"given {launcher[key]!r}")
+    options = launcher.get("additional_parameters") or {}
+    for key, value in children(options):
+        place = f"{where}.additional_parameters.{key}"
+        name = str(key).replace("_", "-")
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", name):
+            yield Problem(place, "constraint", "expected a long option of sbatch")
+        if name in SBATCH_VARIABLES and not is_permitted("env-variables", allowed):
+            yield needs("env-variables", place, f"given {value!r}")
+    for place, leaf in leaves({**launcher, "setup": None, "srun_args": None}, where):
+        if isinstance(leaf, str) and (not leaf.isprintable() or leaf.lstrip().startswith("-")):
+            text = f"given {leaf!r}, expected one line of printable text without a leading -"
+            yield Problem(place, "constraint", text)
+
+
+def _sweeper_problems(
+    hydra: Mapping[str, Any], root: str, patterns: Sequence[str], allowed: Sequence[str]
+) -> Iterator[Problem]:
+    where = "hydra.sweeper"
+    sweeper = hydra.get("sweeper") or {}
+    function = sweeper.get("custom_search_space")
+    if function is not None and not _is_known(function, patterns):
+        yield _unknown_class(f"{where}.custom_search_space", function)
+    storage = sweeper.get("storage")
+    if storage and not _is_local(str(storage), root) and not is_permitted("storage-url", allowed):
+        text = f"expected a file below the working directory or {root!r}"
+        yield needs("storage-url", f"{where}.storage", text)
+
+
+def _is_local(storage: str, root: str) -> bool:
+    """Return True for an SQLite database or a journal, in a place where a config may write."""
+    match = _LOCAL_STORAGE.fullmatch(storage)
+    return match is not None and any(is_inside(match["path"], folder) for folder in (".", root))

@@ -1,0 +1,100 @@
+"""Find secrets that are typed as literals, and hide them in what is printed."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from sandbox.components.allowed import TargetError, locate
+from sandbox.components.checks import literal_secrets
+from sandbox.components.permissions import without_interpolations
+from sandbox.components.problem import Problem
+from sandbox.components.signature import secret_arguments
+from sandbox.components.tree import leaves, nodes
+from sandbox.components.values import secret_problems
+from sandbox.job import NoUrlPassword
+
+_LOGIN = re.compile(r"(://)[^/\s@]+@")
+_STARS = "***"
+_NAMES = ("api_key", "token", "password", "passwd", "secret", "credentials")
+_SHORTEST = 4  # shorter texts occur everywhere
+_PRINTED_ONLY = ("help", "hydra_help", "overrides", "runtime")
+
+
+def secrets_in_config(cfg: DictConfig, allowed: Sequence[str]) -> list[Problem]:
+    """Return the secrets that a config holds as literals, in jobs that will not run too.
+
+    Args:
+        cfg: A composed config, nothing of which has been written or printed yet.
+        allowed: Patterns of allowed class paths.
+    """
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    hydra = raw.pop("hydra", {})
+    typed = [
+        *hydra.get("overrides", {}).get("task", []),
+        *hydra.get("overrides", {}).get("hydra", []),
+    ]
+    params = (hydra.get("sweeper") or {}).get("params") or {}
+    swept = [f"{key}={value}" for key, value in params.items()]
+    kept = {key: value for key, value in hydra.items() if key not in _PRINTED_ONLY}
+    found = [problem for key in raw for problem in literal_secrets(raw[key], key, allowed)]
+    # Values of a sweep are in no config before its trials; launchers print them first.
+    found += _secrets_in_overrides([*typed, *swept], _secret_places(raw, allowed))
+    for place, leaf in leaves({**raw, "hydra": kept}):
+        found += _logins(place, leaf)
+    return found
+
+
+def _secret_places(raw: Any, allowed: Sequence[str]) -> set[str]:
+    """Return the dotted places of all arguments that are declared secret, given or not."""
+    places = set()
+    for place, node in nodes(raw):
+        try:
+            names = secret_arguments(locate(node["_target_"], allowed))
+        except TargetError:  # reported by the plan
+            continue
+        places |= {f"{place}.{name}" for name in names}
+    return places
+
+
+def _secrets_in_overrides(overrides: Sequence[str], places: set[str]) -> Iterator[Problem]:
+    for override in overrides:
+        key, _, value = override.partition("=")
+        place = key.lstrip("+~")
+        if place in places and value not in ("", "null"):
+            wrong = secret_problems(value.strip("'\""), place)
+            yield from (problem for problem in wrong if problem.kind == "secret")
+        yield from _logins(place, value)
+
+
+def _logins(place: str, leaf: Any) -> Iterator[Problem]:
+    is_url = isinstance(leaf, str) and "://" in leaf
+    if is_url and not NoUrlPassword().is_met_by(without_interpolations(leaf, "")):
+        text = "a URL holds a name or password; secrets may only be given as ${oc.env:NAME}"
+        yield Problem(place, "secret", text)
+
+
+def masked(text: str, words: Sequence[str]) -> str:
+    """Return ``text`` without the secrets among the words of the command line.
+
+    Messages about a command that cannot be composed repeat it, before any class is known: words
+    count as secret by the names of their keys, misspelt ones too.
+    """
+    for secret in sorted(_typed_secrets(words), key=len, reverse=True):
+        text = text.replace(secret, _STARS)
+    return _LOGIN.sub(rf"\1{_STARS}@", text)
+
+
+def _typed_secrets(words: Sequence[str]) -> Iterator[str]:
+    for word in words:
+        key, _, value = word.partition("=")
+        name = key.rpartition(".")[2].lstrip("+~")
+        is_secret = name.endswith(_NAMES) or difflib.get_close_matches(name, _NAMES, 1, 0.8)
+        for part in [value, *re.split(r"[,()\[\]]", value)] if is_secret else ():
+            bare = part.strip(" '\"")
+            if len(bare) >= _SHORTEST and not bare.startswith("${"):
+                yield bare
