@@ -38,8 +38,12 @@ lint: setup
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
-	cd sandbox/workers && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) --explicit-package-bases \
+	cd sandbox/workers && MYPYPATH=. $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) \
+		--cache-dir $(abspath .mypy_cache) --explicit-package-bases \
 		$(filter-out __init__.py,$(notdir $(wildcard sandbox/workers/*.py)))
+	MYPYPATH=tests/support $(BIN)/mypy tests --exclude '^tests/support/'
+	cd tests/support && MYPYPATH=.:$(CURDIR) $(abspath $(BIN))/mypy --config-file $(abspath pyproject.toml) \
+		--cache-dir $(abspath .mypy_cache) --explicit-package-bases *.py
 
 wheel: setup
 	$(BIN)/pip wheel --no-deps --wheel-dir dist .

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sandbox.job import PositiveFloat as PositiveFloat
     from sandbox.job import PositiveInt as PositiveInt
     from sandbox.job import Secret as Secret
+    from sandbox.job import Watch as Watch
     from sandbox.job import rule as rule
     from sandbox.job import score as score
     from sandbox.pools import BaseDataPoolManipulator as BaseDataPoolManipulator
@@ -46,6 +47,7 @@ _MODULES = {
         "PositiveFloat",
         "PositiveInt",
         "Secret",
+        "Watch",
         "rule",
         "score",
     ),

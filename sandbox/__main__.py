@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def _return_to_working_directory() -> None:
     from sandbox.components.allowed import users_patterns
 
     Plugins.instance()
-    if users_patterns():
+    if users_patterns() and not sys.flags.safe_path:
         sys.path.append(str(Path.cwd()))
 
 
@@ -57,8 +58,14 @@ def _command(words: list[str]) -> int:
 
         listing.list_experiments()
         return 0
-    _return_to_working_directory()
     name = words[0]
+    if name not in COMMANDS and re.fullmatch(r"[A-Za-z][\w-]*", name):
+        from sandbox.system.wording import did_you_mean
+
+        hint = did_you_mean(name, COMMANDS)
+        experiment = f"an experiment is chosen by +experiment={name}"
+        return _fail("wrong command", f"there is no command {name!r}; {hint}; {experiment}", 2)
+    _return_to_working_directory()
     if name in COMMANDS:
         code: int = importlib.import_module(COMMANDS[name]).main(words[1:])
         return code

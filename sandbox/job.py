@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -133,6 +134,13 @@ class JobSpec:
     lower_is_better: tuple[str, ...] = ()
 
 
+def is_real(value: Any) -> bool:
+    """Return True for a number that a float can hold, also NaN and infinity; a bool is one."""
+    if isinstance(value, int):
+        return abs(value) <= sys.float_info.max
+    return isinstance(value, float)
+
+
 def numbers(value: Any, name: str = "") -> dict[str, float]:
     """Return the numbers inside nested results by dotted name; anything else is left out.
 
@@ -144,7 +152,7 @@ def numbers(value: Any, name: str = "") -> dict[str, float]:
         items = [(str(index), child) for index, child in enumerate(value)]
     else:
         number = value.item() if hasattr(value, "item") else value
-        return {name: number + 0} if isinstance(number, (int, float)) else {}
+        return {name: number + 0} if is_real(number) else {}
     found: dict[str, float] = {}
     for key, child in items:
         found |= numbers(child, f"{name}.{key}" if name else key)

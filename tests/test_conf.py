@@ -102,7 +102,7 @@ def test_an_option_is_named_after_its_class(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
-def test_a_file_says_first_what_it_is(path: Path) -> None:
+def test_a_file_begins_with_a_comment(path: Path) -> None:
     lines = [line for line in path.read_text().splitlines() if line.strip()]
     if lines[0].startswith("# @package"):
         assert path.relative_to(CONF).parts[0] in GLOBAL
@@ -223,7 +223,7 @@ def test_an_experiment_plans_without_problems(
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_an_experiment_says_its_command_and_calls_itself_by_its_name(experiment: str) -> None:
+def test_an_experiment_file_shows_its_command_and_has_its_own_name(experiment: str) -> None:
     text = (CONF / f"experiment/{experiment}.yaml").read_text()
     assert f"python -m sandbox +experiment={experiment}" in text
     assert yaml.safe_load(text)["experiment_name"] == experiment

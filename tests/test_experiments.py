@@ -63,7 +63,7 @@ def test_internvl_coco_goes_from_drawn_pictures_to_a_verdict_and_a_second_run_do
     assert again["report"] == jobs["report"]
 
 
-def test_demo_refines_a_recipe_and_measures_what_it_did(tmp_path: Path) -> None:
+def test_demo_refines_a_recipe_and_measures_the_effect(tmp_path: Path) -> None:
     outcome = run(tmp_path, "+experiment=demo", "+debug=smoke")
 
     assert outcome.returncode == 0, outcome.stderr

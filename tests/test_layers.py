@@ -1,8 +1,9 @@
-"""Rules of the rooms that import-linter and ruff cannot express; ``make lint`` checks the others."""
+"""Rules of the rooms that import-linter and ruff cannot express; ``make lint`` checks the rest."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ FAMILIES = ("executors", "evaluators", "pools", "recipes", "envs", "watchers", "
 CORE = ("cli", "sweeper", "running", "planning", "store", "components", "hooks")
 MODULES = sorted(ROOT.rglob("*.py"))
 LONGEST_MODULE = 400
+HEAVY = {"PIL", "asyncio", "numpy", "pandas", "pyarrow", "torch"}
 
 # Modules of families that are functions or values, not components: a core room may import them.
 NO_COMPONENTS = {
@@ -44,7 +46,7 @@ def room(path: Path) -> str:
 def imports(path: Path) -> Iterator[str]:
     """Yield the modules that a file imports, dotted, without those for type checking."""
     tree = ast.parse(path.read_text())
-    skipped = set()
+    skipped: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
             skipped.update(ast.walk(node))
@@ -134,11 +136,41 @@ def test_no_module_is_too_long(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= LONGEST_MODULE
 
 
+def loaded_by(code: str, *arguments: str, folder: Path) -> set[str]:
+    """Return the names of all modules that are loaded when a Python program has ended."""
+    program = f"import atexit, sys; atexit.register(lambda: print(*sys.modules)); {code}"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
 def test_importing_the_package_loads_neither_hydra_nor_a_family() -> None:
-    code = "import sandbox, sys; print(*sorted(sys.modules))"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    loaded = set(out.stdout.split())
+    loaded = loaded_by("import sandbox", folder=ROOT.parent)
     assert not loaded & {"hydra", "omegaconf", *(f"sandbox.{family}" for family in FAMILIES)}
+
+
+@pytest.mark.parametrize(
+    ("experiment", "component"),
+    [("demo", "evaluators.text_diversity"), ("internvl_coco", "pools.construction")],
+)
+def test_the_plan_loads_no_heavy_library(experiment: str, component: str, tmp_path: Path) -> None:
+    code = "from sandbox.__main__ import main; main()"
+    loaded = loaded_by(code, f"+experiment={experiment}", "dry_run=true", folder=tmp_path)
+    assert f"sandbox.{component}" in loaded
+    assert not loaded & HEAVY
+
+
+def test_no_component_loads_a_heavy_library_before_it_runs(tmp_path: Path) -> None:
+    configs = "".join(path.read_text() for path in (ROOT.parent / "conf").rglob("*.yaml"))
+    modules = set(re.findall(r"_target_: (sandbox[\w.]*)\.\w+", configs))
+    loaded = loaded_by(f"import {', '.join(sorted(modules))}", folder=tmp_path)
+    assert len(modules) > 40 and modules <= loaded
+    assert not loaded & HEAVY
 
 
 def test_every_public_name_can_be_imported() -> None:

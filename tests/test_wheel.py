@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy_project import ROOT, TESTS, Project
+from toy_project import ROOT, SUPPORT, Project
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_an_installed_wheel_lists_composes_and_runs(installed: Path, chain: Project) -> None:
-    paths = {"PYTHONPATH": os.pathsep.join([str(installed), str(TESTS)])}
+    paths = {"PYTHONPATH": os.pathsep.join([str(installed), str(SUPPORT)])}
     where = subprocess.run(
         [sys.executable, "-c", "import sandbox; print(sandbox.__file__)"],
         cwd=chain.root,

@@ -22,7 +22,8 @@ from sandbox.hydra_search_path import CONFIG_PATH
 from sandbox.job import JobFailed
 from sandbox.planning.resolvers import BEGAN, register_resolvers
 from sandbox.planning.settings import texts
-from sandbox.running.run import STARTED, forced_since, run
+from sandbox.running.forced import forced_by_sweep
+from sandbox.running.run import STARTED, run
 from sandbox.running.trial import as_trial
 
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -84,8 +85,8 @@ def _trial(cfg: DictConfig, hydra_cfg: Any, run_dir: Path) -> float | list[float
         text = f"none is given, and {hydra_cfg.sweeper._target_} needs one"
         hint = "objective=job.output, or several: objective=[job.output, job.other]"
         raise PlanError([Problem("objective", "setting", text, hint)])
-    since = forced_since(Path(hydra_cfg.sweep.dir)) if cfg.get("force") else None
-    value = run(cfg, run_dir, ALLOWED, since)
+    forced = forced_by_sweep(Path(hydra_cfg.sweep.dir), cfg) if cfg.get("force") else None
+    value = run(cfg, run_dir, ALLOWED, forced)
     numbers = value if isinstance(value, list) else [value]
     for text, number in zip(texts(cfg.objective), numbers, strict=False):
         if number is not None and math.isnan(number):

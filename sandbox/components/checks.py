@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.construct import construct
+from sandbox.components.contract import contract_breaches
 from sandbox.components.permissions import component_permissions
 from sandbox.components.problem import Problem
 from sandbox.components.signature import arguments_of, rules_of, run_annotations
@@ -70,6 +72,11 @@ def node_problems(
     except TargetError as error:
         yield Problem(where, "target", str(error))
         return
+    breaches = contract_breaches(cls)
+    for breach in breaches:
+        yield Problem(where, "component", f"{cls.__name__} is no component as agreed: {breach}")
+    if breaches:
+        return
     arguments = arguments_of(cls)
     wrong = set()
     for name in given_arguments(node):
@@ -108,7 +115,10 @@ def argument_problems(
     value: Any, annotation: Any, where: str, allowed: Sequence[str]
 ) -> Iterator[Problem]:
     """Yield what is wrong with a value, or with the family of a component, for one argument."""
-    yield from value_problems(value, annotation, where)
+    for problem in value_problems(value, annotation, where):
+        is_bare = isinstance(value, Mapping) and problem.where == where
+        hint = "`_target_` is missing" if is_bare and _takes_component(annotation) else problem.hint
+        yield replace(problem, hint=hint)
     if not is_node(value):
         return
     try:
@@ -172,7 +182,7 @@ def rule_problems(
             )
         except Exception as error:  # a rule may read a file of the user's
             place = joined(where, names[0]) if len(names) == 1 else where
-            yield Problem(place, "rule", str(error).strip() or type(error).__name__)
+            yield Problem(place, "rule", _error_text(error, rule.__name__))
 
 
 def machine_problems(
@@ -189,7 +199,15 @@ def machine_problems(
     try:
         (cls if is_static else construct(node, allowed)).check()
     except Exception as error:  # whatever a component raises is the user's to read
-        yield Problem(where, "machine", str(error).strip() or type(error).__name__)
+        yield Problem(where, "machine", _error_text(error, f"check of {cls.__name__}"))
+
+
+def _error_text(error: Exception, source: str) -> str:
+    """Return the message of an error; of one that is no message to people, its type and source."""
+    text = str(error).strip()
+    if isinstance(error, (ValueError, RuntimeError, OSError)) and text:
+        return text
+    return f"{type(error).__name__} in {source}: {text}".rstrip(": ")
 
 
 def literal_secrets(config: Any, where: str, allowed: Sequence[str]) -> Iterator[Problem]:
@@ -217,6 +235,12 @@ def all_found(config: Any, allowed: Sequence[str]) -> bool:
 def given_arguments(node: Node) -> dict[str, Any]:
     """Return what a component's node gives to its constructor."""
     return {key: value for key, value in node.items() if key != "_target_"}
+
+
+def _takes_component(annotation: Any) -> bool:
+    """Return True for an argument whose class path may be chosen."""
+    kinds = component_annotations(annotation)
+    return any(inspect.isclass(kind) and inspect.isabstract(kind) for kind in kinds)
 
 
 def is_pending(value: Any) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 from sandbox.components.allowed import locate
+from sandbox.components.problem import Problem
 from sandbox.components.signature import results_of
 from sandbox.components.tree import Node, is_node
+from sandbox.components.values import value_problems
 from sandbox.job import Outputs
 
 
@@ -53,6 +55,15 @@ def lower_is_better(cls: type | None) -> tuple[str, ...]:
     """Return the names of the scores of which the smallest is the best."""
     fields = () if cls is None else dataclasses.fields(cls)
     return tuple(field.name for field in fields if field.metadata.get("lower_is_better"))
+
+
+def result_problems(outputs: Outputs, declared: type | None) -> list[Problem]:
+    """Return recorded results that do not fit the annotations of their declared class."""
+    hints = get_type_hints(declared, include_extras=True) if declared else {}
+    found: list[Problem] = []
+    for name, value in outputs.items():
+        found += value_problems(value, hints[name], name)
+    return found
 
 
 def as_outputs(results: Any, declared: type | None) -> Outputs:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import shlex
 import shutil
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from sandbox.system import process
 from sandbox.system.process import ProcessError
+from sandbox.system.wording import did_you_mean
 
 DEFAULT_ROOT = "outputs/envs"
 """Folder for new envs, relative to the working directory."""
@@ -162,10 +162,9 @@ class Env(ABC):
         # Managers such as conda start the program themselves and would hide the cause.
         programs = self._interpreter(folder).parent
         names = [path.name for path in programs.glob("*")]
-        near = ", ".join(difflib.get_close_matches(name, names)) or "nothing of a similar name"
         raise ProcessError(
-            f"{self}: there is no program {name!r}, neither in {programs} (it has: {near}) "
-            "nor elsewhere on the PATH"
+            f"{self}: there is no program {name!r}, neither in {programs} nor elsewhere on the "
+            f"PATH; {did_you_mean(name, sorted(names))}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from importlib.util import find_spec
 from typing import Any, ClassVar
 
 from sandbox.job import JobScope
@@ -26,4 +27,14 @@ class BaseEvaluator(ABC):
             eval_type: Name of one of the evaluator's ways to judge; ``None`` is its usual one.
             eval_obj: A path, or several, as the evaluator annotates it.
             scope: Output folder and log of the job.
+
+        Raises:
+            SampleError: A data pool is empty, or a sample cannot be read.
+            ProcessError: A program that the evaluator runs has failed, such as for a wrong model.
         """
+
+
+def check_package(name: str, extra: str) -> None:
+    """Raise ValueError if a package is missing that ``sandbox[<extra>]`` installs."""
+    if find_spec(name) is None:
+        raise ValueError(f"{name} is not installed; pip install 'sandbox[{extra}]'")

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Any
 
-from sandbox.evaluators import BaseEvaluator
+from sandbox.evaluators import BaseEvaluator, check_package
 from sandbox.evaluators.caption_tokens import regex_tokens
 from sandbox.evaluators.coco_caption_java import JAVA, meteor, ptb_tokens
 from sandbox.job import JobScope, score
@@ -26,11 +25,8 @@ Captions = dict[ImageId, list[str]]
 """Captions by picture; white space in them is single blanks."""
 
 
-class Score(NamedTuple):
-    """One metric: the score of all captions together, and of each caption."""
-
-    total: float
-    single: Sequence[float]
+Scores = dict[str, tuple[float, Sequence[float]]]
+"""By metric the score of all captions together, and of each caption."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +88,7 @@ class COCOCaptionEvaluator(BaseEvaluator):
     @staticmethod
     def check() -> None:
         """Raise ValueError if Java or pycocoevalcap is missing."""
-        _check_pycocoevalcap()
+        check_package("pycocoevalcap", "caption")
         if shutil.which(JAVA) is None:
             raise ValueError(
                 "Java is missing (no program java on the PATH): install it (Debian: apt-get "
@@ -111,12 +107,8 @@ class COCOCaptionEvaluator(BaseEvaluator):
             self.annotation_path, eval_obj, lambda captions: ptb_tokens(captions, scope)
         )
         scores = _scores(references, candidates)
-        scores["METEOR"] = Score(*meteor(references.values(), candidates.values(), scope))
-        return CaptionScores(
-            **{metric: each.total for metric, each in scores.items()},
-            avg_score=fmean(each.total for each in scores.values()),
-            per_image_path=_write_per_image(scores, references, scope.output_dir),
-        )
+        scores["METEOR"] = meteor(references.values(), candidates.values(), scope)
+        return CaptionScores(**_results(scores, references, scope.output_dir))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +119,7 @@ class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
     their own and must not be compared with those of :class:`COCOCaptionEvaluator`.
 
     Args:
-        annotation_path: The references, COCO caption annotations. Every picture in it must have
-            one generated caption.
+        annotation_path: The references, see :class:`COCOCaptionEvaluator`.
     """
 
     annotation_path: Path
@@ -136,62 +127,36 @@ class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
     @staticmethod
     def check() -> None:
         """Raise ValueError if pycocoevalcap is missing."""
-        _check_pycocoevalcap()
+        check_package("pycocoevalcap", "caption")
 
     def run(self, eval_type: None, eval_obj: Path, *, scope: JobScope) -> JavaFreeCaptionScores:
-        """Score the captions in a file of COCO results: ``[{"image_id", "caption"}, …]``.
-
-        Raises:
-            ValueError: Captions are missing, for unknown pictures, or come twice.
-        """
+        """Score the captions in a file, see :meth:`COCOCaptionEvaluator.run`."""
         references, candidates = _read_tokens(
             self.annotation_path, eval_obj, lambda captions: list(map(regex_tokens, captions))
         )
-        found = _scores(references, candidates)
-        scores = {f"{metric}_nojava": each for metric, each in found.items()}
-        return JavaFreeCaptionScores(
-            **{metric: each.total for metric, each in scores.items()},
-            avg_score_nojava=fmean(each.total for each in scores.values()),
-            per_image_path=_write_per_image(scores, references, scope.output_dir),
-        )
-
-
-def _check_pycocoevalcap() -> None:
-    if find_spec("pycocoevalcap") is None:
-        raise ValueError("pycocoevalcap is not installed; pip install 'sandbox[caption]'")
+        scores = _scores(references, candidates)
+        return JavaFreeCaptionScores(**_results(scores, references, scope.output_dir, "_nojava"))
 
 
 def _read_tokens(
     annotation_path: Path, candidate_path: Path, tokenize: Callable[[list[str]], list[str]]
 ) -> tuple[Captions, Captions]:
-    """Read references and candidates of the same pictures, in the same order, as tokens.
-
-    Args:
-        annotation_path: The references.
-        candidate_path: The candidates.
-        tokenize: Called once for all captions, because a tokenizer may take long to start.
-    """
-    references = _read_references(annotation_path)
-    candidates = _read_candidates(candidate_path, references)
-    captions = [*chain.from_iterable(references.values()), *chain(*candidates.values())]
-    tokens = iter(tokenize(captions))
-    return _regrouped(tokens, references), _regrouped(tokens, candidates)
-
-
-def _regrouped(tokens: Iterator[str], captions: Captions) -> Captions:
-    return {image_id: list(islice(tokens, len(each))) for image_id, each in captions.items()}
-
-
-def _read_references(path: Path) -> Captions:
-    annotations = read_coco(path, allow_empty_captions=True)
+    """Read references and candidates of the same pictures, in the same order, as tokens."""
+    annotations = read_coco(annotation_path, allow_empty_captions=True)
     annotations.require_captions()
     references: Captions = {image_id: [] for image_id in annotations.images}
     for annotation in annotations.captions:
         references[annotation.image_id].append(_one_line(annotation.caption))
-    return references
+    candidates = _read_candidates(candidate_path, references)
+    # All captions at once, because a tokenizer may take long to start.
+    tokens = iter(tokenize([*chain(*references.values()), *candidates.values()]))
+    references = {
+        image_id: list(islice(tokens, len(each))) for image_id, each in references.items()
+    }
+    return references, {image_id: [next(tokens)] for image_id in candidates}
 
 
-def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> Captions:
+def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> dict[ImageId, str]:
     """Read one caption per picture, in the order of ``image_ids``."""
     try:
         content = json.loads(path.read_bytes())
@@ -206,7 +171,7 @@ def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> Captions:
     bare = [image_id for image_id in image_ids if image_id not in counts]
     _refuse(path, "pictures of the references have no caption", bare)
     captions = dict(rows)
-    return {image_id: [captions[image_id]] for image_id in image_ids}
+    return {image_id: captions[image_id] for image_id in image_ids}
 
 
 def _refuse(path: Path, problem: str, image_ids: Sequence[ImageId]) -> None:
@@ -222,31 +187,29 @@ def _one_line(caption: object) -> str:
     return " ".join(caption.split())
 
 
-def _scores(references: Captions, candidates: Captions) -> dict[str, Score]:
+def _scores(references: Captions, candidates: Captions) -> Scores:
     from pycocoevalcap.bleu.bleu import Bleu
     from pycocoevalcap.cider.cider import Cider
     from pycocoevalcap.rouge.rouge import Rouge
 
     totals, singles = Bleu(4).compute_score(references, candidates, verbose=0)
-    bleu = [_score(total, single) for total, single in zip(totals, singles, strict=True)]
-    scores = {f"Bleu_{order}": each for order, each in enumerate(bleu, start=1)}
-    scores["ROUGE_L"] = _score(*Rouge().compute_score(references, candidates))
-    scores["CIDEr"] = _score(*Cider().compute_score(references, candidates))
+    bleu = zip(totals, singles, strict=True)
+    scores: Scores = {f"Bleu_{order}": each for order, each in enumerate(bleu, start=1)}
+    scores["ROUGE_L"] = Rouge().compute_score(references, candidates)
+    scores["CIDEr"] = Cider().compute_score(references, candidates)
     return scores
 
 
-def _score(total: float, single: Iterable[float]) -> Score:
-    # The scorers return numbers of numpy, which JSON does not know.
-    return Score(float(total), list(map(float, single)))
-
-
-def _write_per_image(
-    scores: Mapping[str, Score], image_ids: Collection[ImageId], folder: Path
-) -> Path:
+def _results(
+    scores: Scores, image_ids: Iterable[ImageId], folder: Path, suffix: str = ""
+) -> dict[str, Any]:
+    """Write the scores of every picture; return the results by name, scores with ``suffix``."""
     names = list(map(str, image_ids))
-    content = {
-        metric: dict(zip(names, each.single, strict=True)) for metric, each in scores.items()
-    }
+    totals, per_image = {}, {}
+    for metric, (total, single) in scores.items():
+        # The scorers return numbers of numpy, which JSON does not know.
+        totals[f"{metric}{suffix}"] = float(total)
+        per_image[f"{metric}{suffix}"] = dict(zip(names, map(float, single), strict=True))
     path = folder / "per_image.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
+    path.write_text(json.dumps(per_image), encoding="utf-8")
+    return {**totals, f"avg_score{suffix}": fmean(totals.values()), "per_image_path": path}

@@ -37,11 +37,9 @@ _BLOCK_BYTES = 16 * 1024
 
 
 def ptb_tokens(captions: Sequence[str], scope: JobScope) -> list[str]:
-    """Return lower-case PTB tokens with blanks between them, without punctuation; may be empty.
+    """Return lower-case PTB tokens of captions of one line each, separated by blanks.
 
-    Args:
-        captions: One line each.
-        scope: Folder for temporary files, and the log.
+    Punctuation is left out, so there may be none.
     """
     jar = _package_dir() / "tokenizer" / "stanford-corenlp-3.4.1.jar"
     options = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")
@@ -147,9 +145,8 @@ def _entry_blocks(table_path: Path) -> Iterator[bytes]:
 
 
 def _shared_prefix(first: bytes, last: bytes) -> bytes:
-    pairs = zip(first, last, strict=False)
-    same = itertools.takewhile(lambda pair: pair[0] == pair[1], pairs)
-    return first[: sum(1 for _ in same)]
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return bytes(byte for byte, _ in same)
 
 
 def _matching_entries(block: bytes, words: frozenset[bytes]) -> Iterator[bytes]:

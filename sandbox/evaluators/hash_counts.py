@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import IO
 
 import numpy as np
@@ -17,11 +20,8 @@ _BLOCK = 1 << 20
 class HashCounts:
     """Exact counts of many 64-bit hashes, in at most about 300 MB of memory.
 
-    The hashes wait in a file, 8 bytes each. They are counted in several passes over the file, each
-    for a part of the range of hashes.
-
-    Args:
-        file: Temporary file, opened for reading and writing.
+    The hashes wait in a temporary file, 8 bytes each. They are counted in several passes over the
+    file, each for a part of the range of hashes.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -29,7 +29,7 @@ class HashCounts:
         self.total = 0
 
     def add(self, hashes: Hashes) -> None:
-        """Add hashes; a hash may come several times."""
+        """Add hashes; one may come several times."""
         hashes.tofile(self._file)
         self.total += len(hashes)
 
@@ -43,8 +43,7 @@ class HashCounts:
         num_parts = num_parts or self.num_parts
         for part in range(num_parts):
             # Counted block by block first: a frequent word such as "the" would fill a part alone.
-            blocks = [_counted(block) for block in self._blocks(part, num_parts)]
-            yield _merged([values for values, _ in blocks], [counts for _, counts in blocks])
+            yield _merged([_counted(block) for block in self._blocks(part, num_parts)])
 
     def summary(self) -> tuple[int, float]:
         """Return the number of different hashes and the entropy of their distribution in bits."""
@@ -63,20 +62,26 @@ class HashCounts:
             yield block[parts == part]
 
 
+@contextmanager
+def open_counts(folder: Path, number: int) -> Iterator[list[HashCounts]]:
+    """Open several empty counts, whose temporary files are in ``folder``."""
+    with ExitStack() as stack:
+        yield [HashCounts(stack.enter_context(TemporaryFile(dir=folder))) for _ in range(number)]
+
+
 def _counted(hashes: Hashes) -> tuple[Hashes, NDArray[np.uint32]]:
     values, counts = np.unique(hashes, return_counts=True)
     return values, counts.astype(np.uint32)
 
 
-def _merged(
-    values: Sequence[Hashes], counts: Sequence[NDArray[np.uint32]]
-) -> tuple[Hashes, Counts]:
-    """Merge the counts of several blocks."""
-    together = np.concatenate([np.empty(0, np.uint64), *values])
+def _merged(blocks: Sequence[tuple[Hashes, NDArray[np.uint32]]]) -> tuple[Hashes, Counts]:
+    if not blocks:
+        return np.empty(0, np.uint64), np.empty(0, np.int64)
+    together, counts = map(np.concatenate, zip(*blocks, strict=True))
     order = np.argsort(together, kind="stable")
     together = together[order]
     # The complement differs from the first hash, which therefore always starts a run.
     starts = np.flatnonzero(np.diff(together, prepend=~together[:1]))
     if not len(starts):
         return together, np.empty(0, np.int64)
-    return together[starts], np.add.reduceat(np.concatenate(counts)[order], starts, dtype=np.int64)
+    return together[starts], np.add.reduceat(counts[order], starts, dtype=np.int64)

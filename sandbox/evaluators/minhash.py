@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ Signatures = NDArray[np.uint32]
 
 
 class Pair(NamedTuple):
-    """Two similar sets, by their numbers."""
+    """Two similar sets, by their numbers; ``first`` is the smaller one."""
 
     first: int
     second: int
@@ -91,15 +91,9 @@ def band_keys(signatures: Signatures, num_bands: int, num_rows: int) -> Hashes:
 
 
 class RowFile:
-    """Rows of numbers in a file: appended, then read by column or a few rows at a time.
+    """Rows of ``width`` numbers in a temporary file, read by column or a few rows at a time."""
 
-    Args:
-        file: Temporary file, opened for reading and writing.
-        dtype: Type of the numbers.
-        width: Numbers per row.
-    """
-
-    def __init__(self, file: IO[bytes], dtype: type[np.number[Any]], width: int) -> None:
+    def __init__(self, file: IO[bytes], dtype: Literal["uint32", "uint64"], width: int) -> None:
         self._file = file
         self._dtype = np.dtype(dtype)
         self._width = width
@@ -132,14 +126,15 @@ class RowFile:
 
 def clusters(
     keys: RowFile, signatures: RowFile, num_bands: int, threshold: float
-) -> tuple[Rows, list[Pair]]:
+) -> tuple[list[Rows], list[Pair]]:
     """Connect sets that share a band and reach the threshold in estimated similarity.
 
     Within a bucket of a band, a set is compared with the first set and with the previous one,
     unless they are connected already: a bucket of n sets costs 2n comparisons, not n²/2.
 
     Returns:
-        The first set of the cluster of every set, and the pairs that made the connections.
+        The sets of every cluster of two or more, the largest clusters first, and the pairs that
+        made the connections.
     """
     # Union-find in one array: scipy's DisjointSet keeps Python objects, 100 times the memory.
     parent = np.arange(keys.num_rows, dtype=np.int64)
@@ -150,9 +145,20 @@ def clusters(
             roots = _roots(parent)
             apart = roots[first] != roots[second]
             for pair in _similar(first[apart], second[apart], signatures, threshold):
-                if _connect(parent, pair.first, pair.second):
+                ends = {_root(parent, pair.first), _root(parent, pair.second)}
+                if len(ends) == 2:
+                    parent[max(ends)] = min(ends)
                     pairs.append(pair)
-    return _roots(parent), pairs
+    return _members(_roots(parent)), pairs
+
+
+def _members(roots: Rows) -> list[Rows]:
+    _, number, sizes = np.unique(roots, return_inverse=True, return_counts=True)
+    found = np.flatnonzero(sizes[number] > 1)
+    # Sorted by cluster, and within a cluster still by number.
+    found = found[np.argsort(roots[found], kind="stable")]
+    groups = np.split(found, np.flatnonzero(np.diff(roots[found])) + 1) if len(found) else []
+    return sorted(groups, key=lambda group: (-len(group), group[0]))
 
 
 def _candidates(column: Hashes) -> Iterator[tuple[Rows, Rows]]:
@@ -179,13 +185,6 @@ def _similar(first: Rows, second: Rows, signatures: RowFile, threshold: float) -
         for place in np.flatnonzero(similarity >= threshold):
             pair = start + place
             yield Pair(int(first[pair]), int(second[pair]), float(similarity[place]))
-
-
-def _connect(parent: Rows, first: int, second: int) -> bool:
-    """Merge the clusters of two sets; return False if it was one cluster already."""
-    first, second = _root(parent, first), _root(parent, second)
-    parent[max(first, second)] = min(first, second)
-    return first != second
 
 
 def _root(parent: Rows, node: int) -> int:

@@ -2,29 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import numpy as np
 from annotated_types import Interval
 
 from sandbox.evaluators import BaseEvaluator
-from sandbox.evaluators.minhash import (
-    MinHash,
-    Pair,
-    RowFile,
-    Rows,
-    Signatures,
-    band_keys,
-    bands_for,
-    clusters,
-)
-from sandbox.evaluators.pool_texts import as_paths, text_batches, write_rows
-from sandbox.evaluators.words import Counts, Hashes, WordReader, Words, clean, mixed
+from sandbox.evaluators.pool_texts import DataSet, as_paths, text_batches, write_rows
 from sandbox.job import JobScope, PositiveInt, score
 
 
@@ -65,9 +51,8 @@ class NearDuplicates(BaseEvaluator):
     shorter text is one shingle. MinHash signatures estimate the Jaccard similarity of two sets.
     Only samples that agree in a whole band of their signatures are compared. Those that reach the
     threshold are connected, and connected samples form a cluster. Samples are numbered from 0, in
-    their order in the files.
-
-    While it runs, a sample needs 4 bytes of disk per permutation and about 60 bytes of memory.
+    their order in the files. A sample takes 4 bytes of disk per permutation and about 60 bytes of
+    memory while this runs.
 
     Args:
         text_key: Key of a sample's text.
@@ -89,91 +74,35 @@ class NearDuplicates(BaseEvaluator):
     seed: int = 0
 
     def run(
-        self,
-        eval_type: Literal["near_duplicates"] | None,
-        eval_obj: Path | Sequence[Path],
-        *,
-        scope: JobScope,
+        self, eval_type: Literal["near_duplicates"] | None, eval_obj: DataSet, *, scope: JobScope
     ) -> DuplicateScores:
-        """Search a pool, or several that are one data set.
+        """Search a data set."""
+        from sandbox.evaluators.minhash import MinHash, RowFile, band_keys, bands_for, clusters
+        from sandbox.evaluators.words import WordReader, characters
 
-        Raises:
-            SampleError: A sample cannot be read.
-        """
         folder = scope.output_dir
+        read = characters if self.shingle_unit == "characters" else WordReader().read
+        minhash = MinHash(self.num_permutations, self.seed)
         num_bands, num_rows = bands_for(self.threshold, self.num_permutations)
         with TemporaryFile(dir=folder) as key_file, TemporaryFile(dir=folder) as signature_file:
-            keys = RowFile(key_file, np.uint64, num_bands)
-            signatures = RowFile(signature_file, np.uint32, self.num_permutations)
-            for batch in self._signatures(as_paths(eval_obj)):
+            keys = RowFile(key_file, "uint64", num_bands)
+            signatures = RowFile(signature_file, "uint32", self.num_permutations)
+            for texts in text_batches(as_paths(eval_obj), self.text_key):
+                batch = minhash.signatures(*read(texts).shingles(texts, self.shingle_size))
                 signatures.append(batch)
                 keys.append(band_keys(batch, num_bands, num_rows))
-            roots, pairs = clusters(keys, signatures, num_bands, self.threshold)
-        members = _members(roots)
-        num_in_clusters = sum(map(len, members))
+            found, pairs = clusters(keys, signatures, num_bands, self.threshold)
+        num_in_clusters = sum(map(len, found))
+        cluster_rows = ({"samples": samples.tolist()} for samples in found)
+        pair_rows = (pair._asdict() for pair in sorted(pairs))
         return DuplicateScores(
-            num_samples=len(roots),
-            num_clusters=len(members),
+            num_samples=keys.num_rows,
+            num_clusters=len(found),
             num_in_clusters=num_in_clusters,
-            largest_cluster=max(map(len, members), default=1),
-            duplicate_ratio=(num_in_clusters - len(members)) / len(roots),
+            largest_cluster=max(map(len, found), default=1),
+            duplicate_ratio=(num_in_clusters - len(found)) / keys.num_rows,
             num_bands=num_bands,
             num_rows=num_rows,
-            clusters_path=write_rows(folder / "clusters.jsonl", _cluster_rows(members)),
-            pairs_path=write_rows(folder / "pairs.jsonl", _pair_rows(pairs)),
+            clusters_path=write_rows(folder / "clusters.jsonl", cluster_rows),
+            pairs_path=write_rows(folder / "pairs.jsonl", pair_rows),
         )
-
-    def _signatures(self, paths: Sequence[Path]) -> Iterator[Signatures]:
-        minhash = MinHash(self.num_permutations, self.seed)
-        reader = WordReader()
-        for batch in text_batches(paths, self.text_key):
-            texts = [clean(text) for text in batch]
-            read = _characters if self.shingle_unit == "characters" else reader.read
-            units = read(texts)
-            yield minhash.signatures(*shingles(units, texts, self.shingle_size))
-
-
-def shingles(units: Words, texts: Sequence[str], size: int) -> tuple[Hashes, Counts]:
-    """Return the shingles of all texts in a row, and the number of each text, at least 1.
-
-    A text of fewer than ``size`` words is one shingle; one without any is its characters.
-    """
-    hashes, counts = units.ngrams(size)
-    is_short = counts == 0
-    if not is_short.any():
-        return hashes, counts
-    short_units = Words(units.hashes[np.repeat(is_short, units.lengths)], units.lengths[is_short])
-    short_texts = [text.encode("utf-8", "surrogatepass") for text in compress(texts, is_short)]
-    # Every text needs a shingle: the minimum over none would be that of the next text.
-    places = np.cumsum(counts)[is_short]
-    whole = short_units.text_digests(short_texts)
-    return np.insert(hashes, places, whole), np.maximum(counts, 1)
-
-
-def _characters(texts: Sequence[str]) -> Words:
-    """Return lower-cased characters in place of words; a run of white space is one blank."""
-    lowered = [" ".join(text.lower().split()) for text in texts]
-    lengths = np.fromiter(map(len, lowered), dtype=np.int64, count=len(lowered))
-    points = np.frombuffer("".join(lowered).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
-    return Words(mixed(points.astype(np.uint64) + np.uint64(1)), lengths)
-
-
-def _members(roots: Rows) -> list[Rows]:
-    """Return the samples of every cluster of two or more, the largest clusters first."""
-    _, number, sizes = np.unique(roots, return_inverse=True, return_counts=True)
-    found = np.flatnonzero(sizes[number] > 1)
-    # Sorted by cluster, and within a cluster still by number.
-    found = found[np.argsort(roots[found], kind="stable")]
-    groups = np.split(found, np.flatnonzero(np.diff(roots[found])) + 1) if len(found) else []
-    return sorted(groups, key=lambda group: (-len(group), group[0]))
-
-
-def _cluster_rows(members: Iterable[Rows]) -> Iterator[Mapping[str, Any]]:
-    for samples in members:
-        yield {"samples": samples.tolist()}
-
-
-def _pair_rows(pairs: Iterable[Pair]) -> Iterator[Mapping[str, Any]]:
-    for pair in sorted(pairs):
-        first, second = sorted(pair[:2])
-        yield {"first": first, "second": second, "similarity": pair.similarity}

@@ -50,20 +50,11 @@ class PerplexityEvaluator(BaseEvaluator):
     def run(
         self, eval_type: Literal["perplexity"] | None, eval_obj: Path, *, scope: JobScope
     ) -> Perplexity:
-        """Measure a checkpoint folder.
-
-        Raises:
-            ProcessError: ``eval_obj`` is no checkpoint, or the text cannot be read.
-        """
+        """Measure a checkpoint folder."""
         request = {
             "model_path": eval_obj,
             "heldout_path": self.heldout_path,
             "text_key": self.text_key,
             "sequence_length": self.sequence_length,
         }
-        scores = run_worker("causal_lm_perplexity", request, scope, self.env)
-        return Perplexity(
-            perplexity=scores["perplexity"],
-            bits_per_byte=scores["bits_per_byte"],
-            loss=scores["loss"],
-        )
+        return Perplexity(**run_worker("causal_lm_perplexity", request, scope, self.env))

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
-from sandbox.evaluators import BaseEvaluator
-from sandbox.evaluators.hash_counts import HashCounts
-from sandbox.evaluators.pool_texts import as_paths, text_batches
-from sandbox.evaluators.statistic_columns import Columns, Floats, read_columns
-from sandbox.evaluators.words import WordReader, clean
+from sandbox.evaluators import BaseEvaluator, check_package
+from sandbox.evaluators.pool_texts import DataSet, as_paths, text_batches
 from sandbox.job import JobScope, score
 
-_ORDERS = (1, 2)
+if TYPE_CHECKING:
+    from sandbox.evaluators.hash_counts import HashCounts
+    from sandbox.evaluators.statistic_columns import Columns, Floats
 
 Distance = Mapping[str, float | None]
 
@@ -77,28 +71,30 @@ class PoolDistance(BaseEvaluator):
     @staticmethod
     def check() -> None:
         """Raise ValueError if scipy is missing."""
-        if find_spec("scipy") is None:
-            raise ValueError("scipy is not installed; pip install 'sandbox[data]'")
+        check_package("scipy", "data")
 
     def run(
-        self,
-        eval_type: Literal["pool_distance"] | None,
-        eval_obj: Path | Sequence[Path],
-        *,
-        scope: JobScope,
+        self, eval_type: Literal["pool_distance"] | None, eval_obj: DataSet, *, scope: JobScope
     ) -> DistanceScores:
-        """Compare a pool, or several that are one data set, with the reference.
+        """Compare a data set with the reference.
 
         Raises:
-            SampleError: A sample cannot be read.
             ValueError: A statistic does not exist or is not numeric.
         """
-        paths = as_paths(eval_obj)
+        import numpy as np
+
+        from sandbox.evaluators.hash_counts import open_counts
+        from sandbox.evaluators.statistic_columns import read_columns
+
+        paths, reference_paths = as_paths(eval_obj), [self.reference_path]
         columns = read_columns(paths, self.statistics, self.text_key)
-        reference = read_columns([self.reference_path], self.statistics, self.text_key)
+        reference = read_columns(reference_paths, self.statistics, self.text_key)
         distances = _statistic_distances(columns, reference)
         names = {*columns.values, *reference.values, *columns.left_out, *reference.left_out}
-        unigrams, bigrams = self._divergences(paths, scope.output_dir)
+        with open_counts(scope.output_dir, 4) as counts:
+            self._count_ngrams(paths, counts[:2])
+            self._count_ngrams(reference_paths, counts[2:])
+            unigrams, bigrams = map(js_divergence, counts[:2], counts[2:])
         return DistanceScores(
             num_samples=columns.num_samples,
             num_reference=reference.num_samples,
@@ -109,19 +105,13 @@ class PoolDistance(BaseEvaluator):
             left_out=sorted(names - set(distances)),
         )
 
-    def _divergences(self, paths: Sequence[Path], folder: Path) -> list[float]:
-        with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(TemporaryFile(dir=folder)) for _ in range(4)]
-            counts = [HashCounts(file) for file in files]
-            self._count_ngrams(paths, counts[:2])
-            self._count_ngrams([self.reference_path], counts[2:])
-            return [js_divergence(counts[0], counts[2]), js_divergence(counts[1], counts[3])]
-
     def _count_ngrams(self, paths: Sequence[Path], counts: Sequence[HashCounts]) -> None:
+        from sandbox.evaluators.words import WordReader
+
         reader = WordReader()
-        for batch in text_batches(paths, self.text_key):
-            words = reader.read([clean(text) for text in batch])
-            for order, ngrams in zip(_ORDERS, counts, strict=True):
+        for texts in text_batches(paths, self.text_key):
+            words = reader.read(texts)
+            for order, ngrams in enumerate(counts, start=1):
                 ngrams.add(words.ngrams(order)[0])
 
 
@@ -143,6 +133,7 @@ def js_divergence(first: HashCounts, second: HashCounts) -> float:
 
     It is the sum over all things of (p log p/m + q log q/m) / 2 with m = (p + q) / 2.
     """
+    import numpy as np
     from scipy.special import rel_entr
 
     if not first.total or not second.total:
@@ -150,11 +141,11 @@ def js_divergence(first: HashCounts, second: HashCounts) -> float:
     # scipy's jensenshannon needs both distributions in memory at once; these come part by part.
     num_parts = max(first.num_parts, second.num_parts)
     nats = 0.0
-    for part, other_part in zip(first.counts(num_parts), second.counts(num_parts), strict=True):
-        union = np.union1d(part[0], other_part[0])
-        p, q = np.zeros(len(union)), np.zeros(len(union))
-        p[np.searchsorted(union, part[0])] = part[1] / first.total
-        q[np.searchsorted(union, other_part[0])] = other_part[1] / second.total
+    for ours, theirs in zip(first.counts(num_parts), second.counts(num_parts), strict=True):
+        union = np.union1d(ours[0], theirs[0])
+        p, q = np.zeros((2, len(union)))
+        p[np.searchsorted(union, ours[0])] = ours[1] / first.total
+        q[np.searchsorted(union, theirs[0])] = theirs[1] / second.total
         m = (p + q) / 2
         nats += float((rel_entr(p, m) + rel_entr(q, m)).sum()) / 2
     # Rounding may leave the range by 10⁻¹⁶.
@@ -162,10 +153,8 @@ def js_divergence(first: HashCounts, second: HashCounts) -> float:
 
 
 def _statistic_distances(columns: Columns, reference: Columns) -> dict[str, Distance]:
-    distances: dict[str, Distance] = {}
-    for name in columns.values:
-        if name not in reference.values:
-            continue
+    distances = {}
+    for name in [name for name in columns.values if name in reference.values]:
         sample, other = columns.finite(name), reference.finite(name)
         if len(sample) and len(other):
             distances[name] = sample_distance(sample, other)

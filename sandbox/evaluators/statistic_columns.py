@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.evaluators.words import clean, count_words
+from sandbox.evaluators.pool_texts import clean
+from sandbox.evaluators.words import count_words
 from sandbox.samples import STATS, SampleError, read_samples, shown, text_of
 
 Floats = NDArray[np.float64]
 
-LENGTHS = ("chars", "words")
-_MISSING = math.nan
+_LENGTHS = ("chars", "words")
 
 
 @dataclass(frozen=True)
@@ -54,17 +54,19 @@ def read_columns(
         text_key: Key of a sample's text; ``None`` leaves the lengths out.
 
     Raises:
-        SampleError: A sample cannot be read.
-        ValueError: A statistic of ``statistics`` does not exist or is not numeric, or there are no
-            numbers at all.
+        ValueError: One of ``statistics`` does not exist or is not numeric, or there are no numbers.
     """
     table = _Table(statistics)
     for stats in _sample_stats(paths, text_key):
         table.add(stats)
     place = ", ".join(map(str, paths))
+    numeric = table.seen - table.non_numeric
     for name in statistics or ():
-        _check_numeric(name, table, place, LENGTHS if text_key is not None else ())
-    values = {name: column for name, column in table.columns() if name not in table.non_numeric}
+        if name not in numeric:
+            problem = "is not numeric" if name in table.non_numeric else "does not exist"
+            available = ", ".join(sorted(numeric)) or "none"
+            raise ValueError(f"{place}: statistic {name!r} {problem}; available: {available}")
+    values = table.columns()
     if not values:
         raise ValueError(
             f"{place}: no numeric statistics under {STATS!r}; analyse the data set first"
@@ -79,7 +81,7 @@ class _Table:
         self.num_samples = 0
         self.seen: set[str] = set()
         self.non_numeric: set[str] = set()
-        self._names = None if names is None else {*names, *LENGTHS}
+        self._names = None if names is None else {*names, *_LENGTHS}
         self._columns: dict[str, array[float]] = {}
 
     def add(self, stats: Mapping[str, Any]) -> None:
@@ -95,27 +97,18 @@ class _Table:
                 self._padded(name).append(number)
         self.num_samples += 1
 
-    def columns(self) -> Iterator[tuple[str, Floats]]:
-        """Yield name and values of every column that has a value."""
-        for name in self._columns:
-            # A view, not a copy: the columns are the largest part of the memory.
-            values = np.frombuffer(self._padded(name), dtype=np.float64)
-            if not np.isnan(values).all():
-                yield name, values
+    def columns(self) -> dict[str, Floats]:
+        """Return the columns of numeric statistics that have a value."""
+        names = [name for name in self._columns if name not in self.non_numeric]
+        # Views, not copies: the columns are the largest part of the memory.
+        views = {name: np.frombuffer(self._padded(name), dtype=np.float64) for name in names}
+        return {name: values for name, values in views.items() if not np.isnan(values).all()}
 
     def _padded(self, name: str) -> array[float]:
         """Return a column, filled up with missing values for samples that had none."""
         column = self._columns.setdefault(name, array("d"))
-        column.extend([_MISSING] * (self.num_samples - len(column)))
+        column.extend([math.nan] * (self.num_samples - len(column)))
         return column
-
-
-def _check_numeric(name: str, table: _Table, place: str, lengths: Sequence[str]) -> None:
-    if name in table.seen and name not in table.non_numeric:
-        return
-    problem = "is not numeric" if name in table.non_numeric else "does not exist"
-    available = ", ".join(sorted((table.seen - table.non_numeric).union(lengths))) or "none"
-    raise ValueError(f"{place}: statistic {name!r} {problem}; available: {available}")
 
 
 def _sample_stats(paths: Sequence[Path], text_key: str | None) -> Iterator[Mapping[str, Any]]:
@@ -138,7 +131,7 @@ def _number(value: Any) -> float | None:
         numbers = [number for number in map(_number, value) if number is not None]
         return math.fsum(numbers) / len(numbers) if len(numbers) == len(value) else None
     if value is None or value == []:
-        return _MISSING
+        return math.nan
     # To Python a bool is an int, but a flag has no mean or distance.
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if is_number else None

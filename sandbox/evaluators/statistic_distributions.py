@@ -8,11 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
 from sandbox.evaluators import BaseEvaluator
-from sandbox.evaluators.pool_texts import as_paths
-from sandbox.evaluators.statistic_columns import Floats, read_columns
+from sandbox.evaluators.pool_texts import DataSet, as_paths
 from sandbox.job import JobScope, PositiveInt
 
 _QUANTILES = {"q05": 0.05, "q25": 0.25, "median": 0.5, "q75": 0.75, "q95": 0.95}
@@ -60,24 +57,35 @@ class StatisticDistributions(BaseEvaluator):
     def run(
         self,
         eval_type: Literal["statistic_distributions"] | None,
-        eval_obj: Path | Sequence[Path],
+        eval_obj: DataSet,
         *,
         scope: JobScope,
     ) -> Distributions:
-        """Describe a pool, or several that are one data set.
+        """Describe a data set.
 
         Raises:
-            SampleError: A sample cannot be read.
             ValueError: A statistic does not exist or is not numeric.
         """
+        import numpy as np
+
+        from sandbox.evaluators.statistic_columns import read_columns
+
         columns = read_columns(as_paths(eval_obj), self.statistics, self.text_key)
         statistics, histograms = {}, {}
         for name, values in columns.values.items():
             finite = columns.finite(name)
             if len(finite) == 0:
                 continue
-            missing = int(np.isnan(values).sum())
-            statistics[name] = {"count": len(finite), "missing": missing, **_figures(finite)}
+            quantiles = np.quantile(finite, list(_QUANTILES.values())).tolist()
+            statistics[name] = {
+                "count": len(finite),
+                "missing": int(np.isnan(values).sum()),
+                "mean": float(finite.mean()),
+                "std": float(finite.std()),
+                "min": float(finite.min()),
+                **dict(zip(_QUANTILES, quantiles, strict=True)),
+                "max": float(finite.max()),
+            }
             counts, edges = np.histogram(finite, self.num_bins)
             histograms[name] = {"edges": edges.tolist(), "counts": counts.tolist()}
         histograms_path = scope.output_dir / "histograms.json"
@@ -88,14 +96,3 @@ class StatisticDistributions(BaseEvaluator):
             left_out=columns.left_out,
             histograms_path=histograms_path,
         )
-
-
-def _figures(values: Floats) -> dict[str, float]:
-    quantiles = np.quantile(values, list(_QUANTILES.values())).tolist()
-    return {
-        "mean": float(values.mean()),
-        "std": float(values.std()),
-        "min": float(values.min()),
-        **dict(zip(_QUANTILES, quantiles, strict=True)),
-        "max": float(values.max()),
-    }

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryFile
-from typing import ClassVar, Literal
-
-import numpy as np
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sandbox.evaluators import BaseEvaluator
-from sandbox.evaluators.hash_counts import HashCounts
-from sandbox.evaluators.pool_texts import as_paths, text_batches
-from sandbox.evaluators.words import WordReader, Words, clean, digest
+from sandbox.evaluators.pool_texts import DataSet, as_paths, text_batches
 from sandbox.job import JobScope, PositiveInt, score
 
-_ORDERS = (1, 2, 3)
+if TYPE_CHECKING:
+    from sandbox.evaluators.hash_counts import HashCounts
+
 _LENGTHS = ("mean", "std", "q1", "median", "q3")
 
 
@@ -65,10 +60,8 @@ class TextDiversityEvaluator(BaseEvaluator):
 
     Words are lower-cased, and n-grams do not cross samples. Data-Juicer's marks in a text
     (``<__dj__image>``) are left out. Distinct ratios fall as a data set grows: compare data sets of
-    equal size, or set ``max_words``.
-
-    Texts are read once. Hashes wait in temporary files, about 24 bytes per word, so memory hardly
-    grows with the data set.
+    equal size, or set ``max_words``. Hashes wait in temporary files, about 24 bytes per word, so
+    memory hardly grows with the data set.
 
     Args:
         text_key: Key of a sample's text.
@@ -82,73 +75,53 @@ class TextDiversityEvaluator(BaseEvaluator):
     max_words: PositiveInt | None = None
 
     def run(
-        self,
-        eval_type: Literal["text_diversity"] | None,
-        eval_obj: Path | Sequence[Path],
-        *,
-        scope: JobScope,
+        self, eval_type: Literal["text_diversity"] | None, eval_obj: DataSet, *, scope: JobScope
     ) -> DiversityScores:
-        """Measure a pool, or several that are one data set.
+        """Measure a data set."""
+        from sandbox.evaluators.hash_counts import open_counts
 
-        Raises:
-            SampleError: A sample cannot be read, or there are none.
-        """
-        with contextlib.ExitStack() as stack:
-            files = [stack.enter_context(TemporaryFile(dir=scope.output_dir)) for _ in range(5)]
-            counts = _Counts(self.max_words, [HashCounts(file) for file in files])
-            for batch in text_batches(as_paths(eval_obj), self.text_key):
-                counts.add([clean(text) for text in batch])
-            return counts.scores()
+        with open_counts(scope.output_dir, 5) as counts:
+            num_chars, num_words = self._count(eval_obj, counts)
+            figures = _lengths("chars", num_chars) | _lengths("words", num_words)
+            texts, normalized, *ngrams = counts
+            for order, each in enumerate(ngrams, start=1):
+                num_distinct, entropy = each.summary()
+                figures[f"distinct_{order}"] = num_distinct / max(each.total, 1)
+                figures[f"ngram_entropy_{order}"] = entropy
+            return DiversityScores(
+                num_samples=texts.total,
+                duplicate_fraction=1 - texts.summary()[0] / texts.total,
+                normalized_duplicate_fraction=1 - normalized.summary()[0] / texts.total,
+                **figures,
+            )
 
+    def _count(self, data_set: DataSet, counts: Sequence[HashCounts]) -> list[array[int]]:
+        """Count texts, normalized texts and n-grams; return lengths in characters and in words."""
+        import numpy as np
 
-class _Counts:
-    """Lengths, and hashes of the texts, the normalized texts and the n-grams seen so far."""
+        from sandbox.evaluators.words import WordReader, digest, encoded
 
-    def __init__(self, max_words: int | None, hash_counts: Sequence[HashCounts]) -> None:
-        self._reader = WordReader()
-        self._num_chars, self._num_words = array("q"), array("q")
-        self._texts, self._normalized, *self._ngrams = hash_counts
-        self._words_left = max_words
-
-    def add(self, batch: Sequence[str]) -> None:
-        """Count some texts."""
-        words = self._reader.read(batch)
-        self._num_chars.extend(map(len, batch))
-        self._num_words.extend(words.lengths.tolist())
-        # JSON may hold halves of surrogate pairs, which strict UTF-8 refuses.
-        encoded = [text.encode("utf-8", "surrogatepass") for text in batch]
-        self._texts.add(np.array([digest(text) for text in encoded], np.uint64))
-        self._normalized.add(words.text_digests(encoded))
-        if self._words_left is not None:
-            words = _beginning(words, self._words_left)
-            self._words_left -= len(words.hashes)
-        for order, ngrams in zip(_ORDERS, self._ngrams, strict=True):
-            ngrams.add(words.ngrams(order)[0])
-
-    def scores(self) -> DiversityScores:
-        """Return the figures over all texts."""
-        num_samples = len(self._num_chars)
-        figures = _lengths("chars", self._num_chars) | _lengths("words", self._num_words)
-        for order, ngrams in zip(_ORDERS, self._ngrams, strict=True):
-            num_distinct, entropy = ngrams.summary()
-            figures[f"distinct_{order}"] = num_distinct / max(ngrams.total, 1)
-            figures[f"ngram_entropy_{order}"] = entropy
-        return DiversityScores(
-            num_samples=num_samples,
-            duplicate_fraction=1 - self._texts.summary()[0] / num_samples,
-            normalized_duplicate_fraction=1 - self._normalized.summary()[0] / num_samples,
-            **figures,
-        )
-
-
-def _beginning(words: Words, num_words: int) -> Words:
-    """Return the words of the first texts, up to the end of the text that reaches ``num_words``."""
-    before = np.cumsum(words.lengths) - words.lengths
-    lengths = words.lengths[before < num_words]
-    return Words(words.hashes[: lengths.sum()], lengths)
+        texts, normalized, *ngrams = counts
+        num_chars, num_words = array("q"), array("q")
+        reader, words_left = WordReader(), self.max_words
+        for batch in text_batches(as_paths(data_set), self.text_key):
+            words = reader.read(batch)
+            num_chars.extend(map(len, batch))
+            num_words.extend(words.lengths.tolist())
+            contents = encoded(batch)
+            texts.add(np.array(list(map(digest, contents)), np.uint64))
+            normalized.add(words.text_digests(contents))
+            if words_left is not None:
+                words = words.beginning(words_left)
+                words_left -= len(words.hashes)
+            for order, each in enumerate(ngrams, start=1):
+                each.add(words.ngrams(order)[0])
+        return [num_chars, num_words]
 
 
 def _lengths(unit: str, lengths: array[int]) -> dict[str, float]:
+    import numpy as np
+
     values = np.asarray(lengths, dtype=np.float64)
     figures = (values.mean(), values.std(), *np.percentile(values, (25, 50, 75)))
     return {f"{unit}_{name}": float(figure) for name, figure in zip(_LENGTHS, figures, strict=True)}

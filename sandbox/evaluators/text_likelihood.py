@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Literal
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
@@ -99,43 +99,36 @@ class TextLikelihood(BaseEvaluator):
         """Score the texts of a pool.
 
         Raises:
-            SampleError: A sample cannot be read.
             ValueError: ``model_path`` is no checkpoint or reads less than ``window``, or no sample
                 has a token.
-            ProcessError: The checkpoint is not that of a causal language model.
         """
         self.check()  # again: an earlier job may have made the checkpoint after the plan
         with TemporaryDirectory(dir=scope.output_dir) as folder:
             texts_path, scores_path = Path(folder, "texts.jsonl"), Path(folder, "scores.jsonl")
             num_samples = write_texts(eval_obj, self.text_key, texts_path)
-            sums = self._score(texts_path, num_samples, scores_path, scope)
-            if not sums["num_tokens"]:
+            request = {
+                "model_path": self.model_path,
+                "texts_path": texts_path,
+                "num_texts": num_samples,
+                "window": self.window,
+                "overlap": self.overlap,
+                "batch_tokens": self.batch_tokens,
+                "scores_path": scores_path,
+            }
+            sums = run_worker("causal_lm_likelihood", request, scope, self.env)
+            num_empty, num_tokens = sums["num_empty"], sums["num_tokens"]
+            if not num_tokens:
                 raise ValueError(
                     f"{eval_obj}: none of its {num_samples} samples has a token to score"
                 )
             scores_path = scores_path.replace(scope.output_dir / "scores.jsonl")
         return LikelihoodScores(
             num_samples=num_samples,
-            num_empty=sums["num_empty"],
+            num_empty=num_empty,
             num_long=sums["num_long"],
-            num_tokens=sums["num_tokens"],
-            log_likelihood=-sums["mean_nats"] / (num_samples - sums["num_empty"]),
-            perplexity=math.exp(min(sums["nats"] / sums["num_tokens"], _MAX_NATS)),
+            num_tokens=num_tokens,
+            log_likelihood=-sums["mean_nats"] / (num_samples - num_empty),
+            perplexity=math.exp(min(sums["nats"] / num_tokens, _MAX_NATS)),
             bits_per_byte=sums["nats"] / math.log(2) / sums["num_bytes"],
             scores_path=scores_path,
         )
-
-    def _score(
-        self, texts_path: Path, num_texts: int, scores_path: Path, scope: JobScope
-    ) -> dict[str, Any]:
-        """Write the scores; return sums over all texts."""
-        request = {
-            "model_path": self.model_path,
-            "texts_path": texts_path,
-            "num_texts": num_texts,
-            "window": self.window,
-            "overlap": self.overlap,
-            "batch_tokens": self.batch_tokens,
-            "scores_path": scores_path,
-        }
-        return run_worker("causal_lm_likelihood", request, scope, self.env)

@@ -5,26 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
-from sandbox.evaluators import BaseEvaluator
+from sandbox.evaluators import BaseEvaluator, check_package
 from sandbox.evaluators.pool_texts import write_rows, write_texts
 from sandbox.job import JobScope, PositiveInt, score
 from sandbox.samples import STATS
 
-Floats = NDArray[np.float64]
-Bools = NDArray[np.bool_]
+if TYPE_CHECKING:
+    from sandbox.evaluators.statistic_columns import Floats
 
+_COLUMNS = ("doc_score", "keep_label", "keep_pareto")
 _EXPECTED = (
     "expected the folder of a saved pyspark PipelineModel (gpt3_quality_model, "
     "chinese_quality_model or code_quality_model of Data-Juicer, unpacked)"
@@ -38,10 +34,7 @@ class QualityScores:
     Args:
         num_samples: Number of samples.
         mean_score: Mean score; the one number of Data-Juicer Sandbox.
-        std_score: Standard deviation of the scores.
-        q1_score: Lower quartile.
-        median_score: Median.
-        q3_score: Upper quartile.
+        std_score: Standard deviation; ``q1``, ``median`` and ``q3`` are quartiles.
         keep_ratio_label: Share of samples that *label* keeps.
         keep_ratio_pareto: Share of samples that *pareto* keeps.
         scores_path: A statistics file as Data-Juicer writes it beside a data set, one line per
@@ -66,9 +59,9 @@ class TextQuality(BaseEvaluator):
 
     A classifier is a pyspark pipeline: words (split at white space, or by a sentencepiece model),
     hashed term frequencies, logistic regression, after GPT-3 (Brown et al. 2020, appendix A). The
-    score of a text is the probability that it is of the good kind, 0 to 1. There are two ways to
-    select by it: *label* keeps scores above 0.5; *pareto* keeps scores above 1 - x with x drawn
-    from ``numpy.random.pareto(9)``, so that some lower scored texts remain.
+    score of a text is the probability that it is of the good kind, 0 to 1. *label* keeps scores
+    above 0.5; *pareto* keeps scores above 1 - x with x drawn from ``numpy.random.pareto(9)``, so
+    that some lower scored texts remain.
 
     Args:
         model_path: Folder of the classifier, a saved ``PipelineModel``: one of Data-Juicer's zoo,
@@ -97,9 +90,9 @@ class TextQuality(BaseEvaluator):
 
     def check(self) -> None:
         """Raise ValueError if Java or pyspark is missing, or ``model_path`` is no classifier."""
-        # Another env brings its own packages.
-        if isinstance(self.env, CurrentEnv):
-            _check_package("pyspark")
+        is_here = isinstance(self.env, CurrentEnv)  # another env brings its own packages
+        if is_here:
+            check_package("pyspark", "quality")
             _check_java()
         has_tokenizer = self._has_tokenizer()
         if has_tokenizer and self.tokenizer_path:
@@ -112,8 +105,8 @@ class TextQuality(BaseEvaluator):
                 f"tokenizer_path: {self.model_path} contains no tokenizer; expected the "
                 "sentencepiece model that it was trained with (zh.sp.model, code.sp.model)"
             )
-        if isinstance(self.env, CurrentEnv) and self.tokenizer_path:
-            _check_package("sentencepiece")
+        if is_here and self.tokenizer_path:
+            check_package("sentencepiece", "quality")
 
     def run(
         self, eval_type: Literal["text_quality"] | None, eval_obj: Path, *, scope: JobScope
@@ -121,10 +114,10 @@ class TextQuality(BaseEvaluator):
         """Score the texts of a pool.
 
         Raises:
-            SampleError: A sample cannot be read.
             ValueError: ``model_path`` is no classifier, or does not fit ``tokenizer_path``.
-            ProcessError: Spark failed.
         """
+        import numpy as np
+
         self.check()  # again: an earlier job may have made the classifier after the plan
         with TemporaryDirectory(dir=scope.output_dir) as folder:
             texts_path = Path(folder, "texts.jsonl")
@@ -133,6 +126,8 @@ class TextQuality(BaseEvaluator):
         label = scores > 0.5
         pareto = scores > 1 - np.random.default_rng(self.seed).pareto(9, num_samples)
         q1, median, q3 = np.quantile(scores, (0.25, 0.5, 0.75)).tolist()
+        columns = zip(scores.tolist(), label.tolist(), pareto.tolist(), strict=True)
+        rows = ({STATS: dict(zip(_COLUMNS, row, strict=True))} for row in columns)
         return QualityScores(
             num_samples=num_samples,
             mean_score=float(scores.mean()),
@@ -142,12 +137,12 @@ class TextQuality(BaseEvaluator):
             q3_score=q3,
             keep_ratio_label=float(label.mean()),
             keep_ratio_pareto=float(pareto.mean()),
-            scores_path=write_rows(
-                scope.output_dir / "scores.jsonl", _stats(scores, label, pareto)
-            ),
+            scores_path=write_rows(scope.output_dir / "scores.jsonl", rows),
         )
 
     def _scores(self, texts_path: Path, num_samples: int, scope: JobScope) -> Floats:
+        import numpy as np
+
         scores_path = texts_path.with_name("scores.txt")
         request = {
             "texts_path": texts_path,
@@ -166,11 +161,7 @@ class TextQuality(BaseEvaluator):
         return scores
 
     def _has_tokenizer(self) -> bool:
-        """Look into the saved pipeline for a tokenizer.
-
-        Raises:
-            ValueError: It is no pipeline, or has no logistic regression.
-        """
+        """Look into the saved pipeline, which must have a logistic regression, for a tokenizer."""
         if _saved_class(self.model_path) != "PipelineModel":
             raise ValueError(f"model_path: {self.model_path} is no quality classifier; {_EXPECTED}")
         stages = [_saved_class(stage) for stage in sorted(self.model_path.glob("stages/*"))]
@@ -178,11 +169,6 @@ class TextQuality(BaseEvaluator):
             found = ", ".join(stages) or "none"
             raise ValueError(f"model_path: {self.model_path} has the stages {found}; {_EXPECTED}")
         return any(stage.endswith("Tokenizer") for stage in stages)
-
-
-def _check_package(name: str) -> None:
-    if find_spec(name) is None:
-        raise ValueError(f"{name} is not installed; pip install 'sandbox[quality]'")
 
 
 def _check_java() -> None:
@@ -199,15 +185,8 @@ def _check_java() -> None:
 
 def _saved_class(folder: Path) -> str:
     """Return the class, without package, that Spark saved in a folder; empty if there is none."""
-    for part in sorted(folder.glob("metadata/part-*")):
-        try:
-            return str(json.loads(part.read_text(encoding="utf-8"))["class"]).rsplit(".", 1)[-1]
-        except (ValueError, KeyError, TypeError):
-            return ""
-    return ""
-
-
-def _stats(scores: Floats, label: Bools, pareto: Bools) -> Iterator[Mapping[str, Any]]:
-    columns = (scores.tolist(), label.tolist(), pareto.tolist())
-    for doc_score, is_label, is_pareto in zip(*columns, strict=True):
-        yield {STATS: {"doc_score": doc_score, "keep_label": is_label, "keep_pareto": is_pareto}}
+    try:
+        part = min(folder.glob("metadata/part-*"))
+        return str(json.loads(part.read_text(encoding="utf-8"))["class"]).rsplit(".", 1)[-1]
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-import numpy as np
-
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
-from sandbox.evaluators import BaseEvaluator
+from sandbox.evaluators import BaseEvaluator, check_package
 from sandbox.evaluators.pool_texts import write_rows, write_texts
 from sandbox.job import JobScope
 
@@ -73,8 +69,8 @@ class VerbNounDiversity(BaseEvaluator):
     def check(self) -> None:
         """Raise ValueError if spaCy is missing or ``model_path`` is no model."""
         # Another env brings its own spaCy.
-        if isinstance(self.env, CurrentEnv) and find_spec("spacy") is None:
-            raise ValueError("spacy is not installed; pip install 'sandbox[quality]'")
+        if isinstance(self.env, CurrentEnv):
+            check_package("spacy", "quality")
         _model_dir(self.model_path)
 
     def run(
@@ -83,10 +79,10 @@ class VerbNounDiversity(BaseEvaluator):
         """Count the pairs of a pool.
 
         Raises:
-            SampleError: A sample cannot be read.
             ValueError: ``model_path`` is no spaCy model.
-            ProcessError: The model has no parser, or spaCy failed.
         """
+        import numpy as np
+
         self.check()  # again: an earlier job may have made the model after the plan
         with TemporaryDirectory(dir=scope.output_dir) as folder:
             texts_path = Path(folder, "texts.jsonl")
@@ -99,6 +95,7 @@ class VerbNounDiversity(BaseEvaluator):
             result = run_worker("verb_noun_pairs", request, scope, self.env)
         pairs = Counter({(verb, noun): count for verb, noun, count in result["pairs"]})
         total = pairs.total()
+        shares = np.fromiter(pairs.values(), dtype=np.float64) / max(total, 1)
         rows = [{"verb": v, "noun": n, "count": count} for (v, n), count in pairs.most_common()]
         return VerbNounScores(
             num_samples=num_samples,
@@ -106,7 +103,7 @@ class VerbNounDiversity(BaseEvaluator):
             num_pairs=len(pairs),
             num_verbs=len({verb for verb, _ in pairs}),
             distinct_pair_ratio=len(pairs) / max(total, 1),
-            pair_entropy=_entropy(pairs.values()),
+            pair_entropy=max(float(-(shares * np.log2(shares)).sum()), 0.0),
             pairs_path=write_rows(scope.output_dir / "pairs.jsonl", rows),
         )
 
@@ -120,8 +117,3 @@ def _model_dir(model_path: Path) -> Path:
         f"model_path: {model_path} is no spaCy model; expected a folder with config.cfg and "
         "meta.json, such as the one inside the package of en_core_web_sm"
     )
-
-
-def _entropy(counts: Collection[int]) -> float:
-    shares = np.fromiter(counts, dtype=np.float64) / max(sum(counts), 1)
-    return max(float(-(shares * np.log2(shares)).sum()), 0.0)

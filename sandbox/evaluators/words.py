@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from itertools import chain
+from itertools import chain, compress, pairwise
 from typing import Any
 
 import numpy as np
@@ -19,16 +19,9 @@ Counts = NDArray[np.int64]
 _WORD = re.compile(
     r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+"
 )
-_MARK = re.compile(r"<__dj__\w+>|<\|__dj__\w+\|>")
 _MAX_REMEMBERED = 1 << 20
 # Odd, 2⁶⁴ over the golden ratio: the order of words within an n-gram counts.
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)
-
-
-def clean(text: str) -> str:
-    """Remove Data-Juicer's marks (``<__dj__image>``) and surrounding white space."""
-    # The search for a plain string is cheaper than the expression, and most texts have no mark.
-    return _MARK.sub("", text).strip() if "__dj__" in text else text.strip()
 
 
 def count_words(text: str) -> int:
@@ -56,11 +49,14 @@ class Words:
     hashes: Hashes
     lengths: Counts
 
-    def ngrams(self, order: int) -> tuple[Hashes, Counts]:
-        """Return hashes of all n-grams, text by text, and their number in each text.
+    def beginning(self, num_words: int) -> Words:
+        """Return the first texts, up to the end of the one that reaches ``num_words``."""
+        before = np.cumsum(self.lengths) - self.lengths
+        lengths = self.lengths[before < num_words]
+        return Words(self.hashes[: lengths.sum()], lengths)
 
-        An n-gram never crosses from one text into the next.
-        """
+    def ngrams(self, order: int) -> tuple[Hashes, Counts]:
+        """Return hashes of all n-grams within texts, and their number in each text."""
         ends = np.repeat(np.cumsum(self.lengths), self.lengths)
         starts = np.flatnonzero(np.arange(len(self.hashes)) + order <= ends)
         values = self.hashes[starts]
@@ -68,19 +64,27 @@ class Words:
             values = values * _FACTOR + self.hashes[starts + offset]
         return (mixed(values) if order > 1 else values), np.maximum(self.lengths - order + 1, 0)
 
-    def text_digests(self, fallbacks: Sequence[bytes]) -> Hashes:
-        """Return one hash per text, of its words; a text without words is hashed by its fallback.
+    def shingles(self, texts: Sequence[str], size: int) -> tuple[Hashes, Counts]:
+        """Return the n-grams of ``size`` words, and the number in each text, at least 1.
 
-        Args:
-            fallbacks: One for each text, such as its encoded form.
+        A text of fewer words is one shingle; one without any is its characters in ``texts``.
         """
+        hashes, counts = self.ngrams(size)
+        is_short = counts == 0
+        if not is_short.any():
+            return hashes, counts
+        short = Words(self.hashes[np.repeat(is_short, self.lengths)], self.lengths[is_short])
+        # Every text needs a shingle: the minimum over none would be that of the next text.
+        places = np.cumsum(counts)[is_short]
+        whole = short.text_digests(encoded(compress(texts, is_short)))
+        return np.insert(hashes, places, whole), np.maximum(counts, 1)
+
+    def text_digests(self, fallbacks: Sequence[bytes]) -> Hashes:
+        """Return one hash per text, of its words, or of its fallback if it has none."""
         ends = np.cumsum(self.lengths).tolist()
-        starts = [0, *ends[:-1]]
-        digests = [
-            digest(self.hashes[start:end].tobytes() or fallback)
-            for start, end, fallback in zip(starts, ends, fallbacks, strict=True)
-        ]
-        return np.array(digests, np.uint64)
+        spans = zip(pairwise([0, *ends]), fallbacks, strict=True)
+        contents = [self.hashes[start:end].tobytes() or other for (start, end), other in spans]
+        return np.array(list(map(digest, contents)), np.uint64)
 
 
 class WordReader:
@@ -104,6 +108,19 @@ class _WordHashes(dict[str, int]):
             self.clear()
         number = self[word] = digest(word.lower().encode("utf-8", "surrogatepass"))
         return number
+
+
+def characters(texts: Sequence[str]) -> Words:
+    """Return lower-cased characters in place of words; a run of white space is one blank."""
+    lowered = [" ".join(text.lower().split()) for text in texts]
+    lengths = np.fromiter(map(len, lowered), dtype=np.int64, count=len(lowered))
+    points = np.frombuffer("".join(lowered).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    return Words(mixed(points.astype(np.uint64) + np.uint64(1)), lengths)
+
+
+def encoded(texts: Iterable[str]) -> list[bytes]:
+    """Encode texts, also those with halves of surrogate pairs, which JSON may hold."""
+    return [text.encode("utf-8", "surrogatepass") for text in texts]
 
 
 def mixed(values: NDArray[Any]) -> Hashes:

@@ -29,6 +29,7 @@ from sandbox.planning.references import (
     references,
 )
 from sandbox.planning.settings import (
+    STRUCTURE,
     interpolation_problem,
     setting_problems,
     texts,
@@ -79,12 +80,14 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     Raises:
         PlanError: With every problem found.
     """
-    unreadable = [*setting_problems(cfg)]
-    if unreadable:  # nothing else can be read without them
-        raise PlanError([*_literal_secrets(cfg, allowed), *unreadable])
+    wrong = [*setting_problems(cfg)]
+    if any(problem.where.partition(".")[0] in STRUCTURE for problem in wrong):
+        raise PlanError([*_literal_secrets(cfg, allowed), *wrong])
     order, problems = _order(cfg)
-    problems += unknown_keys(cfg)
-    if not cfg.pipelines:
+    problems += wrong
+    unknown = [*unknown_keys(cfg)]
+    problems += unknown
+    if not cfg.pipelines and "experiment" not in [problem.where for problem in unknown]:
         hint = "choose an experiment with +experiment=NAME; `python -m sandbox` lists them"
         problems.append(Problem("pipelines", "setting", "the config has no pipelines", hint))
     problems += _unlisted(cfg, order, allowed)
@@ -216,9 +219,13 @@ def _dangling(specs: Sequence[JobSpec], broken: Collection[str]) -> Iterator[Pro
             made = everything if reference.previous else earlier
             if reference.job not in broken and not is_made(reference, made):
                 which = "no job" if reference.previous else "no earlier job"
-                later = reference.job in {*everything} - {*made}
-                order = f": {reference.job} runs later" if later else ""
-                text = f"{reference} is produced by {which}{order}"
+                text = f"{reference} is produced by {which}"
+                if reference.job == spec.name and not reference.previous:
+                    text = f"{reference} is an output of the job itself"
+                elif reference.job in made and not reference.keys:
+                    text = f"{reference} names no output of {reference.job}"
+                elif reference.job in {*everything} - {*made}:
+                    text = f"{text}: {reference.job} runs later"
                 where = f"jobs.{spec.name}.{place}"
                 yield Problem(where, "reference", text, available(reference, made))
         earlier[spec.name] = spec.outputs
@@ -226,7 +233,8 @@ def _dangling(specs: Sequence[JobSpec], broken: Collection[str]) -> Iterator[Pro
 
 def _iterations(cfg: DictConfig, specs: Sequence[JobSpec]) -> Iterator[Problem]:
     reads = any(reference.previous for spec in specs for reference in _references(spec))
-    if cfg.max_iterations > 1 and specs and not reads:
+    several = isinstance(cfg.max_iterations, int) and cfg.max_iterations > 1
+    if several and specs and not reads:
         text = f"given {cfg.max_iterations}, but no job reads ${{previous:…}}"
         hint = "every iteration would be the first again"
         yield Problem("max_iterations", "setting", text, hint)

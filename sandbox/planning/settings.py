@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from sandbox.components.problem import Problem
 from sandbox.components.values import value_problems
 from sandbox.job import NonEmptyText, PositiveInt
-from sandbox.system.wording import did_you_mean, listed
+from sandbox.system.wording import did_you_mean, listed, nearest
 
 Texts = str | Sequence[str] | None
 
@@ -38,8 +37,12 @@ _CAPS: Mapping[str, Any] = {"numbers": Mapping[str, float], "lists": Mapping[str
 _RESOLVERS = ("output", "previous", "oc.env", "oc.select", "now")
 
 
+STRUCTURE = ("pipelines", "jobs", "targets", "objective", "force", "cap", "store_dir")
+"""Keys without which nothing else of a config can be read."""
+
+
 def setting_problems(cfg: DictConfig) -> Iterator[Problem]:
-    """Yield values of a wrong kind, without which nothing else of the config can be read."""
+    """Yield values of a wrong kind."""
     for key, annotation in SETTINGS.items():
         try:
             value = _plain(cfg, key)
@@ -55,10 +58,15 @@ def setting_problems(cfg: DictConfig) -> Iterator[Problem]:
 def unknown_keys(cfg: DictConfig) -> Iterator[Problem]:
     """Yield keys that look like a misspelt key of the frame; other keys are an experiment's own."""
     for key in map(str, cfg):
-        close = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.8)
+        if key == "experiment" and not cfg.pipelines:
+            # Hydra then puts the whole file under the name of its group
+            text = "an experiment's file must begin with the line `# @package _global_`"
+            yield Problem(key, "setting", text)
+            continue
+        close = nearest(key, KEYS, cutoff=0.8)
         if key not in KEYS and close:
             text = "there is no such key at the top of a config"
-            yield Problem(key, "setting", text, f"did you mean {close[0]}?")
+            yield Problem(key, "setting", text, f"did you mean {close}?")
 
 
 def texts(value: Any) -> list[str]:

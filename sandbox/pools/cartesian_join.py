@@ -6,15 +6,16 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.job import JobScope
 from sandbox.pools import BaseDataPoolManipulator, OutputFormat, PoolPaths, Pools, check_packages
-from sandbox.pools.lines import Rows, data_of
 from sandbox.pools.naming import common_words
-from sandbox.pools.opening import movable, open_lines, open_table
-from sandbox.pools.writing import NewPool, write_pools
 from sandbox.samples import SampleError, format_of, shown
+
+if TYPE_CHECKING:
+    from sandbox.pools.lines import Rows
+    from sandbox.pools.writing import NewPool
 
 _PIECE = 4 << 20
 
@@ -51,6 +52,8 @@ class DataPoolCartesianJoin(BaseDataPoolManipulator):
 
     def run(self, *, scope: JobScope) -> Pools:
         """Write the joined pools."""
+        from sandbox.pools.writing import NewPool, write_pools
+
         folder = scope.output_dir
         first = [_Side(path, folder) for path in self.first_paths]
         second = [_Side(path, folder) for path in self.second_paths]
@@ -70,6 +73,9 @@ class DataPoolCartesianJoin(BaseDataPoolManipulator):
 
 def _as_parquet(new: list[NewPool], output_dir: Path) -> list[Path]:
     """Join as text, then find the types of the samples: types are a matter of whole pools."""
+    from sandbox.pools.opening import open_table
+    from sandbox.pools.writing import NewPool, write_pools
+
     with tempfile.TemporaryDirectory(dir=output_dir, prefix=".join_") as name:
         folder = Path(name)
         text = [NewPool(folder / f"{i}.jsonl", pool.parts) for i, pool in enumerate(new)]
@@ -85,6 +91,8 @@ class _Side:
     """A pool on one side of a join: its lines and all their keys."""
 
     def __init__(self, path: Path, scratch_dir: Path) -> None:
+        from sandbox.pools.opening import movable, open_lines
+
         self.path = path
         self.lines = movable(open_lines(path, scratch_dir), scratch_dir)
         self.keys: set[str] = set()
@@ -118,6 +126,8 @@ class _Joined:
         """
         import pyarrow as pa
         import pyarrow.compute as pc
+
+        from sandbox.pools.lines import data_of
 
         size = len(self._right)
         # So many lines that a piece has _PIECE bytes, the left line's copies not counted.

@@ -9,15 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-import numpy as np
 from annotated_types import MaxLen, MinLen
 
 from sandbox.job import JobScope, NonEmptyText
 from sandbox.pools import BaseDataPoolManipulator, OutputFormat, check_packages
-from sandbox.pools.identity import hashes, pools_of_each
 from sandbox.pools.naming import common_words
-from sandbox.pools.opening import movable, open_pool
-from sandbox.pools.writing import NewPool, write_pools
 from sandbox.samples import format_of
 
 _log = logging.getLogger(__name__)
@@ -71,6 +67,12 @@ class DataPoolCombination(BaseDataPoolManipulator):
 
     def run(self, *, scope: JobScope) -> Intersections:
         """Write the intersections."""
+        import numpy as np
+
+        from sandbox.pools.identity import hashes, pools_of_each
+        from sandbox.pools.opening import movable, open_pool
+        from sandbox.pools.writing import NewPool, write_pools
+
         folder = scope.output_dir
         ending = self.output_format or format_of(self.dataset_paths[0])
         # Absolute first: one relative path in two folders means two files.

@@ -9,20 +9,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
-import numpy as np
 from annotated_types import MinLen
 
 from sandbox.job import JobScope, NonNegativeInt, PositiveInt, rule
 from sandbox.pools import BaseDataPoolManipulator, OutputFormat, check_packages
-from sandbox.pools.lines import Lines, Rows
-from sandbox.pools.opening import movable, open_pool, open_statistics
-from sandbox.pools.sampling import draw
-from sandbox.pools.statistics import read_statistics
-from sandbox.pools.table import Table
-from sandbox.pools.writing import NewPool, write_pools
 from sandbox.samples import base_name, format_of
+
+if TYPE_CHECKING:
+    from sandbox.pools.lines import Lines, Rows
+    from sandbox.pools.table import Table
 
 _RANDOM = "random"
 _IN_ORDER = "ignore_stats"
@@ -106,6 +103,9 @@ class DataPoolConstruction(BaseDataPoolManipulator):
 
     def run(self, *, scope: JobScope) -> ConstructedPools:
         """Write the pools."""
+        from sandbox.pools.opening import movable, open_pool
+        from sandbox.pools.writing import NewPool, write_pools
+
         folder = scope.output_dir
         pool = open_pool(self.dataset_path, self.output_format, folder)
         bounds = self._bounds(len(pool))
@@ -134,6 +134,10 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         self, num_samples: int, orders: Mapping[str, Rows], bounds: Sequence[tuple[int, int]]
     ) -> Iterator[tuple[str, str, str, Rows]]:
         """Yield the group, the part, the name and the samples of every pool."""
+        import numpy as np
+
+        from sandbox.pools.sampling import draw
+
         size = min(stop - start for start, stop in bounds)
         for statistic, order in orders.items():
             for part, (start, stop) in zip(_part_names(len(bounds)), bounds, strict=True):
@@ -147,6 +151,11 @@ class DataPoolConstruction(BaseDataPoolManipulator):
 
     def _orders(self, pool: Lines | Table, scratch_dir: Path) -> tuple[dict[str, Rows], list[str]]:
         """Order the samples by every statistic; also return the statistics that are not numeric."""
+        import numpy as np
+
+        from sandbox.pools.opening import open_statistics
+        from sandbox.pools.statistics import read_statistics
+
         if self.ignore_stats is True:
             return {_IN_ORDER: range(len(pool))}, []
         source = open_statistics(pool, self.stats_path, scratch_dir)

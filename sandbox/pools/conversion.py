@@ -90,7 +90,7 @@ def _parsed(lines: Lines, start: int, schema: Any) -> Any:
     import pyarrow as pa
     import pyarrow.json as pj
 
-    data = lines.span(start, min(start + _BATCH, len(lines)))
+    data = lines.span_for_arrow(start, min(start + _BATCH, len(lines)))
     reading = pj.ReadOptions(use_threads=False, block_size=len(data) + 1)
     parsing = pj.ParseOptions(explicit_schema=schema)
     try:

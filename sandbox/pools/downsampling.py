@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sandbox.job import JobScope, PositiveInt
 from sandbox.pools import BaseDataPoolManipulator, OutputFormat, PoolPaths, Pools, check_packages
-from sandbox.pools.lines import Lines, Rows, num_threads
 from sandbox.pools.naming import base_names
-from sandbox.pools.opening import Moving, open_pool
-from sandbox.pools.sampling import draw
-from sandbox.pools.writing import NewPool, write_pools
 from sandbox.samples import format_of
+
+if TYPE_CHECKING:
+    from sandbox.pools.lines import Rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +44,10 @@ class DataPoolDownsampling(BaseDataPoolManipulator):
 
     def run(self, *, scope: JobScope) -> Pools:
         """Write the smaller pools."""
+        from sandbox.pools.lines import Lines, num_threads
+        from sandbox.pools.opening import Moving, open_pool
+        from sandbox.pools.writing import NewPool, write_pools
+
         folder = scope.output_dir
         pools = [open_pool(path, self.output_format, folder) for path in self.dataset_paths]
         size = self.num_samples or min(len(pool) for pool in pools)
@@ -59,4 +63,6 @@ class DataPoolDownsampling(BaseDataPoolManipulator):
         return Pools(paths=write_pools(new, num_threads() + 1))
 
     def _draw(self, num_samples: int, size: int) -> Rows:
+        from sandbox.pools.sampling import draw
+
         return draw(num_samples, size, self.seed) if size < num_samples else range(num_samples)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import MinLen
 
 from sandbox.job import JobScope, PositiveInt, rule
 from sandbox.pools import BaseDataPoolManipulator, OutputFormat, PoolPaths, Pools, check_packages
-from sandbox.pools.lines import Rows
 from sandbox.pools.naming import base_names
-from sandbox.pools.opening import movable, open_pool
-from sandbox.pools.sampling import shuffled
-from sandbox.pools.writing import NewPool, Source, write_pools
 from sandbox.samples import format_of
+
+if TYPE_CHECKING:
+    from sandbox.pools.lines import Rows
+    from sandbox.pools.writing import Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +54,9 @@ class DataPoolDuplication(BaseDataPoolManipulator):
 
     def run(self, *, scope: JobScope) -> Pools:
         """Write the duplicated pools."""
+        from sandbox.pools.opening import movable, open_pool
+        from sandbox.pools.writing import NewPool, write_pools
+
         folder = scope.output_dir
         new = []
         for path, name in zip(self.dataset_paths, base_names(self.dataset_paths), strict=True):
@@ -65,6 +68,8 @@ class DataPoolDuplication(BaseDataPoolManipulator):
         return Pools(paths=write_pools(new))
 
     def _parts(self, pool: Source, num_samples: int, times: int) -> list[tuple[Source, Rows]]:
+        from sandbox.pools.sampling import shuffled
+
         if self.shuffle:
             return [(pool, shuffled(num_samples * times, self.seed) % num_samples)]
         return [(pool, range(num_samples))] * times

@@ -20,6 +20,7 @@ import errno
 import logging
 import mmap
 import os
+import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -30,10 +31,13 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from sandbox.pools.sampling import Indices
-from sandbox.samples import parse_sample
+from sandbox.samples import SampleError, parse_sample
 from sandbox.system.hardware import available_cpus
 
 LOG_EVERY_S = 5.0
+DEEPEST = 500
+"""Levels of nesting that Arrow may parse; Python's parser gives up at about 1,000."""
+
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 Rows = Indices | range
@@ -51,6 +55,7 @@ _CHECK = 4096
 _TAKE = 1024
 _TAKE_WINDOW = 4096
 _CANNOT_COPY = (errno.EXDEV, errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP)  # file systems differ
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NONE_BLANK = np.zeros(0, dtype=np.int64)
 
 
@@ -122,6 +127,40 @@ class Lines:
     def span(self, start: int, stop: int) -> memoryview:
         """Return the bytes of lines ``start`` to ``stop``, a view of the file."""
         return memoryview(self._map)[int(self.offsets[start]) : int(self.offsets[stop])]
+
+    def span_for_arrow(self, start: int, stop: int) -> memoryview:
+        """Return the bytes of lines that Arrow may parse.
+
+        Its parser copies bytes that are not UTF-8 into a Parquet file that nobody can read, and
+        lines that are nested 30,000 deep end the process by a stack overflow.
+
+        Raises:
+            SampleError: A line is not UTF-8, or nested too deep.
+        """
+        import pyarrow as pa
+
+        try:
+            self.block(start, stop).view(pa.large_string()).validate(full=True)
+        except pa.ArrowInvalid:
+            for row in range(start, stop):
+                self._check_text(row)
+        lengths = np.diff(self.offsets[start : stop + 1])
+        # A deeper line is longer: it closes what it opens, or Arrow reports it as cut short.
+        for long in np.flatnonzero(lengths > 2 * DEEPEST).tolist():
+            line = self[start + long]
+            # Few lines have so many brackets, and in most of them they are side by side.
+            is_suspect = line.count(b"[") + line.count(b"{") > DEEPEST
+            if is_suspect and _nesting(line) > DEEPEST:
+                reason = f"nested more than {DEEPEST} deep"
+                raise SampleError.at(self.path, self.number(start + long), reason)
+        return self.span(start, stop)
+
+    def _check_text(self, row: int) -> None:
+        try:
+            self[row].decode()
+        except UnicodeDecodeError as error:
+            reason = f"not UTF-8: {error.reason} at byte {error.start + 1}"
+            raise SampleError.at(self.path, self.number(row), reason) from error
 
     def over_blocks(self, work: Callable[[int, int], T]) -> Iterator[T]:
         """Yield ``work(start, stop)`` for blocks of lines, done in threads, in order."""
@@ -262,6 +301,14 @@ class Lines:
         stop = min(stop + _FAULT, len(self.bytes))
         if stop > start:
             self._map.madvise(mmap.MADV_DONTNEED, start, stop - start)
+
+
+def _nesting(line: bytes) -> int:
+    """Return how deep a line of JSON is nested."""
+    # The pairs [ ] and { } differ in the same bit.
+    codes = np.frombuffer(_STRING.sub(b"", line), dtype=np.uint8) | 0x20
+    steps = (codes == ord("{")).astype(np.int64) - (codes == ord("}"))
+    return int(np.cumsum(steps).max(initial=0))
 
 
 def write_all(descriptor: int, piece: bytes | memoryview) -> None:

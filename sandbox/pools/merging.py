@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sandbox.job import JobScope
 from sandbox.pools import BaseDataPoolManipulator, OutputFormat, PoolPaths, check_packages
-from sandbox.pools.lines import Lines
 from sandbox.pools.naming import common_words
-from sandbox.pools.opening import movable, open_pool
-from sandbox.pools.table import Table
-from sandbox.pools.writing import NewPool, write_pools
 from sandbox.samples import format_of
+
+if TYPE_CHECKING:
+    from sandbox.pools.lines import Lines
+    from sandbox.pools.table import Table
 
 _KINDS = {
     dict: "a mapping",
@@ -63,6 +64,9 @@ class DataPoolMerging(BaseDataPoolManipulator):
 
     def run(self, *, scope: JobScope) -> MergedPool:
         """Write the merged pool."""
+        from sandbox.pools.opening import movable, open_pool
+        from sandbox.pools.writing import NewPool, write_pools
+
         folder = scope.output_dir
         ending = self.output_format or format_of(self.dataset_paths[0])
         pools = [open_pool(path, ending, folder) for path in self.dataset_paths]
@@ -89,6 +93,8 @@ def _check_same(first: Lines | Table, other: Lines | Table) -> None:
 
 
 def _kinds(pool: Lines | Table) -> dict[str, str]:
+    from sandbox.pools.table import Table
+
     if isinstance(pool, Table):
         return {field.name: str(field.type) for field in pool.schema}
     first = next(pool.samples())

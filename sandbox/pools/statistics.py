@@ -150,7 +150,7 @@ def _arrow_statistics(
     import pyarrow as pa
     import pyarrow.json as pj
 
-    data = lines.span(start, stop)
+    data = lines.span_for_arrow(start, stop)
     options = pj.ReadOptions(use_threads=False, block_size=len(data) + 1)
     parsing = pj.ParseOptions(explicit_schema=schema)
     try:

@@ -19,15 +19,26 @@ from typing import Any
 
 from sandbox.components.allowed import locate
 from sandbox.components.build import build
-from sandbox.components.job_results import WrongResults, as_outputs, producer, results_class
+from sandbox.components.job_results import (
+    WrongResults,
+    as_outputs,
+    producer,
+    result_problems,
+    results_class,
+)
 from sandbox.components.tree import leaves, mapped, nodes
-from sandbox.job import JobScope, Outputs, numbers
+from sandbox.job import JobScope, Outputs, is_real, numbers
+from sandbox.running.leaving import no_silent_exit
 from sandbox.store.claims import Claim, ClaimLost, work_dirs
-from sandbox.store.fingerprint import Element, source_hashes
-from sandbox.store.records import JobRecord, JobStore
+from sandbox.store.content import digest
+from sandbox.store.fingerprint import Element
+from sandbox.store.records import RESERVED_KEYS, JobRecord, JobStore
+from sandbox.store.sources import sources_of
 from sandbox.system.files import write_durably
 
 log = logging.getLogger(__name__)
+
+_DEEPEST = 50  # far below where Python, OmegaConf and JSON parsers give up
 
 
 class ElementFailed(RuntimeError):
@@ -51,7 +62,7 @@ def execute(element: Element) -> None:
         try:
             outputs = attempt.run()
             store.hashes.refresh()
-            store.commit(_record(element, store, outputs, attempt.metrics(), started), claim)
+            store.commit(_record(attempt, store, outputs, started), claim)
         except (Exception, SystemExit) as error:  # some libraries exit, even with status 0
             attempt.fail(error, started)
             raise ElementFailed(_failure(element, error, attempt.log_path)) from error
@@ -79,6 +90,7 @@ class _Attempt:
         self.output_dir = self.work_dir / "out"
         self.metrics_path = self.work_dir / "metrics.jsonl"
         self.log_path = self.folder / "logs" / f"{claim.number}.log"
+        self.sources: Mapping[str, Any] = {}
         self.previous_dir = claim.attempt_dir.with_name(f"{claim.number - 1}")
 
     def run(self) -> Outputs:
@@ -86,6 +98,7 @@ class _Attempt:
         config, allowed = self.element.config, self.element.allowed
         producer_class = producer(config, allowed)
         declared = results_class(config, allowed)
+        self.sources = sources_of(config, allowed)  # now: files may be edited while it runs
         self._prepare()
         hook = build(config, allowed)
         scope = JobScope(
@@ -97,7 +110,9 @@ class _Attempt:
             / ".cache",  # no job's name: that is one word
         )
         try:
-            return as_outputs(hook.run(scope=scope), declared)
+            with no_silent_exit():
+                results = hook.run(scope=scope)
+            return as_outputs(results, declared)
         except WrongResults as error:
             name = producer_class.__name__ if producer_class else type(hook).__name__
             raise RuntimeError(f"{name} {error}") from error
@@ -183,12 +198,16 @@ class _Attempt:
 
 
 def metrics_event(line: str | bytes) -> Mapping[str, Any] | None:
-    """Return one line of an attempt's metrics; ``None`` if a crash or a full disk cut it short."""
+    """Return one line of an attempt's metrics; ``None`` if a crash or a full disk damaged it."""
     try:
-        event: Mapping[str, Any] = json.loads(line)
-    except ValueError:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
         return None
-    return event
+    match event:
+        case {"metrics": dict(metrics), "step": int() | None as step}:
+            if numbers(metrics).keys() == metrics.keys():  # flat, and nothing but numbers
+                return {"metrics": metrics, "step": step}
+    return None
 
 
 def _resumable(element: Element) -> bool:
@@ -200,14 +219,12 @@ def _yaml_data(config: Mapping[str, Any]) -> Any:
     return mapped(config, lambda leaf: str(leaf) if isinstance(leaf, Path) else leaf)
 
 
-def _record(
-    element: Element,
-    store: JobStore,
-    outputs: Outputs,
-    metrics: list[Mapping[str, Any]],
-    started: float,
-) -> JobRecord:
+def _record(attempt: _Attempt, store: JobStore, outputs: Outputs, started: float) -> JobRecord:
+    element = attempt.element
     checked = {key: _recordable(value, f"{element.label}.{key}") for key, value in outputs.items()}
+    wrong = result_problems(checked, results_class(element.config, element.allowed))
+    if wrong:
+        raise RuntimeError("\n".join(f"{element.label}.{problem}" for problem in wrong))
     paths = [leaf for _, leaf in leaves(checked) if isinstance(leaf, Path)]
     run = {
         "started": started,
@@ -218,40 +235,60 @@ def _record(
         "pid": os.getpid(),
         "command": sys.argv,
         "versions": {"python": platform.python_version(), "hydra": version("hydra-core")},
-        "sources": source_hashes(element.config, element.allowed),
+        **attempt.sources,
     }
     return JobRecord(
         job=element.job,
         fingerprint=element.fingerprint,
+        attempt=attempt.claim.number,
         parts=element.parts,
         outputs=checked,
         hashes={str(path): store.hashes.of(path) for path in paths},
-        metrics=metrics,
+        metrics=attempt.metrics(),
         run=run,
     )
 
 
-def _recordable(value: Any, where: str) -> Any:
+def _recordable(value: Any, where: str, depth: int = 0) -> Any:
     """Return an output as plain data, paths absolute.
 
     Raises:
-        RuntimeError: It holds something else than JSON and paths, or a path that does not exist.
+        RuntimeError: It holds something that a later run could not read: see the messages.
     """
+    if depth > _DEEPEST:
+        raise RuntimeError(f"{where}: an output may be nested at most {_DEEPEST} deep")
     if isinstance(value, Path):
         if not value.exists():
             raise RuntimeError(f"{where}: the output {value} was not written")
         return value.absolute()
     if isinstance(value, Mapping):
-        if "_target_" in value:
-            raise RuntimeError(f"{where}: an output may not hold a _target_")
-        return {str(key): _recordable(child, f"{where}.{key}") for key, child in value.items()}
+        for key in RESERVED_KEYS & value.keys():
+            raise RuntimeError(f"{where}: an output may not hold a {key}")
+        return {
+            _text(str(key), where): _recordable(child, f"{where}.{key}", depth + 1)
+            for key, child in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return [_recordable(child, where) for child in value]
-    if isinstance(value, str) and "${" in value:
-        raise RuntimeError(f"{where}: an output may not hold an interpolation: {value!r}")
-    if value is None or isinstance(value, (str, int, float, bool)):
+        return [_recordable(child, where, depth + 1) for child in value]
+    if hasattr(value, "item"):  # a numpy scalar; an array of several values has no item
+        with contextlib.suppress(ValueError):
+            value = value.item()
+    if isinstance(value, str):
+        return _text(value, where)
+    if value is None or is_real(value):
         return value
-    if hasattr(value, "item"):  # a numpy scalar
-        return value.item()
+    if isinstance(value, int):
+        size = len(f"{value:x}")
+        raise RuntimeError(f"{where}: an output of {size} hexadecimal digits is above 1.8e308")
     kind = type(value).__name__
     raise RuntimeError(f"{where}: an output must be JSON or a path, got {kind}")
+
+
+def _text(text: str, where: str) -> str:
+    if "${" in text:
+        raise RuntimeError(f"{where}: an output may not hold an interpolation: {text!r}")
+    try:
+        digest(text)
+    except UnicodeEncodeError as error:
+        raise RuntimeError(f"{where}: an output must be Unicode text: {error}") from error
+    return text

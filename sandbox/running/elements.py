@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import os
@@ -26,9 +27,16 @@ def expand(
     context: Context,
     store: JobStore,
     allowed: tuple[str, ...],
-    not_before: float = 0.0,
+    replaced: Mapping[str, int] | None = None,
 ) -> list[Element]:
     """Return the elements of a job in the order of its ``map``, the seeds of an element together.
+
+    Args:
+        spec: The job.
+        context: Outputs of earlier jobs.
+        store: Where records are.
+        allowed: Patterns of allowed targets.
+        replaced: By fingerprint the attempt whose record does not count: see ``Forced``.
 
     Raises:
         OutputNotFound: It reads an output that is not there yet.
@@ -43,18 +51,17 @@ def expand(
         for place, value in choice.items():
             put(config, place, deepcopy(value))
         config = context.resolve(config)
-        found.append(
-            Element(
-                job=spec.name,
-                label=f"{spec.name}[{index}]" if spec.map or spec.seeds else spec.name,
-                config=config,
-                parts=parts_of(config, allowed, store.hashes, context.hashes),
-                store_dir=store.root,
-                allowed=allowed,
-                not_before=not_before,
-                title=titles[index],
-            )
+        element = Element(
+            job=spec.name,
+            label=f"{spec.name}[{index}]" if spec.map or spec.seeds else spec.name,
+            config=config,
+            parts=parts_of(config, allowed, store.hashes, context.hashes),
+            store_dir=store.root,
+            allowed=allowed,
+            title=titles[index],
         )
+        after = (replaced or {}).get(element.fingerprint, 0)
+        found.append(dataclasses.replace(element, after=after) if after else element)
     return found
 
 

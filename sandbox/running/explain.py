@@ -17,6 +17,7 @@ from sandbox.running.context import Context
 from sandbox.running.elements import expand, gather
 from sandbox.store.fingerprint import Element
 from sandbox.store.records import Content, JobRecord, JobStore
+from sandbox.store.sources import changes
 
 _WIDTH = 100
 _INDENT = "      "
@@ -67,18 +68,30 @@ def _show_elements(
 ) -> bool:
     """Print the elements of a job whose inputs are known; return True if all are recorded."""
     elements = expand(spec, context, store, allowed)
+    found = [(element, element.record(store)) for element in elements]
     records: list[JobRecord] = []
-    for element in elements:
-        record = element.record(store)
+    for element, record in found:
         reason = "recorded" if record else _reason(element, store)
         table.print_job(spec, element.label, "forced" if forced else reason)
         records += [record] if record else []
-    if forced or len(records) < len(elements):
+    if forced:
+        return False
+    _print_changes([(each.config, record.run) for each, record in found if record], allowed)
+    if len(records) < len(elements):
         return False
     for record in records:
         context.hashes |= record.hashes
     context.results[1, spec.name] = gather(spec, elements, records)
     return True
+
+
+def _print_changes(
+    recorded: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]], allowed: tuple[str, ...]
+) -> None:
+    """Print what changed in the code behind records that count as they are."""
+    text = changes(recorded, allowed)
+    if text:
+        print(f"{_INDENT}reused, although since it was recorded {text}")
 
 
 class _Table:
@@ -190,6 +203,9 @@ def _reason(element: Element, store: JobStore) -> str:
     if (element.folder / "attempts").exists() and not (element.folder / "record.json").exists():
         return "failed or was cut short before"
     others = store.others(element.job)
+    is_known = any(record.fingerprint == element.fingerprint for record in others)
+    if (element.folder / "record.json").exists() and not is_known:
+        return "its record is damaged"
     if not others:
         return "new"
     nearest = min(others, key=lambda record: len(_differences(record.parts, element.parts)))

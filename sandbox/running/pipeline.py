@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,11 +14,13 @@ from sandbox.job import JobFailed, JobSpec
 from sandbox.running.attempt import ElementFailed, execute
 from sandbox.running.context import Context
 from sandbox.running.elements import expand, gather
+from sandbox.running.forced import Forced
 from sandbox.running.metrics_relay import MetricsRelay
 from sandbox.running.run_folder import RunFolder
 from sandbox.store.content import canonical
-from sandbox.store.fingerprint import Element, source_hashes
+from sandbox.store.fingerprint import Element
 from sandbox.store.records import JobRecord, JobStore
+from sandbox.store.sources import changes
 from sandbox.watchers.open_watcher import OpenWatcher
 
 log = logging.getLogger(__name__)
@@ -37,9 +38,7 @@ class Pipeline:
         run_dir: Folder of this run.
         compute: Node of the compute that jobs run on unless they name their own.
         allowed: Patterns of allowed targets.
-        force: Names of jobs whose earlier records do not count.
-        forced_since: Records of these jobs made before this time (seconds since the epoch) are
-            the earlier ones; ``None`` is now.
+        forced: Jobs that run once more, with their records that do not count.
     """
 
     def __init__(
@@ -50,8 +49,7 @@ class Pipeline:
         run_dir: Path,
         compute: Mapping[str, Any],
         allowed: tuple[str, ...],
-        force: Sequence[str] = (),
-        forced_since: float | None = None,
+        forced: Forced | None = None,
     ) -> None:
         self.specs = specs
         self.store = store
@@ -59,11 +57,11 @@ class Pipeline:
         self.folder = RunFolder(run_dir)
         self.compute = compute
         self.allowed = allowed
-        self.force = set(force)
+        self.forced = forced or {}
         self.context = Context()
-        self._forced_since = time.time() if forced_since is None else forced_since
         self._sessions: dict[str, ComputeSession] = {}
         self._open = ExitStack()
+        self._reported: set[tuple[str, str]] = set()
 
     def run(self, iteration: int) -> None:
         """Run every job of one iteration that is not recorded yet.
@@ -83,18 +81,18 @@ class Pipeline:
         self._open.close()
 
     def _run_job(self, spec: JobSpec, title: str) -> None:
-        is_forced = spec.name in self.force
-        not_before = self._forced_since if is_forced else 0.0
+        replaced = self.forced.get(spec.name)
         try:
-            elements = expand(spec, self.context, self.store, self.allowed, not_before)
+            elements = expand(spec, self.context, self.store, self.allowed, replaced)
         except (ValueError, LookupError, OSError) as error:
             raise JobFailed(f"{spec.name}: {error}") from error
         found = {index: element.record(self.store) for index, element in enumerate(elements)}
         records = {index: record for index, record in found.items() if record is not None}
         missing = [index for index, record in found.items() if record is None]
         session = self._session(spec) if missing else None
+        is_forced = replaced is not None
         log.info("%s: %s", title, _counts(len(elements), len(missing), session, is_forced))
-        _report_changed_sources(spec, [*records.values()], self.allowed)
+        self._report_changes(spec, elements, records)
         relay = MetricsRelay(elements, self.watcher)
         for index, record in records.items():
             relay.finish(index, record)
@@ -106,6 +104,22 @@ class Pipeline:
         if failures:
             raise JobFailed(_failure_text(spec.name, failures, len(elements)))
         self._add(spec, elements, [records[index] for index in range(len(elements))])
+
+    def _report_changes(
+        self, spec: JobSpec, elements: Sequence[Element], records: Mapping[int, JobRecord]
+    ) -> None:
+        """Warn, once for a job, that its code is not the code that made the records it reuses."""
+        recorded = [(elements[index].config, record.run) for index, record in records.items()]
+        text = changes(recorded, self.allowed)
+        if text and (spec.name, text) not in self._reported:
+            self._reported.add((spec.name, text))
+            log.warning(
+                "%s: since it was recorded, %s; no VERSION changed, so the result is reused;"
+                " to run it again: force=[%s]",
+                spec.name,
+                text,
+                spec.name,
+            )
 
     def _run_elements(
         self,
@@ -159,25 +173,6 @@ class Pipeline:
             self.watcher.watch(merged, name=spec.name)
         info = {"meta_name": spec.name, "iteration": self.context.iteration, **outputs}
         self.folder.add_outputs(spec.pipeline, info)
-
-
-def _report_changed_sources(
-    spec: JobSpec, records: Sequence[JobRecord], allowed: Sequence[str]
-) -> None:
-    """Warn of components whose source file changed since a reused record while VERSION did not."""
-    if not records:
-        return
-    now = source_hashes(spec.config, allowed)
-    changed = set()
-    for record in records:
-        sources = record.run["sources"]
-        changed |= {target for target in sources if now.get(target, "") != sources[target]}
-    for target in sorted(changed & set(now)):
-        log.warning(
-            "%s: the source of %s changed since it was recorded, its VERSION did not: reused",
-            spec.name,
-            target,
-        )
 
 
 def _counts(

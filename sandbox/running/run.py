@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from sandbox.planning.objective import Scalar, Target
 from sandbox.planning.plan import Plan, plan
 from sandbox.planning.settings import texts
 from sandbox.running.context import Context
+from sandbox.running.forced import Forced, recorded_now
 from sandbox.system.files import nearest
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def run(
     cfg: DictConfig,
     run_dir: Path,
     allowed: tuple[str, ...] | None = None,
-    forced_since: float | None = None,
+    forced: Forced | None = None,
 ) -> float | list[float] | None:
     """Run an experiment; return its objective, a list where it names several.
 
@@ -44,7 +44,7 @@ def run(
         cfg: The composed config.
         run_dir: Folder of this run.
         allowed: Patterns of allowed targets; ``None`` reads what the environment allows now.
-        forced_since: Records of forced jobs made before this time do not count; ``None`` is now.
+        forced: What the sweep of this run forces; ``None``: this run forces what is recorded now.
 
     Raises:
         PlanError: The config is wrong; nothing was started.
@@ -63,7 +63,8 @@ def run(
         return None
     for line in env_lines(checked, allowed):
         log.info("%s", line)
-    values = _run(cfg, run_dir, checked, store, allowed, forced_since)
+    forced = recorded_now(store, texts(cfg.force)) if forced is None else forced
+    values = _run(cfg, run_dir, checked, store, allowed, forced)
     if not values:
         return None
     return values if len(values) > 1 else values[0]
@@ -75,7 +76,7 @@ def _run(
     checked: Plan,
     store: JobStore,
     allowed: tuple[str, ...],
-    forced_since: float | None,
+    forced: Forced,
 ) -> list[float]:
     """Run a checked experiment and return its objectives."""
     from sandbox.running.pipeline import Pipeline
@@ -85,9 +86,7 @@ def _run(
     with settings.open(run_dir, run_name=run_name) as watcher:
         watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
         compute = resolved(cfg, "compute", allowed)
-        pipeline = Pipeline(
-            checked.jobs, store, watcher, run_dir, compute, allowed, texts(cfg.force), forced_since
-        )
+        pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, forced)
         try:
             _iterate(cfg.max_iterations, checked, pipeline)
             values = [_value(scalar, checked, pipeline.context) for scalar in checked.objective]
@@ -170,16 +169,3 @@ def _summarise(run_dir: Path, checked: Plan, context: Context, objective: list[f
     for scalar, value in zip(checked.objective, objective, strict=True):
         log.info("objective %s = %.6g", scalar.text, value)
     log.info("done; everything about this run: %s", run_dir)
-
-
-def forced_marker(sweep_dir: Path) -> Path:
-    """Return the file whose modification time is the start of what a sweep forces."""
-    return sweep_dir / ".forced"
-
-
-def forced_since(sweep_dir: Path) -> float:
-    """Return when a sweep's first trial began: forced jobs run once a sweep, not once a trial."""
-    marker = forced_marker(sweep_dir)
-    with contextlib.suppress(FileExistsError):
-        marker.touch(exist_ok=False)
-    return marker.stat().st_mtime

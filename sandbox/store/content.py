@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import json
+import logging
 import os
 import re
 import threading
@@ -26,10 +28,13 @@ from sandbox.samples import (
 )
 from sandbox.system.follow import FileFollower
 
+log = logging.getLogger(__name__)
+
 _MEDIA_LIST = re.compile(rb'"(?:images|videos|audios)"\s*:\s*(\[[^\]]*\])')
 """The lists of media files in a Data-Juicer sample; inside a text its quotes would be escaped."""
 
 _SHA = re.compile("[0-9a-f]{64}")
+_UNUSABLE = (errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 _Identity = tuple[str, int, int, int]
 """Path, size, mtime and inode."""
@@ -130,27 +135,43 @@ class _Memory:
     def __init__(self, path: Path) -> None:
         self.hashes: dict[_Identity, str] = {}
         self._path = path
+        self._is_reported = False
         self._follower = FileFollower(path)
         self._lock = threading.Lock()
 
     def catch_up(self) -> None:
         """Read the hashes that any process has added since the last call."""
-        with self._lock, contextlib.suppress(*_ABSENT):  # the run reports a store that is no folder
+        # The run reports a store that is no folder.
+        with self._lock, contextlib.suppress(*_ABSENT), self._optional():
             for line in self._follower.read_lines():
                 self._read(line)
 
     def add(self, key: _Identity, sha: str) -> None:
         """Remember one hash."""
         self.hashes[key] = sha
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._lock, self._path.open("ab") as file:
-            file.write(f"{json.dumps([*key, sha])}\n".encode())
+        line = f"{json.dumps([*key, sha])}\n".encode()
+        with self._lock, self._optional():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("ab") as file:
+                file.write(line)
+
+    @contextlib.contextmanager
+    def _optional(self) -> Iterator[None]:
+        """Go on without the file where it belongs to another user, or is no file."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _UNUSABLE:
+                raise
+            if not self._is_reported:
+                log.warning("content hashes are not remembered: %s", error)
+            self._is_reported = True
 
     def _read(self, line: str) -> None:
         """Read one line; one that a kill cut short, or two hosts mixed up, is skipped."""
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         match entry:
             case [str(path), int(size), int(mtime), int(inode), str(sha)] if _SHA.fullmatch(sha):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +26,7 @@ class Element:
         parts: Argument or input by dotted place, with its value or content: what is hashed.
         store_dir: Root of the job store.
         allowed: Patterns of allowed targets.
-        not_before: Records made earlier (seconds since the epoch) do not count: ``force``.
+        after: A record of this attempt or an earlier one does not count: ``force``.
         title: Short label that distinguishes this element from the job's others; empty without any.
     """
 
@@ -37,7 +36,7 @@ class Element:
     parts: Mapping[str, Any]
     store_dir: Path
     allowed: tuple[str, ...]
-    not_before: float = 0.0
+    after: int = 0
     title: str = ""
     fingerprint: str = field(init=False)
 
@@ -50,9 +49,9 @@ class Element:
         return self.store_dir.absolute() / self.job / self.fingerprint
 
     def record(self, store: JobStore) -> JobRecord | None:
-        """Return its record if it is finished and not older than ``not_before``."""
+        """Return its record if it is finished, by an attempt that counts."""
         record = store.find(self.job, self.fingerprint)
-        return record if record and record.run["ended"] >= self.not_before else None
+        return record if record and record.attempt > self.after else None
 
 
 def parts_of(
@@ -90,16 +89,6 @@ def parts_of(
         if declared is not None:
             parts[f"{where}._version_".lstrip(".")] = declared
     return parts
-
-
-def source_hashes(config: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, str]:
-    """Return the hash of the source file of every class in a node, by target."""
-    found = {}
-    for _, node in nodes(config):
-        module = sys.modules[locate(node["_target_"], allowed).__module__]
-        if module.__file__:
-            found[node["_target_"]] = digest(Path(module.__file__).read_text())[:16]
-    return found
 
 
 def _output_of(value: Any, outputs: Mapping[str, str]) -> str | None:

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import logging
 import os
@@ -22,6 +24,12 @@ log = logging.getLogger(__name__)
 
 _PATH_MARK = "$path"
 _CONTENT_MARK = "$content"
+
+RESERVED_KEYS = frozenset({_PATH_MARK, _CONTENT_MARK, "_target_"})
+"""Keys that mean something else than data, so that no mapping in an output may have them."""
+
+_FORMAT = 1
+"""Part of every seal: raise it when the fields of a record change, so that older ones are none."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,7 @@ class JobRecord:
     Args:
         job: Name of the job.
         fingerprint: Hash of ``parts``.
+        attempt: Number of the attempt that made it.
         parts: What the fingerprint is made of: argument or input → value or ``Content``.
         outputs: Outputs by name: JSON values, and ``Path`` for files and folders.
         hashes: Content hash of every output that is a path, by path.
@@ -53,6 +62,7 @@ class JobRecord:
 
     job: str
     fingerprint: str
+    attempt: int
     parts: Mapping[str, Any]
     outputs: Mapping[str, Any]
     hashes: Mapping[str, str]
@@ -81,22 +91,23 @@ class JobStore:
         if record is None:
             return None
         for path, expected in record.hashes.items():
-            if not Path(path).exists() or self.hashes.of(Path(path)) != expected:
-                log.warning(
-                    "%s: %s is missing or was changed since it was recorded; the job runs again",
-                    job,
-                    path,
+            if self._hash(path) != expected:
+                _warn_once(
+                    f"{job}: {path} is missing or was changed since it was recorded;"
+                    " the job runs again"
                 )
                 return None
         return record
 
     def others(self, job: str) -> list[JobRecord]:
         """Return all records of a job, newest first, to compare a new fingerprint with."""
-        paths = sorted(
-            (self.root / job).glob("*/record.json"), key=lambda path: -path.stat().st_mtime
-        )
-        records = [self._read(path.parent) for path in paths]
-        return [record for record in records if record is not None]
+        found = map(self._read, (self.root / job).glob("*"))
+        records = [record for record in found if record is not None]
+        return sorted(records, key=lambda record: -record.run["ended"])
+
+    def attempts(self, job: str) -> dict[str, int]:
+        """Return the number of the attempt that made each record of a job, by fingerprint."""
+        return {record.fingerprint: record.attempt for record in self.others(job)}
 
     def commit(self, record: JobRecord, claim: Claim) -> None:
         """Write the record, durably and all at once; its claim ends with that.
@@ -106,8 +117,10 @@ class JobStore:
         """
         folder = self.folder(record.job, record.fingerprint)
         hashes = {_relative(Path(path), folder): value for path, value in record.hashes.items()}
-        data = {**vars(record), "hashes": hashes}
-        claim.end_as(folder / "record.json", json.dumps(as_json(data, folder), indent=1))
+        content = json.dumps(as_json({**vars(record), "hashes": hashes}, folder))
+        data = json.loads(content)  # as it will be read
+        text = json.dumps({"seal": _seal(data), **data}, indent=1)
+        claim.end_as(folder / "record.json", text)
 
     @contextmanager
     def claim(
@@ -127,14 +140,49 @@ class JobStore:
     def _read(self, folder: Path) -> JobRecord | None:
         path = folder / "record.json"
         try:
-            data = _from_json(json.loads(path.read_text()), folder)
-            data["hashes"] = {str(folder / name): value for name, value in data["hashes"].items()}
-            return JobRecord(**data)
-        except FileNotFoundError:
+            return _parsed(path.read_text(encoding="utf-8"), folder)
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("%s is no record (%s); the job runs again", path, error)
+        except (IsADirectoryError, ValueError, RecursionError) as error:
+            _warn_once(f"{path} is no record ({error}); the job runs again")
             return None
+
+    def _hash(self, path: str) -> str:
+        try:
+            return self.hashes.of(Path(path))
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
+
+
+def _parsed(text: str, folder: Path) -> JobRecord:
+    """Return the record in the file of a job's folder.
+
+    The seal answers for the shape: a file whose seal fits is, to the last value, what ``commit``
+    wrote. So nothing else has to look at the types of its fields, or expect a damaged one.
+
+    Raises:
+        ValueError: It is damaged, of another format, or the record of another folder.
+    """
+    data = json.loads(text)
+    if not isinstance(data, dict) or data.pop("seal", None) != _seal(data):
+        raise ValueError("damaged, or written by another version")
+    if (data["job"], data["fingerprint"]) != (folder.parent.name, folder.name):
+        raise ValueError(f"copied from {data['job']}/{data['fingerprint']}")
+    data = _from_json(data, folder)
+    data["hashes"] = {str(folder / name): value for name, value in data["hashes"].items()}
+    return JobRecord(**data)
+
+
+def _seal(data: Mapping[str, Any]) -> str:
+    """Return the hash of everything in a record."""
+    content = json.dumps([_FORMAT, data], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@functools.cache
+def _warn_once(message: str) -> None:
+    """Log a warning; not again, because launcher and attempt both look at a record."""
+    log.warning("%s", message)
 
 
 def as_json(value: Any, folder: Path | None = None) -> Any:

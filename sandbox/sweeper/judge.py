@@ -6,9 +6,9 @@ import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from sandbox.sweeper.options import Settings
 from sandbox.sweeper.recorder import PRUNED
 from sandbox.sweeper.runs import Result, Trial
-from sandbox.sweeper.settings import Settings
 from sandbox.system.wording import did_you_mean
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from sandbox.sweeper.options import Settings
 from sandbox.sweeper.runs import Result, Trial
-from sandbox.sweeper.settings import Settings
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from sandbox.sweeper import recorder
-from sandbox.sweeper.settings import Settings
+from sandbox.sweeper.options import Settings
 from sandbox.sweeper.space import SearchSpace
 from sandbox.system.files import write_durably
 

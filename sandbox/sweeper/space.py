@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sandbox.components.problem import PlanError, Problem
-from sandbox.sweeper.settings import option_problem
+from sandbox.sweeper.options import option_problem
 from sandbox.system.wording import did_you_mean
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from sandbox.components.problem import PlanError, Problem
 from sandbox.components.tree import leaves
 from sandbox.components.values import shortened
-from sandbox.sweeper.settings import option_problem
+from sandbox.sweeper.options import option_problem
 from sandbox.system.liveness import exclusive
 
 if TYPE_CHECKING:

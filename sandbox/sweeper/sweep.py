@@ -23,13 +23,14 @@ from sandbox.components.problem import PlanError, Problem
 from sandbox.job import JobFailed
 from sandbox.planning.plan import plan
 from sandbox.planning.settings import texts
-from sandbox.running.run import STARTED, forced_marker, run
+from sandbox.running.forced import begin_forcing
+from sandbox.running.run import STARTED, run
 from sandbox.sweeper.config import OptunaAsyncConf
 from sandbox.sweeper.driver import Driver
 from sandbox.sweeper.launching import is_slurm, is_submitit
+from sandbox.sweeper.options import Settings, option_problem, read_settings
 from sandbox.sweeper.results import Sweep, best_trials, last_lines, write_results
-from sandbox.sweeper.sampling import build, is_grid, sampler_for, try_sampler
-from sandbox.sweeper.settings import Settings, option_problem, read_settings
+from sandbox.sweeper.samplers import build, is_grid, sampler_for, try_sampler
 from sandbox.sweeper.space import SearchSpace, read_space
 from sandbox.sweeper.study import check_same, locked, open_storage, question
 from sandbox.system.signals import sigterm_interrupts
@@ -74,7 +75,7 @@ def sweep(
     folder = Path(str(config.hydra.sweep.dir)).absolute()
     study = _open_study(options, settings, space, points[0], folder)
     if points[0].force:  # forced jobs run once more for each driver, not for each trial
-        forced_marker(folder).touch()
+        begin_forcing(folder, points[0])
     STARTED.append(folder)
     log.info("study %s: %s", study.study_name, folder)
     watcher_overrides = _watcher_overrides(points[0], study.study_name)

@@ -31,12 +31,12 @@ def sync_directory(path: Path) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """Read a small JSON file; ``None`` where it is absent or damaged."""
+    """Read a JSON object from a small file; ``None`` where it is absent or damaged."""
     try:
-        data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # on NFS also one that is being replaced right now
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # on NFS also one that is being replaced now
         return None
-    return data
+    return data if isinstance(data, dict) else None
 
 
 def obstacle(folder: Path) -> str:

@@ -31,6 +31,7 @@ from sandbox.system.files import read_json
 _LOST_AFTER_S = 60.0
 _BEATS = 6  # heartbeats in the time after which an owner counts as lost
 _LONGEST_STEP_S = 2.0
+_LARGEST_PID = 2**31 - 1
 _ENDED_NS = 0  # the modification time of a heartbeat file whose owner ended in order
 
 
@@ -91,10 +92,10 @@ class Owner:
     @classmethod
     def read(cls, path: Path) -> Owner | None:
         """Read the owner from its file; ``None`` where that is absent or damaged."""
-        try:
-            return cls(**(read_json(path) or {}))
-        except TypeError:
-            return None
+        match read_json(path):
+            case {"host": str(host), "pid": int(pid), "began": str(began), "id": str(text)}:
+                return cls(host, pid, began, text) if 0 < pid <= _LARGEST_PID else None
+        return None
 
     @property
     def is_here(self) -> bool:

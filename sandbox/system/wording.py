@@ -8,6 +8,18 @@ from collections.abc import Iterable
 _LONGEST_LIST = 20
 
 
+def nearest(name: object, known: Iterable[object], cutoff: float = 0.6) -> str:
+    """Return the known name that is most like ``name``; empty text if none is like it.
+
+    Args:
+        name: The name to compare with.
+        known: The names that exist.
+        cutoff: Smallest similarity, from 0 to 1, as of ``difflib``.
+    """
+    close = difflib.get_close_matches(str(name), map(str, known), n=1, cutoff=cutoff)
+    return close[0] if close else ""
+
+
 def did_you_mean(name: object, known: Iterable[object], prefix: str = "") -> str:
     """Return a hint for an unknown name: the nearest known one, and what is available.
 
@@ -17,9 +29,9 @@ def did_you_mean(name: object, known: Iterable[object], prefix: str = "") -> str
         prefix: Text in front of every name that is shown.
     """
     names = [str(item) for item in known]
-    close = difflib.get_close_matches(str(name), names, n=1)
-    nearest = f"did you mean {prefix}{close[0]}? " if close else ""
-    return f"{nearest}available: {listed(f'{prefix}{name}' for name in names)}"
+    close = nearest(name, names)
+    question = f"did you mean {prefix}{close}? " if close else ""
+    return f"{question}available: {listed(f'{prefix}{name}' for name in names)}"
 
 
 def listed(names: Iterable[object]) -> str:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from sandbox.system.wording import did_you_mean
 from sandbox.watchers.metrics_file import MetricsFile, read_events
 from sandbox.watchers.wandb_sink import WandbSink
 
 if TYPE_CHECKING:
     from sandbox.watchers import SandboxWatcher
 
-_MAX_NAMES = 20
 """Most metrics that an error message lists."""
 
 
@@ -109,11 +108,10 @@ class OpenWatcher:
             if name in self._latest:
                 return self._latest[name]
             known = sorted(self._latest)
-        near = [other for other in known if other.startswith(name) or other.endswith(f".{name}")]
-        near += difflib.get_close_matches(name, known, n=8)
-        available = [*dict.fromkeys(near)] or known
-        listed = ", ".join(available[:_MAX_NAMES]) or "none"
-        raise KeyError(f"no metric {name!r} was recorded; available: {listed}")
+        # the same number of another job, or other numbers of this one, before all others
+        related = [other for other in known if other.startswith(name) or other.endswith(f".{name}")]
+        hint = did_you_mean(name, related or known)
+        raise KeyError(f"no metric {name!r} was recorded; {hint}")
 
     def _open_sink(self) -> WandbSink:
         if self._sink is None:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import os
+import shlex
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -102,7 +103,8 @@ def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> A
     check_operators(recipe["process"])
     _log_reuse()
     own = {
-        "dataset_path": str(dataset_path),
+        # Data-Juicer splits it as a shell does: it may be a list of paths with weights.
+        "dataset_path": shlex.quote(str(dataset_path)),
         "work_dir": request["output_dir"],
         "job_id": JOB_ID,  # a random one would make the cache grow with every run
         "np": request["num_proc"],

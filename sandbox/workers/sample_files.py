@@ -245,10 +245,7 @@ def json_chunks(path: Path) -> Iterator[bytes]:
             start += batch.num_rows
         return
     with path.open("rb") as file:
-        if kind == "jsonl":
-            yield from _pieces(file)
-        else:
-            yield from _unpacked(path, kind, file)
+        yield from _pieces(file) if kind == "jsonl" else _unpacked(path, kind, file)
 
 
 def parquet_batches(
@@ -256,12 +253,17 @@ def parquet_batches(
 ) -> Iterator[Any]:
     """Yield the rows of a Parquet file as Arrow batches; ``columns`` may choose from its schema."""
     parquet, arrow = require("pyarrow.parquet", path), require("pyarrow", path)
+    row = 1
     try:
         with parquet.ParquetFile(path) as file:
             chosen = columns(file.schema_arrow) if columns else None
-            yield from file.iter_batches(num_rows, columns=chosen)
+            for batch in file.iter_batches(num_rows, columns=chosen):
+                batch.validate(full=True)  # a text that is not UTF-8 is found nowhere else
+                yield batch
+                row += batch.num_rows
     except arrow.ArrowInvalid as error:
-        raise SampleError.at(path, None, f"cannot be read as Parquet: {error}") from error
+        reason = f"cannot be read as Parquet from row {row}: {error}"
+        raise SampleError.at(path, None, reason) from error
 
 
 def require(module: str, path: Path) -> Any:

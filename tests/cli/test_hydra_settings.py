@@ -104,7 +104,6 @@ def test_a_config_is_composed_once(project: Project, monkeypatch: pytest.MonkeyP
 
     from sandbox.cli import run
 
-    project.write("toy", experiment({"add": data_job("Add")}))
     calls = []
     load = ConfigLoaderImpl._load_configuration_impl
 
@@ -113,7 +112,7 @@ def test_a_config_is_composed_once(project: Project, monkeypatch: pytest.MonkeyP
         return load(self, *args, **kwargs)
 
     monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", counted)
-    monkeypatch.setattr("sys.argv", ["sandbox", "+experiment=toy", "dry_run=true"])
+    monkeypatch.setattr("sys.argv", ["sandbox", "+experiment=demo", "dry_run=true"])
     run.main()
     assert len(calls) == 1
 

@@ -21,9 +21,7 @@ def cluster_dir() -> Iterator[Path]:
 def cluster(cluster_dir: Path, project: Project, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The cluster that SLURM's tools talk to, without jobs of an earlier test."""
     monkeypatch.setenv("SANDBOX_ALLOW_TARGETS", "toys.*,slurm_toys.*")
-    monkeypatch.setenv("PYTHONPATH", f"{project.variables['PYTHONPATH']}:{Path(__file__).parent}")
+    monkeypatch.setenv("PYTHONPATH", project.variables["PYTHONPATH"])
     project.variables["SANDBOX_ALLOW_TARGETS"] = os.environ["SANDBOX_ALLOW_TARGETS"]
-    project.variables["PYTHONPATH"] = os.environ["PYTHONPATH"]
-    monkeypatch.syspath_prepend(Path(__file__).parent)
     use_cluster(cluster_dir, monkeypatch)
     return cluster_dir

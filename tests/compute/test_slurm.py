@@ -291,7 +291,7 @@ def test_a_driver_that_is_interrupted_takes_nothing_from_another(
     ],
     ids=["Ctrl-C cancels", "TERM cancels", "Ctrl-C leaves", "a lost terminal leaves"],
 )
-def test_an_interrupted_run_cancels_or_leaves_what_it_submitted(
+def test_an_interrupted_run_cancels_or_keeps_its_submitted_jobs(
     project: Project, cluster: Path, number: int, option: str, is_left: bool
 ) -> None:
     many(project, value=[1, 2], gate=["a", "b"])
@@ -373,7 +373,7 @@ def test_a_job_that_squeue_has_forgotten_is_gone(cluster: Path) -> None:
         ("constraint=quantum", "Invalid feature"),
     ],
 )
-def test_what_the_cluster_refuses_is_a_problem_of_the_plan(
+def test_a_request_that_the_cluster_refuses_is_a_problem_of_the_plan(
     project: Project, cluster: Path, option: str, words: str
 ) -> None:
     many(project, value=[1, 2])

@@ -197,7 +197,7 @@ def test_a_missing_file_or_env_is_found_before_anything_runs(calls: Calls, tmp_p
     assert calls() == []
 
 
-def test_an_unsolvable_env_is_an_error_and_leaves_no_env(calls: Calls) -> None:
+def test_an_unsolvable_env_is_an_error_and_no_env_remains(calls: Calls) -> None:
     env = CondaEnv(packages=["no-such-package"])
     with pytest.raises(
         ProcessError, match="creating it failed: PackagesNotFoundError: no-such-package"
@@ -278,8 +278,8 @@ def test_an_environment_file_resolves_and_installs_from_a_file_channel(
 
 
 def _use(env: CondaEnv, tmp_path: Path) -> None:
-    env.run_cmd(["djs-demo", "a b", "$HOME"], log_path=tmp_path / "said", echo=False)
-    assert (tmp_path / "said").read_text().endswith(f"demo {env.folder} a b $HOME\n")
+    env.run_cmd(["djs-demo", "a b", "$HOME"], log_path=tmp_path / "log", echo=False)
+    assert (tmp_path / "log").read_text().endswith(f"demo {env.folder} a b $HOME\n")
     locked = (env.folder / "sandbox_env.conda.txt").read_text()
     assert (
         locked.startswith("@EXPLICIT\n")

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from contract import scope
 from dry_run import shown_jobs
-from toy_project import Project, compose, experiment
+from package_sources import Sources
+from toy_project import SUPPORT, Project, compose, experiment
 
 from sandbox.envs import Env, managers, worker
 from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.executors.internvl_training import InternVLTraining
-from tests.envs.conftest import Sources
 
 MODEL_FILES = {
     "config.json": "{}",
@@ -31,8 +31,7 @@ MODEL_FILES = {
 @pytest.fixture
 def library(project: Project, sources: Sources, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project with the experiment ``library``: one training, whose library is not installed."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
-    monkeypatch.setattr(worker, "_WORKERS_DIR", Path(__file__).parent)
+    monkeypatch.setattr(worker, "_WORKERS_DIR", SUPPORT)
     monkeypatch.setenv("SANDBOX_ALLOW_TARGETS", "env_toys.*")
     monkeypatch.setenv("SANDBOX_ALLOW", "code-folder,interpreter")
     job = ("train_model", {"executor": {"_target_": "env_toys.LibraryTraining"}})
@@ -158,7 +157,6 @@ def test_a_password_in_a_url_is_refused_and_written_nowhere(library: Project) ->
         "+experiment=library",
         f"env@{where}=uv",
         f"+{where}.index_url={url}",
-        PYTHONPATH=f"{library.variables['PYTHONPATH']}:{Path(__file__).parent}",
         SANDBOX_ALLOW_TARGETS="env_toys.*",
     )
     assert done.code == 2 and f"{where}.index_url" in done.err and "hunter2" not in done.text
@@ -253,13 +251,14 @@ def test_packages_of_another_env_are_not_expected_in_the_launcher(
     name: str, pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The plan ignores packages missing in the launcher; the program runs in the empty env."""
-    from sandbox.evaluators import text_quality, verb_noun_diversity
+    from sandbox import evaluators as family
     from sandbox.evaluators.text_likelihood import TextLikelihood
+    from sandbox.evaluators.text_quality import TextQuality
+    from sandbox.evaluators.verb_noun_diversity import VerbNounDiversity
     from sandbox.executors.smollm2 import SmolLM2Checkpoint
     from sandbox.system.process import ProcessError
 
-    for module in (text_quality, verb_noun_diversity):
-        monkeypatch.setattr(module, "find_spec", lambda _: None)
+    monkeypatch.setattr(family, "find_spec", lambda _: None)
     for place, text in MODEL_FILES.items():
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_text(text)
@@ -270,8 +269,8 @@ def test_packages_of_another_env_are_not_expected_in_the_launcher(
         else:
             evaluators: dict[str, Any] = {
                 "text_likelihood": TextLikelihood,
-                "text_quality": text_quality.TextQuality,
-                "verb_noun_diversity": verb_noun_diversity.VerbNounDiversity,
+                "text_quality": TextQuality,
+                "verb_noun_diversity": VerbNounDiversity,
             }
             evaluator = evaluators[name](model_path=tmp_path, env=env)
             getattr(evaluator, "check", lambda: None)()

@@ -21,13 +21,13 @@ from typing import Any
 
 import pytest
 from contract import problems_of
-from toy_project import ROOT, until
+from package_sources import Sources
+from toy_project import ROOT, until, until_async
 
 from sandbox.envs import CurrentEnv, Env, managers
 from sandbox.envs.router import ENV_ROUTER
 from sandbox.envs.virtual_env import VirtualEnv
 from sandbox.system.process import ProcessError
-from tests.envs.conftest import Sources
 
 MANAGERS = ["uv", "virtualenv", pytest.param("venv", marks=pytest.mark.slow)]
 NASTY = ["a b", "it's", '"q"', "$HOME", "*", ";rm -rf x", "ü\n", "", "\\n", "`id`"]
@@ -228,9 +228,10 @@ def test_the_log_can_be_followed_while_a_command_runs(bare: VirtualEnv, tmp_path
 
     async def follow() -> None:
         running = asyncio.create_task(bare.run_cmd_async(["python", "-c", code], log_path=log_path))
-        while not (log_path.exists() and "first" in log_path.read_text()):
-            await asyncio.sleep(0.01)
-            assert not running.done()
+        await until_async(
+            lambda: log_path.exists() and "first" in log_path.read_text(), "it did not start"
+        )
+        assert not running.done()
         go.touch()
         await running
 
@@ -255,7 +256,7 @@ def test_the_launchers_own_python_settings_do_not_reach_an_env(
         ("", ValueError, "names no program"),
         ([], ValueError, "names no program"),
         ("python 'x", ValueError, "No closing quotation"),
-        ("pythn x", ProcessError, r"no program 'pythn'.*it has: .*python"),
+        ("pythn x", ProcessError, r"no program 'pythn'.*did you mean python"),
         ("python -c 'print(5); raise SystemExit(3)'", ProcessError, "(?s)^5\n.*exit status 3"),
         ("python -c 'raise SystemExit(3)'", ProcessError, "exit status 3 and wrote nothing"),
         ("/no/such/program", ProcessError, "cannot start '/no/such/program'"),

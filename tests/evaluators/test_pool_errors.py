@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from pathlib import Path
 from typing import Any
 
@@ -91,24 +89,3 @@ def test_several_pools_are_refused_by_an_evaluator_of_one(tmp_path: Path) -> Non
         path.touch()
     assert request_problems(NearDuplicates, None, paths) == []
     assert request_problems(TextLikelihood, None, paths) == [("wrong_type", "eval_obj")]
-
-
-@pytest.mark.parametrize("ending", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet"])
-def test_every_format_holds_the_same_samples(ending: str, tmp_path: Path) -> None:
-    import pyarrow
-    import pyarrow.parquet as pq
-    import zstandard
-
-    rows = [{"text": text} for text in ("first", "zweiter\u2028Text", "第三")]
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
-    path = tmp_path / f"pool.{ending}"
-    if ending == "parquet":
-        pq.write_table(pyarrow.Table.from_pylist(rows), path)
-    elif ending == "jsonl.gz":
-        path.write_bytes(gzip.compress(lines))
-    elif ending == "jsonl.zst":
-        path.write_bytes(zstandard.ZstdCompressor().compress(lines))
-    else:
-        path.write_bytes(lines)
-    scores = TextDiversityEvaluator().run(None, path, scope=scope(tmp_path))
-    assert (scores.num_samples, scores.chars_mean, scores.distinct_1) == (3, 19 / 3, 1)

@@ -3,17 +3,16 @@ from __future__ import annotations
 import json
 import math
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from contract import build, problems_of, scope
 from pool_files import write_texts as write
+from tiny_models import byte_model
 
 from sandbox.evaluators.text_likelihood import LikelihoodScores, TextLikelihood
 from sandbox.executors.smollm2 import SmolLM2Checkpoint
-from sandbox.system.process import run
 
 STATS = "__dj__stats__"
 TEXTS = [
@@ -24,22 +23,6 @@ TEXTS = [
     "A dictionary holds keys and values; every key occurs only once.",
 ]
 ODD_TEXTS = ["b" * 40, "", "a", "ünïcödé 第三", "x y", "line\nline", "b" * 41, "abc" * 100]
-BUILD = """
-import json
-import sys
-sys.path.insert(0, sys.argv[1])
-import causal_lm_model as lm
-import torch
-torch.manual_seed(0)
-tokenizer = lm.byte_tokenizer()
-model = lm.from_config(len(tokenizer), 32, 1)
-model.config.max_position_embeddings = 512
-model.save_pretrained(sys.argv[2])
-tokenizer.save_pretrained(sys.argv[2])
-for text in json.loads(sys.argv[3]):
-    ids = torch.tensor([[tokenizer.eos_token_id, *tokenizer(text)["input_ids"]]])
-    print("loss", model(input_ids=ids, labels=ids).loss.item() if text else "null")
-"""
 
 
 def score(
@@ -55,12 +38,7 @@ def score(
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[float | None]]:
     """Make a model with random weights that reads bytes, and take its loss on each odd text."""
     folder = tmp_path_factory.mktemp("model")
-    workers = Path(__file__).parents[2] / "sandbox" / "workers"
-    argv: list[str | Path] = [sys.executable, "-c", BUILD, workers, folder]
-    argv.append(json.dumps(ODD_TEXTS))
-    run(argv, log_path=folder / "log.txt")
-    log = (folder / "log.txt").read_text().splitlines()
-    return folder, [json.loads(line.split()[1]) for line in log if line.startswith("loss ")]
+    return folder, byte_model(folder, ODD_TEXTS)
 
 
 @pytest.fixture(scope="module")

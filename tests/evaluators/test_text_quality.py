@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import json
-import random
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -11,26 +9,11 @@ import numpy as np
 import pytest
 from contract import build, problems_of, request_problems, scope
 from pool_files import write_texts as write
+from tiny_models import BAD, GOOD, quality_classifiers
 
 from sandbox.evaluators.text_quality import QualityScores, TextQuality
 from sandbox.samples import SampleError
-from sandbox.system.process import run
 
-GOOD = [
-    "the",
-    "study",
-    "of",
-    "rivers",
-    "shows",
-    "that",
-    "water",
-    "moves",
-    "slowly",
-    "in",
-    "old",
-    "valleys",
-]
-BAD = ["buy", "cheap", "now", "click", "win", "free", "offer", "deal", "casino", "bonus"]
 TEXTS = [
     "the study of old rivers",
     "buy cheap casino bonus now",
@@ -38,30 +21,6 @@ TEXTS = [
     " water\u2028\nmoves  click",
     "a \ud800 deal",
 ]
-TRAIN = """
-import json, os, sys
-from pyspark.ml import Pipeline
-from pyspark.ml.classification import LogisticRegression
-from pyspark.ml.feature import HashingTF, Tokenizer
-from pyspark.sql import SparkSession
-from data_juicer.tools.quality_classifier import qc_utils
-
-given = json.loads(sys.argv[1])
-os.environ["PYSPARK_PYTHON"] = sys.executable
-builder = SparkSession.builder.master("local[1]").config("spark.driver.host", "127.0.0.1")
-builder = builder.config("spark.ui.enabled", "false").config("spark.driver.memory", "1g")
-spark = builder.config("spark.local.dir", given["folder"]).getOrCreate()
-stages = [HashingTF(inputCol="words", outputCol="features"), LogisticRegression()]
-whole = Pipeline(stages=[Tokenizer(inputCol="text", outputCol="words"), *stages])
-model = whole.fit(spark.createDataFrame(given["samples"], ["text", "label"]))
-model.write().save(given["folder"] + "/whole")
-samples = [(["▁" + word for word in text.split()], label) for text, label in given["samples"]]
-pieces = spark.createDataFrame(samples, ["words", "label"])
-Pipeline(stages=stages).fit(pieces).write().save(given["folder"] + "/pieces")
-scored = qc_utils.predict(model, spark.createDataFrame([(t,) for t in given["texts"]], ["text"]))
-print("expected", json.dumps([row.doc_score for row in scored.select("doc_score").collect()]))
-spark.stop()
-"""
 
 
 def score(
@@ -81,20 +40,7 @@ def classifiers(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[fl
     Without the last text, which Data-Juicer cannot read.
     """
     folder = tmp_path_factory.mktemp("classifiers")
-    rng = random.Random(0)
-    samples = [
-        (" ".join(rng.choices(words, k=rng.randint(5, 20))), label)
-        for _ in range(100)
-        for label, words in ((1, GOOD), (0, BAD))
-    ]
-    request = {"folder": str(folder), "samples": samples, "texts": TEXTS[:4]}
-    argv = [sys.executable, "-c", TRAIN, json.dumps(request)]
-    run(argv, log_path=folder / "log.txt", variables={"SPARK_LOCAL_IP": "127.0.0.1"})
-    log = (folder / "log.txt").read_text().splitlines()
-    (expected,) = [
-        json.loads(line.removeprefix("expected ")) for line in log if line.startswith("expected ")
-    ]
-    return folder, expected
+    return folder, quality_classifiers(folder, TEXTS[:4])
 
 
 @pytest.mark.slow

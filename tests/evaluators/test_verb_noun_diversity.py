@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -9,49 +8,13 @@ from typing import Any
 import pytest
 from contract import scope
 from pool_files import write_texts as write
+from tiny_models import spacy_models
 
-from sandbox.evaluators import verb_noun_diversity
+from sandbox import evaluators
 from sandbox.evaluators.verb_noun_diversity import VerbNounDiversity, VerbNounScores
-from sandbox.system.process import ProcessError, run
+from sandbox.system.process import ProcessError
 
 needs_spacy = pytest.mark.skipif(find_spec("spacy") is None, reason="spacy is not installed")
-# The parser knows sentences of three shapes only: "write a story", "please write a story" and
-# "she sleeps".
-TRAIN = """
-import random, sys
-import spacy
-from spacy.training import Example
-
-nlp = spacy.blank("en")
-for name in ("tok2vec", "morphologizer", "parser"):
-    nlp.add_pipe(name)
-nlp.get_pipe("morphologizer").add_label("POS=VERB")
-rng = random.Random(0)
-spacy.util.fix_random_seed(0)
-verbs, nouns = ["write", "tell", "paint", "bake"], ["story", "joke", "picture", "cake"]
-examples = []
-for _ in range(80):
-    verb, noun = rng.choice(verbs), rng.choice(nouns)
-    words, pos = [verb, "a", noun, "."], ["VERB", "DET", "NOUN", "PUNCT"]
-    heads, deps = [0, 2, 0, 0], ["ROOT", "det", "dobj", "punct"]
-    if rng.random() < 0.3:
-        words, pos = ["please", *words], ["INTJ", *pos]
-        heads, deps = [1, *(head + 1 for head in heads)], ["intj", *deps]
-    if rng.random() < 0.3:
-        words, pos = ["she", "sleeps", "."], ["PRON", "VERB", "PUNCT"]
-        heads, deps = [1, 1, 1], ["nsubj", "ROOT", "punct"]
-    doc = spacy.tokens.Doc(nlp.vocab, words=words)
-    starts = [True] + [False] * (len(words) - 1)
-    annotation = {"heads": heads, "deps": deps, "pos": pos, "sent_starts": starts}
-    examples.append(Example.from_dict(doc, annotation))
-optimizer = nlp.initialize(lambda: examples)
-for _ in range(12):
-    rng.shuffle(examples)
-    nlp.update(examples, sgd=optimizer)
-nlp.to_disk(sys.argv[1] + "/parser")
-nlp.remove_pipe("parser")
-nlp.to_disk(sys.argv[1] + "/half")
-"""
 
 
 def judge(model: Path, pool: Path, folder: Path) -> tuple[VerbNounScores, list[Any]]:
@@ -64,7 +27,7 @@ def judge(model: Path, pool: Path, folder: Path) -> tuple[VerbNounScores, list[A
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Train ``parser``, a spaCy model, and ``half``, one without a parser."""
     folder = tmp_path_factory.mktemp("models")
-    run([sys.executable, "-c", TRAIN, folder], log_path=folder / "log.txt")
+    spacy_models(folder)
     return folder
 
 
@@ -100,7 +63,7 @@ def test_a_model_without_a_parser_is_named(models: Path, tmp_path: Path) -> None
 def test_a_folder_that_is_no_model_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verb_noun_diversity, "find_spec", lambda name: name)
+    monkeypatch.setattr(evaluators, "find_spec", lambda name: name)
     with pytest.raises(
         ValueError, match=f"model_path: {tmp_path} is no spaCy model; expected .*config.cfg"
     ):
@@ -112,7 +75,7 @@ def test_a_folder_that_is_no_model_is_named(
 def test_missing_spacy_is_found_in_the_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verb_noun_diversity, "find_spec", lambda name: None)
+    monkeypatch.setattr(evaluators, "find_spec", lambda name: None)
     with pytest.raises(
         ValueError, match=r"spacy is not installed; pip install 'sandbox\[quality\]'"
     ):

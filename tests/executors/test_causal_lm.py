@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 from contract import problems_of, request_problems
 from contract import scope as scope_in
-from pool_files import repacked
 
 import sandbox.executors.causal_lm as causal_lm
 from sandbox.evaluators.perplexity import PerplexityEvaluator
@@ -130,16 +129,6 @@ def test_a_killed_training_resumes_to_the_same_weights(train: Training, tmp_path
     model = "model.safetensors"
     assert (resumed / model).read_bytes() == (whole / model).read_bytes()
     assert not (cut / "state.pt").exists()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("ending", ["jsonl.gz", "shards"])
-def test_the_format_of_the_pool_does_not_change_the_weights(
-    ending: str, train: Training, dataset_path: Path
-) -> None:
-    plain = train("plain", max_steps=2)[0]
-    other = train("other", max_steps=2, dataset_path=repacked(dataset_path, ending))[0]
-    assert (plain / "model.safetensors").read_bytes() == (other / "model.safetensors").read_bytes()
 
 
 @pytest.mark.slow

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from contract import problems_of, scope
 from PIL import Image
-from pool_files import repacked
 
 from sandbox.executors.coco_conversion import COCOCaptionMetaGeneration, COCOCaptionToDJConversion
 
@@ -118,7 +117,7 @@ def test_conversion_writes_absolute_paths(image_dir: Path, monkeypatch: pytest.M
         "no-images",
     ],
 )
-def test_conversion_names_what_is_wrong(image_dir: Path, change: Change, message: str) -> None:
+def test_conversion_names_the_mistake(image_dir: Path, change: Change, message: str) -> None:
     content = coco()
     change(content)
     with pytest.raises(ValueError, match=message):
@@ -131,7 +130,7 @@ def test_conversion_refuses_another_file(image_dir: Path, content: str) -> None:
         convert(content, image_dir)
 
 
-def test_meta_generation_writes_what_internvl_reads(image_dir: Path) -> None:
+def test_meta_generation_writes_internvls_format(image_dir: Path) -> None:
     meta = generate(convert(coco(), image_dir), image_dir, name="shapes", max_dynamic_patch=4)
     entry = meta["shapes"]
     annotation = Path(entry.pop("annotation"))
@@ -166,7 +165,7 @@ def test_meta_generation_writes_what_internvl_reads(image_dir: Path) -> None:
     ],
     ids=["no-caption", "no-picture", "picture-elsewhere"],
 )
-def test_meta_generation_names_what_is_wrong(image_dir: Path, change: Change, message: str) -> None:
+def test_meta_generation_names_the_mistake(image_dir: Path, change: Change, message: str) -> None:
     dataset_path = convert(coco(), image_dir)
     sample = lines(dataset_path)[0]
     change(sample)
@@ -187,10 +186,3 @@ def test_meta_generation_refuses_undecodable_pictures_and_empty_data(image_dir: 
         COCOCaptionMetaGeneration, dataset_path=dataset_path, image_dir=image_dir, repeat_time=0
     )
     assert (problem.where, problem.kind) == ("repeat_time", "constraint")
-
-
-@pytest.mark.parametrize("ending", ["jsonl.gz", "jsonl.zst", "parquet", "shards"])
-def test_meta_generation_reads_pools_of_every_format(image_dir: Path, ending: str) -> None:
-    dataset_path = convert(coco(), image_dir)
-    pool = repacked(dataset_path, ending)
-    assert generate(pool, image_dir)["coco_caption"]["length"] == 3

@@ -34,7 +34,7 @@ Write = Callable[[Sequence[str]], Path]
 Run = Callable[..., dict[str, Any]]
 PROBES = [DataJuicerAnalyzer, DataJuicerFastProbe]
 TEXT = {"process": {"text_length_filter": {"min_len": 20, "max_len": 100}}}
-IMAGE = {"process": {"image_shape_filter": {}}}
+IMAGE: dict[str, Any] = {"process": {"image_shape_filter": {}}}
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def run(tmp_path: Path) -> Run:
         scope = JobScope("job", out, tmp_path / "log", lambda metrics, step=None: None, **more)
         results = component.run(dataset_path, recipe, scope=scope)
         assert not list(out.glob("work-*"))
-        return vars(results)
+        return dict(vars(results))
 
     return go
 
@@ -91,7 +91,7 @@ def test_a_probe_adds_statistics_and_keeps_the_lines(
         "",
         '{"__dj__stats__": {"text_len": 999, "old": 7}, "text": "three", "images": []}',
     ]
-    recipe = {"process": {"text_length_filter": {}, "image_shape_filter": {}}}
+    recipe: dict[str, Any] = {"process": {"text_length_filter": {}, "image_shape_filter": {}}}
     made = run(probe(), write(lines), recipe)
 
     first, second, third = made["dataset_path"].read_text(encoding="utf-8").split("\n")[:3]
@@ -453,7 +453,7 @@ def test_only_later_operators_run_again(captions: Path, run: Run, tmp_path: Path
 def test_the_analyzer_reuses_statistics_and_two_runs_share_a_cache(
     captions: Path, tmp_path: Path
 ) -> None:
-    recipe = {
+    recipe: dict[str, Any] = {
         "process": {"text_length_filter": {}, "image_shape_filter": {}, "words_num_filter": {}}
     }
 
@@ -495,7 +495,7 @@ def test_the_cache_is_bounded_and_can_be_turned_off(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not installed("ray"), reason="needs Ray")
-def test_ray_gives_the_default_executors_result_in_order_and_leaves_nothing(
+def test_ray_gives_the_default_executors_result_in_order_and_removes_its_files(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TMPDIR", tempfile.mkdtemp(prefix="rt-", dir="/tmp"))

@@ -6,13 +6,13 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image, ImageDraw
+from toy_project import until
 
 from sandbox.executors import BaseModelExecutor
 from sandbox.executors.internvl_captioning import InternVLCaptioning
@@ -37,7 +37,9 @@ def one_thread() -> None:
 def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight pictures with two captions each: ``captions.json`` and ``pool.jsonl``."""
     folder = tmp_path_factory.mktemp("data")
-    images, annotations, rows = [], [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for number, (color, shape) in enumerate((color, shape) for color in COLORS for shape in SHAPES):
         path = folder / f"{number}.png"
         draw(color, shape, path)
@@ -100,15 +102,15 @@ def training(base: Path, data_dir: Path) -> Callable[..., InternVLTraining]:
 
 def run(executor: BaseModelExecutor, output_dir: Path) -> tuple[Path, Metrics]:
     """Run to the end; returns the only output and the metrics with their steps."""
-    metrics: Metrics = []
+    watched: Metrics = []
 
-    def watch(values: Mapping[str, Any], step: int | None = None) -> None:
-        metrics.append((step, dict(values)))
+    def watch(metrics: Mapping[str, Any], step: int | None = None) -> None:
+        watched.append((step, dict(metrics)))
 
     output_dir.mkdir(exist_ok=True)
     log_path = output_dir / f"log_{len(list(output_dir.glob('log_*')))}.txt"
     results = executor.run(scope=JobScope("job", output_dir, log_path, watch))
-    return next(iter(vars(results).values())), metrics
+    return next(iter(vars(results).values())), watched
 
 
 def weights(checkpoint: Path) -> dict[str, Any]:
@@ -128,9 +130,7 @@ def kill_after(marker: Path) -> threading.Thread:
     """Kill this process's children once ``marker`` is there."""
 
     def wait_and_kill() -> None:
-        deadline = time.monotonic() + 120
-        while not marker.exists() and time.monotonic() < deadline:
-            time.sleep(0.002)
+        until(marker.exists, f"no {marker}", 120, poll_s=0.002)
         children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
         for pid in children.split():
             if "internvl_train" in Path(f"/proc/{pid}/cmdline").read_text():

@@ -172,7 +172,7 @@ def test_cartesian_join_keeps_the_spelling_of_both_sides(
         ('{"a": 1}', '{"b": 1,}', r"t\.jsonl:2: not valid JSON"),
     ],
 )
-def test_cartesian_join_refuses_what_cannot_be_joined(
+def test_cartesian_join_refuses_samples_that_cannot_be_joined(
     make_pool: MakePool, out: Path, first: str, second: str, message: str
 ) -> None:
     left = make_pool("v.jsonl", ['{"v": 1}', first])

@@ -104,7 +104,7 @@ def test_a_join_goes_in_and_out_of_parquet(make_pool: MakePool, out: Path) -> No
         (['{"a": ' + "[" * 200 + "]" * 200 + "}"], r"d\.jsonl: cannot be read as Parquet"),
     ],
 )
-def test_what_parquet_would_change_is_refused(
+def test_values_that_parquet_would_change_are_refused(
     make_pool: MakePool, out: Path, lines: list[str], message: str
 ) -> None:
     pool = make_pool("d.jsonl", lines)
@@ -239,7 +239,7 @@ def test_relative_media_paths_stay_valid(make_pool: MakePool, tmp_path: Path, ou
 
 
 @pytest.mark.parametrize("path", ["/a", "\\/a", "http://a", "https://a", "s3://a/b"])
-def test_absolute_media_paths_are_told_by_a_look_at_the_line(path: str) -> None:
+def test_absolute_media_paths_are_recognized_without_parsing_the_line(path: str) -> None:
     line = f'{{"x": 1, "videos" : [ "/y" , "{path}"]}}'
     value = pa.array([line.encode()])
     assert not len(perhaps_relative(value, value))

@@ -44,7 +44,7 @@ def test_whole_numbers_stay_whole_and_round_outward() -> None:
     assert all(isinstance(value, int) for value in out.values())
 
 
-def test_values_are_clipped_to_what_is_legal() -> None:
+def test_values_are_clipped_to_the_legal_range() -> None:
     assert refined("special_characters_filter", {}, special_char_ratio=(0.2, 0.9)) == {
         "min_ratio": 0.0,
         "max_ratio": 1.0,

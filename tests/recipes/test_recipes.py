@@ -260,7 +260,7 @@ def test_an_operator_that_the_recipe_has_not_is_found_before_a_run(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not PACKAGE.is_dir(), reason="needs Data-Juicer")
-def test_the_sources_say_what_data_juicer_says() -> None:
+def test_operators_read_from_the_sources_equal_those_of_data_juicer() -> None:
     """Names of all operators and arguments; none of arguments if the sources are not enough."""
     script = """
 import juicer_session, json; juicer_session.import_data_juicer()
@@ -319,7 +319,7 @@ def test_a_threshold_has_a_short_path_and_a_wrong_one_ends_in_the_plan(project: 
     assert "did you mean min_len?" in problem.text
 
 
-def test_the_demo_takes_another_probe_or_recipe_by_one_word(project: Project) -> None:
+def test_the_demo_takes_another_probe_or_recipe_by_one_override(project: Project) -> None:
     fast = project.compose("demo", "probe=fast", "recipe=caption_statistics")
     for job in ("probe", "probe_again"):
         assert fast.jobs[job].analyzer["_target_"].endswith("DataJuicerFastProbe")

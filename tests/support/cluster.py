@@ -25,7 +25,7 @@ def throw_away_cluster() -> Iterator[Path]:
         lacking = ", ".join(missing) or "root"
         pytest.skip(f"a SLURM cluster needs root and Debian's packages; missing: {lacking}")
     directory = Path(tempfile.mkdtemp(prefix="slurm-"))
-    command = [sys.executable, SCRIPT, "up", directory, "--until", str(os.getpid())]
+    command = [sys.executable, str(SCRIPT), "up", str(directory), "--until", str(os.getpid())]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     yield directory

@@ -21,7 +21,7 @@ def node_of(cls: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def problems_of(cls: type, **arguments: Any) -> list[Problem]:
-    """Return what the plan finds wrong with a component: arguments, rules, what its machine lacks.
+    """Return the problems of a component in a plan: arguments, rules, missing programs.
 
     Places are those inside the component: ``num_samples``, ``statistics.0``; a rule between several
     arguments has the empty place.
@@ -52,18 +52,20 @@ def build(cls: type, **arguments: Any) -> Any:
 
 
 def scope(folder: Path, metrics: list[dict[str, float]] | None = None) -> JobScope:
-    """Return the scope of a job in ``folder``; its metrics are appended to ``metrics``."""
+    """Return the scope of a job that works in ``folder`` and appends to ``metrics``."""
     output_dir = folder / "out"
-    output_dir.mkdir(parents=True, exist_ok=True)
-    watched = [] if metrics is None else metrics
+    log_path = folder / "logs" / "1.log"
+    for made in (output_dir, log_path.parent):
+        made.mkdir(parents=True, exist_ok=True)
+    watched: list[dict[str, float]] = [] if metrics is None else metrics
 
-    def watch(values: Mapping[str, Any], step: int | None = None) -> None:
-        watched.append(numbers(values))
+    def watch(metrics: Mapping[str, Any], step: int | None = None) -> None:
+        watched.append(numbers(metrics))
 
     return JobScope(
         name="job",
         output_dir=output_dir,
-        log_path=folder / "logs" / "1.log",
+        log_path=log_path,
         watch=watch,
         cache_dir=folder / "cache",
     )

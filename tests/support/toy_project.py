@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -19,12 +20,12 @@ import yaml
 from sandbox.components.problem import PlanError, Problem
 
 ROOT = Path(__file__).parents[2]
-TESTS = Path(__file__).parent
+SUPPORT = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of the command line left: its exit code and what it said."""
+    """Exit code and output of a run of the command line."""
 
     code: int
     out: str
@@ -51,7 +52,7 @@ class Project:
             "SANDBOX_ALLOW_TARGETS": "toys.*",
             "TOYS_LEDGER": str(self.ledger_path),
             "TOYS_GATE": str(self.gate),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(TESTS)]),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(SUPPORT)]),
             "XDG_CONFIG_HOME": str(root / "settings"),
             "OMP_NUM_THREADS": "1",
             "HYDRA_FULL_ERROR": "",
@@ -66,11 +67,11 @@ class Project:
         path.write_text(f"# @package _global_\n{text}")
 
     def compose(self, name: str, *overrides: str) -> Any:
-        """The composed config of an experiment, as the command line would compose it."""
+        """Compose the config of an experiment as the command line does."""
         return compose(f"+experiment={name}", "watcher.mode=disabled", *overrides)
 
     def run(self, name: str, *overrides: str) -> Any:
-        """Run an experiment in this process; returns its objective. A test's own error if it fails."""
+        """Run an experiment in this process; return its objective."""
         from sandbox.running import run as app
 
         self.run_dir = self.root / "runs" / str(len([*(self.root / "runs").glob("*")]))
@@ -78,7 +79,7 @@ class Project:
         return app.run(self.compose(name, *overrides), self.run_dir)
 
     def problems(self, name: str, *overrides: str) -> list[Problem]:
-        """Return what the plan finds wrong; nothing was run or written."""
+        """Return the problems of the plan; nothing was run or written."""
         with pytest.raises(PlanError) as caught:
             self.run(name, *overrides)
         assert self.ran() == []
@@ -114,21 +115,22 @@ class Project:
         return finish(self.start(name, *overrides, **variables))
 
     def ran(self) -> list[str]:
-        """What toys really ran since the last call, in order."""
+        """Return the toys that ran since the last call, in order."""
         lines = self.ledger_path.read_text().splitlines() if self.ledger_path.exists() else []
         self.ledger_path.unlink(missing_ok=True)
         return lines
 
     def infos(self) -> Any:
-        """The context infos of the last run in this process."""
+        """Return the context infos of the last run in this process."""
         return json.loads((self.run_dir / "context_infos.json").read_text())
 
     def info(self, job: str, pipeline: str = "main") -> dict[str, Any]:
-        """The last outputs of one job."""
-        return [info for info in self.infos()[pipeline] if info["meta_name"] == job][-1]
+        """Return the last outputs of one job."""
+        found: list[dict[str, Any]] = self.infos()[pipeline]
+        return [info for info in found if info["meta_name"] == job][-1]
 
     def metrics(self, run_dir: Path | None = None) -> dict[str, list[Any]]:
-        """Recorded values by metric, in order, of the last run in this process or of a run folder."""
+        """Return the values by metric, in order, of a run folder; by default of the last run."""
         found: dict[str, list[Any]] = {}
         for line in ((run_dir or self.run_dir) / "metrics.jsonl").read_text().splitlines():
             for name, value in json.loads(line)["metrics"].items():
@@ -136,7 +138,7 @@ class Project:
         return found
 
     def wait_for(self, *names: str) -> list[int]:
-        """Wait until these components stand at their gates; returns their process ids."""
+        """Wait until these components are at their gates; return their process ids."""
         paths = [self.gate / f"{name}.here" for name in names]
         until(
             lambda: all(path.exists() and path.read_text() for path in paths), f"nobody at {names}"
@@ -170,16 +172,34 @@ def finish(started: subprocess.Popen[str], timeout_s: float = 90) -> Outcome:
     return Outcome(started.returncode, out, err)
 
 
-def until(condition: Callable[[], bool], otherwise: str, timeout_s: float = 60) -> None:
+def until(
+    condition: Callable[[], bool], otherwise: str, timeout_s: float = 60, *, poll_s: float = 0.02
+) -> None:
     """Wait for a condition that another process makes true."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, otherwise
+        time.sleep(poll_s)
+
+
+def lasts(condition: Callable[[], bool], otherwise: str, duration_s: float) -> None:
+    """Require that a condition holds for some time, in which another process could break it."""
+    deadline = time.monotonic() + duration_s
+    while time.monotonic() < deadline:
+        assert condition(), otherwise
         time.sleep(0.02)
 
 
+async def until_async(condition: Callable[[], bool], otherwise: str, timeout_s: float = 60) -> None:
+    """Wait for a condition that another process makes true, while other tasks go on."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, otherwise
+        await asyncio.sleep(0.02)
+
+
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and waits to be collected does not."""
+    """Return True if a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -226,7 +246,7 @@ jobs:
 def experiment(jobs: dict[str, tuple[str, dict[str, Any]]], **more: Any) -> dict[str, Any]:
     """An experiment of jobs by name: hook and node; they run in this order.
 
-    Probes, executions and evaluations stand in the job lists that their hooks usually stand in.
+    Each job is in the usual job list of its hook.
     """
     usual = {"general_probe": "probe_jobs", "evaluate_model": "evaluation_jobs"}
     lists: dict[str, list[str]] = {}
@@ -267,7 +287,7 @@ def values(*jobs: str, **more: Any) -> dict[str, Any]:
 
 
 def merge(node: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """``node`` with what ``other`` adds, at any depth."""
+    """Return ``node`` with the additions of ``other``, at any depth."""
     both = {
         key: merge(node[key], value)
         if isinstance(value, dict) and isinstance(node.get(key), dict)

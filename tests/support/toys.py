@@ -396,3 +396,20 @@ class Liar(BaseDataExecutor):
         }
         answer: OneValue = answers[self.kind]
         return answer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """A number of rows."""
+
+    num_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counted(BaseDataExecutor):
+    """Return any value as the number of rows."""
+
+    value: Any = 1
+
+    def run(self, *, scope: JobScope) -> Count:
+        return Count(num_rows=self.value)

@@ -14,8 +14,7 @@ import yaml
 from dry_run import shown_jobs
 from sweeps import Sweeps
 from toy_project import ROOT, alive, experiment, finish, until
-
-from tests.watchers.test_watcher import wandb_records
+from wandb_files import wandb_records
 
 RATES = "jobs.train.executor.learning_rate=interval(0.1,1)"
 THRESHOLD = [
@@ -27,7 +26,7 @@ THRESHOLD = [
 
 
 @pytest.mark.slow
-def test_a_sweep_leaves_its_results_and_prints_the_best_and_the_command_that_reruns_it(
+def test_a_sweep_writes_its_results_and_prints_the_best_and_the_command_that_reruns_it(
     sweeps: Sweeps,
 ) -> None:
     outcome = sweeps.run(
@@ -128,7 +127,7 @@ def test_a_sweep_goes_on_to_max_failures(sweeps: Sweeps) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_pruning_ends_the_worker_process_and_leaves_nothing_that_blocks(
+def test_pruning_ends_the_worker_process_and_releases_its_claims(
     sweeps: Sweeps, num_workers: int
 ) -> None:
     """Nobody opens the gate at which the trainings wait."""
@@ -187,8 +186,11 @@ def test_after_kill_9_of_the_driver_its_trials_are_awaited_and_not_doubled(
     options = [RATES, "jobs.train.executor.gate=training", f"hydra/launcher={launcher}"]
     options += ["hydra.sweeper.n_trials=2", "hydra.sweeper.n_workers=2"]
     killed = sweeps.start("chain", *options)
-    trainings = lambda: sorted(sweeps.folder.glob("*/jobs/data"))  # noqa: E731
-    until(lambda: sweeps.folder.is_dir() and len(trainings()) == 2, "two trials did not begin")
+
+    def two_have_begun() -> bool:
+        return len([*sweeps.folder.glob("*/jobs/data")]) == 2
+
+    until(two_have_begun, "two trials did not begin")
     sweeps.project.wait_for("training")
     killed.kill()
     killed.wait()
@@ -242,7 +244,7 @@ def test_two_drivers_at_once_share_the_work(sweeps: Sweeps) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "submitit_local"])
 @pytest.mark.parametrize("num_workers", [1, 2])
-def test_ctrl_c_ends_what_runs_and_leaves_a_study_that_goes_on(
+def test_ctrl_c_ends_running_trials_and_the_study_can_be_continued(
     sweeps: Sweeps, launcher: str, num_workers: int
 ) -> None:
     options = [RATES, "jobs.train.executor.gate=training", f"hydra/launcher={launcher}"]
@@ -341,7 +343,7 @@ def test_gpus_are_dealt_out_to_runs_at_a_time(sweeps: Sweeps) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_forced_runs_once_for_each_driver_that_is_started(sweeps: Sweeps) -> None:
+def test_a_forced_job_runs_once_for_each_driver_that_is_started(sweeps: Sweeps) -> None:
     for num_trials in (2, 4):
         outcome = sweeps.run("chain", RATES, "force=[data]", f"hydra.sweeper.n_trials={num_trials}")
         assert sweeps.project.ran().count("rows row 4") == 1
@@ -479,7 +481,7 @@ def test_a_space_may_be_made_by_a_function_of_ones_own(sweeps: Sweeps) -> None:
         ),
     ],
 )
-def test_presets_run_what_they_are_about(
+def test_presets_plan_their_jobs(
     sweeps: Sweeps, experiment_name: str, preset: str, jobs: set[str]
 ) -> None:
     given = [f"+experiment={experiment_name}", f"+sweep={preset}", "scorer=coco_caption_java_free"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 from sweeps import Sweeps
-from toy_project import finish, until
+from toy_project import finish, lasts, until
 
 from sandbox.compute.slurm.watch import SETTLE_S
 
@@ -99,7 +98,7 @@ def test_a_cancelled_trial_fails_without_accounting_and_the_sweep_goes_on(sweeps
     assert "sacct" not in outcome.text
 
 
-def test_ctrl_c_cancels_what_runs_and_what_waits(sweeps: Sweeps) -> None:
+def test_ctrl_c_cancels_running_and_waiting_jobs(sweeps: Sweeps) -> None:
     running = sweeps.start("chain", *SWEEP, "hydra.sweeper.n_workers=3", "hydra.sweeper.n_trials=3")
     until(lambda: len(queued()) == 3 and sweeps.num_alive() >= 2, "the trials did not begin")
     os.killpg(running.pid, signal.SIGINT)
@@ -128,9 +127,8 @@ def test_a_trial_that_slurm_queues_again_goes_on_in_its_folder(sweeps: Sweeps) -
     subprocess.run(["scancel", "--signal=USR2", job_id], check=True)
     until(lambda: queued("pending") == [job_id], "it was not queued again")
     sweeps.project.let_go("training")
-    time.sleep(
-        SETTLE_S
-    )  # else SLURM may take the late report of the first attempt's end for the second's
+    # SLURM may take a late report of the first attempt's end for that of the second.
+    lasts(lambda: queued("pending") == [job_id], "it began too early", SETTLE_S)
     subprocess.run(["scontrol", "update", f"JobId={job_id}", "StartTime=now"], check=True)
     outcome = finish(running, 240)
     assert outcome.code == 0, outcome.text

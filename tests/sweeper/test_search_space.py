@@ -1,4 +1,4 @@
-"""Search spaces, and the overrides that their points stand for."""
+"""Search spaces, and the overrides of their points."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import struct
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from contract import problems_of
 from toy_project import until
+from wandb_files import wandb_records
 
 from sandbox.job import Secret
 from sandbox.watchers import SandboxWatcher
@@ -43,29 +43,6 @@ def lines(run_dir: Path) -> list[dict[str, Any]]:
 def history(run_dir: Path, name: str) -> list[tuple[int | None, float]]:
     """Read the (step, value) pairs of a metric from the file of a run."""
     return [(step, metrics[name]) for step, metrics in read_events(run_dir) if name in metrics]
-
-
-def wandb_records(path: Path) -> Iterator[Any]:
-    """Read the records of a .wandb file: LevelDB's log format after a header of 7 bytes."""
-    from wandb.proto import wandb_internal_pb2
-
-    messages: Any = wandb_internal_pb2  # its classes are made at import
-    content, position, parts = path.read_bytes(), 7, b""
-    while position + 7 <= len(content):
-        left = 32768 - position % 32768
-        _, length, kind = (
-            struct.unpack("<IHB", content[position : position + 7]) if left >= 7 else (0, 0, 0)
-        )
-        if kind == 0:
-            position += left
-            continue
-        parts += content[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):
-            record = messages.Record()
-            record.ParseFromString(parts)
-            parts = b""
-            yield record
 
 
 def finished_records(run_dir: Path) -> list[Any]:
@@ -118,7 +95,7 @@ def test_one_number_is_recorded_under_its_name(watcher: OpenWatcher) -> None:
         watcher.watch(0.25)
 
 
-def test_values_that_json_lacks_are_strings_that_float_reads(
+def test_nan_and_infinity_are_written_as_strings_that_float_reads(
     watcher: OpenWatcher, tmp_path: Path
 ) -> None:
     watcher.watch({"nan": math.nan, "high": math.inf, "low": -math.inf}, name="x")

@@ -43,7 +43,8 @@ def model(processor: Any) -> Any:
     from transformers import InternVLForConditionalGeneration, set_seed
 
     set_seed(0)
-    return InternVLForConditionalGeneration(build_config(processor, SIZES)).eval()
+    model: Any = InternVLForConditionalGeneration(build_config(processor, SIZES))
+    return model.eval()
 
 
 @pytest.fixture

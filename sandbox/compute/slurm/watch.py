@@ -9,7 +9,7 @@ import os
 import pickle
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,11 @@ class Submission:
     @staticmethod
     def read(item_folder: Path) -> Submission | None:
         """Read the last submission of an item; ``None`` where there is none."""
-        try:
-            return Submission(**(read_json(item_folder / _NAME) or {}))
-        except TypeError:
+        data = read_json(item_folder / _NAME) or {}
+        names = [field.name for field in fields(Submission)]
+        if not all(isinstance(data.get(name), str) for name in names):  # damaged
             return None
+        return Submission(**{name: data[name] for name in names})
 
     def write(self, item_folder: Path) -> None:
         """Keep it in the item's folder."""

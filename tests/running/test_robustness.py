@@ -1,4 +1,4 @@
-"""Hard cases of the frame: kills, full disks, odd names, programs and components that behave badly."""
+"""Hard cases: kills, full disks, odd names, programs and components that behave badly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +129,7 @@ def test_a_job_whose_program_left_a_daemon_can_be_tried_again(project: Project) 
 @pytest.mark.parametrize(
     "name", ["../up", "/tmp/absolute", "a/b", "a.b", "a[0]", ".", "", 1, ["x"], {"x": 1}], ids=str
 )
-def test_a_job_name_is_one_word(project: Project, name: Any) -> None:
+def test_an_invalid_job_name_is_a_problem_of_the_plan(project: Project, name: Any) -> None:
     """It names a folder of the store, and the first part of a reference."""
     body = experiment({"x": data_job("Add")})
     if isinstance(name, (str, int)):
@@ -163,7 +162,9 @@ def test_problems_survive_the_way_from_another_process() -> None:
     ],
     ids=str,
 )
-def test_arguments_that_look_alike_are_told_apart(project: Project, one: Any, other: Any) -> None:
+def test_arguments_that_look_alike_have_different_fingerprints(
+    project: Project, one: Any, other: Any
+) -> None:
     for value in (one, other):
         project.write("toy", experiment({"x": data_job("Value", value=value)}))
         project.run("toy")
@@ -237,8 +238,10 @@ def test_a_run_stays_in_the_working_directory(project: Project) -> None:
 
 
 def test_a_second_interrupt_leaves_no_program_behind(tmp_path: Path) -> None:
-    stubborn = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('here', flush=True)"
-    program = [sys.executable, "-c", f"{stubborn}; time.sleep(60)"]
+    stubborn = "import signal, time; note = lambda *_: print('asked to end', flush=True)"
+    stubborn += "; signal.signal(signal.SIGTERM, note)"
+    lasting = f"{stubborn}; print('here', flush=True); time.sleep(60)"
+    program = [sys.executable, "-c", lasting]
     log_path = tmp_path / "log"
     arguments = f"{program!r}, log_path=pathlib.Path({str(log_path)!r})"
     code = f"import pathlib; from sandbox.system import process; process.run({arguments})"
@@ -246,7 +249,7 @@ def test_a_second_interrupt_leaves_no_program_behind(tmp_path: Path) -> None:
     until(lambda: log_path.exists() and "here" in log_path.read_text(), "it did not start")
     child = int(Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text())
     os.kill(started.pid, signal.SIGINT)
-    time.sleep(1)  # it is waiting for the program, and nothing shows that
+    until(lambda: "asked to end" in log_path.read_text(), "the program was not asked to end")
     os.kill(started.pid, signal.SIGINT)
     started.communicate(timeout=20)
     assert not alive(child)
@@ -373,7 +376,7 @@ def _run_until_operation(project: Project, number: int) -> None:
 
 @pytest.mark.parametrize("delay_s", [0.05, 0.1, 0.15])
 def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path, delay_s: float) -> None:
-    """In a program of its own, as the launcher's signal and a pool's start cannot be timed from inside."""
+    """It has a program of its own, because the signal cannot be timed from inside."""
     (tmp_path / "items.py").write_text("import time\ndef item(x):\n    time.sleep(60)\n")
     (tmp_path / "launch.py").write_text(
         "import items, os, signal, threading\n"
@@ -405,7 +408,9 @@ def test_an_interrupt_while_a_process_starts_begins_no_item(tmp_path: Path, dela
     ],
     ids=str,
 )
-def test_a_frame_that_cannot_be_read_is_a_problem(project: Project, more: dict[str, Any]) -> None:
+def test_a_top_level_setting_that_cannot_be_read_is_a_problem(
+    project: Project, more: dict[str, Any]
+) -> None:
     project.write("toy", {**experiment({"x": data_job("Add")}), **more})
     (problem,) = project.problems("toy")
     assert (problem.kind, problem.where) == ("wrong_type", *more)

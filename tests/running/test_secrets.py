@@ -30,10 +30,10 @@ def test_a_literal_secret_is_refused_and_left_in_no_file(
     project.write("toy", experiment({"login": data_job("Login", token=None)}))
     refused = project.command(*command, "+experiment=toy", override)
     assert refused.code == 2
-    said = refused.err.partition("sandbox: ")[
+    message = refused.err.partition("sandbox: ")[
         2
     ]  # Hydra before it repeats the command as it was typed
-    assert "never as a literal" in said and SECRET not in said
+    assert "never as a literal" in message and SECRET not in message
     assert project.ran() == []
     assert not (project.root / "outputs").exists(), "refused before anything is written"
     assert files_with(project.root / "outputs", SECRET) == []

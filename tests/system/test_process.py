@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy_project import alive, until
+from toy_project import alive, until, until_async
 
 from sandbox.system import process
 from sandbox.system.process import ProcessError
@@ -121,7 +121,7 @@ def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
         process.run(python(""), log_path=tmp_path / "log.txt", cwd=tmp_path / "no-such-folder")
 
 
-def test_what_a_program_started_ends_with_it(tmp_path: Path) -> None:
+def test_programs_that_a_program_started_end_with_it(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys\n"
         "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
@@ -145,8 +145,9 @@ def test_a_cancelled_program_is_ended_also_if_it_ignores_sigterm(
 
     async def cancel() -> None:
         running = asyncio.create_task(process.run_async(python(code), log_path=log))
-        while not (log.exists() and log.read_text().endswith("\n")):
-            await asyncio.sleep(0.02)
+        await until_async(
+            lambda: log.exists() and log.read_text().endswith("\n"), "it did not start"
+        )
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running

@@ -41,7 +41,7 @@ def test_a_scalar_is_an_output_or_an_aggregate(text: str, value: float) -> None:
     assert Scalar.parse(text).value(CONTEXT.lookup) == value
 
 
-def test_best_is_the_smallest_of_what_is_better_when_lower() -> None:
+def test_the_best_value_of_a_lower_is_better_score_is_the_smallest() -> None:
     assert Scalar.parse("best(score.list)").value(CONTEXT.lookup, ["list"]) == 1.0
 
 
@@ -58,18 +58,23 @@ def test_best_is_the_smallest_of_what_is_better_when_lower() -> None:
         "${output:a.b}",
     ],
 )
-def test_what_is_not_of_the_grammar_is_refused(text: str) -> None:
+def test_text_outside_the_grammar_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="aggregates"):
         Scalar.parse(text)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
-    [("score.text", "'x'"), ("score.list", "max"), ("score.yes", "True"), ("max(score.CIDEr)", "list"),
-     ("max(score.nested)", "list")],
-)  # fmt: skip
-def test_what_is_no_number_is_an_error_that_says_what_it_is(text: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+    ("text", "message"),
+    [
+        ("score.text", "'x'"),
+        ("score.list", "max"),
+        ("score.yes", "True"),
+        ("max(score.CIDEr)", "list"),
+        ("max(score.nested)", "list"),
+    ],
+)
+def test_a_value_that_is_no_number_is_an_error_that_shows_it(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         Scalar.parse(text).value(CONTEXT.lookup)
 
 
@@ -102,9 +107,14 @@ def test_the_shape_of_a_scalar_is_known_from_map_and_seeds(
     text: str, mapped: bool, seeded: bool, fits: bool
 ) -> None:
     spec = JobSpec(
-        "score", "main", "evaluation_jobs", {}, {"x": [1]} if mapped else {}, seeds=(0, 1) if seeded else (),
+        "score",
+        "main",
+        "evaluation_jobs",
+        {},
+        {"x": [1]} if mapped else {},
+        seeds=(0, 1) if seeded else (),
         outputs=("a", "a_std", "a_values", "elements"),
-    )  # fmt: skip
+    )
     assert (Scalar.parse(text).misfit(spec) == "") is fits
 
 
@@ -172,13 +182,13 @@ def test_iterations_stop_when_targets_are_met(
     assert len(project.infos()["main"]) == 2 * iterations
 
 
-def test_a_target_that_is_no_number_fails_with_what_it_is(project: Project) -> None:
+def test_a_target_that_is_no_number_fails_and_shows_its_value(project: Project) -> None:
     project.write("grow", growing(targets=["grow.values >= 1"]))
     with pytest.raises(RuntimeError, match=r"grow\.values: is \[1, -1\].*max"):
         project.run("grow")
 
 
-def test_an_objective_inside_an_output_that_is_not_there_fails_with_what_there_is(
+def test_an_objective_inside_a_missing_output_lists_the_available_ones(
     project: Project,
 ) -> None:
     project.write("grow", growing() | {"objective": "grow.nested.deep.est"})

@@ -90,7 +90,7 @@ def test_build_reads_a_secret_of_the_environment(monkeypatch: pytest.MonkeyPatch
     assert login.token == "abc" and login.user == "${oc.env:HOME}"
 
 
-def test_build_checks_what_it_builds() -> None:
+def test_build_checks_the_arguments() -> None:
     with pytest.raises(PlanError) as caught:
         build({"_target_": "toys.Rows", "num_rows": 0}, ALLOWED)
     assert [problem.kind for problem in caught.value.problems] == ["constraint"]
@@ -170,7 +170,7 @@ def test_a_number_where_text_is_expected_has_a_hint_about_quotes() -> None:
     assert problem.hint == ""
 
 
-def test_paths_are_made_where_the_annotation_says_so(
+def test_text_becomes_a_path_where_the_annotation_is_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""The command line: what it says, its exit codes, what it returns and leaves."""
+"""The command line: its output, exit codes, results and files."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_alone_it_lists_the_experiments_with_their_questions(chain: Project) -> 
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "parts"),
     [
         (["+experiment=chian"], ["chian", "chain"]),
         (["+experiment=chain", "hook@jobs.train=train_modle"], ["train_modle", "train_model"]),
@@ -93,14 +93,14 @@ def test_alone_it_lists_the_experiments_with_their_questions(chain: Project) -> 
     ids=lambda value: " ".join(value)[:50],
 )
 def test_a_wrong_command_is_exit_code_2_and_starts_nothing(
-    chain: Project, arguments: list[str], said: list[str]
+    chain: Project, arguments: list[str], parts: list[str]
 ) -> None:
     chain.write("broken", "jobs:\n  train: ${output:data.path\n")
     chain.write("unreadable", "jobs: [1\n  x: {")
     (chain.root / "a_file").touch()
     ended = chain.command(*arguments)
     assert ended.code == 2, ended.text
-    for part in said:
+    for part in parts:
         assert part in ended.err, ended.err
     assert "Traceback" not in ended.text
     assert chain.ran() == [] and not (chain.root / "outputs/store").exists()
@@ -129,7 +129,7 @@ def test_an_objective_that_is_no_number_is_a_failure_without_a_traceback(chain: 
     assert failed.code == 1 and "Traceback" not in failed.text and "expected a number" in failed.err
 
 
-def test_cfg_job_shows_references_as_they_stand(chain: Project) -> None:
+def test_cfg_job_shows_references_unresolved(chain: Project) -> None:
     shown = chain.command("+experiment=chain", "--cfg", "job", "--resolve")
     assert shown.code == 0
     cfg = yaml.safe_load(shown.out)
@@ -282,7 +282,7 @@ def test_hydra_instantiates_nothing_of_an_experiments_choice(project: Project, t
     assert not (project.root / "imported.txt").exists() and project.ran() == []
 
 
-def test_allowed_targets_can_stand_in_the_users_settings(chain: Project) -> None:
+def test_allowed_targets_can_be_set_in_the_users_settings(chain: Project) -> None:
     settings = chain.root / "settings/sandbox/allow_targets"
     settings.parent.mkdir(parents=True)
     settings.write_text("# what I wrote myself\ntoys.*  # the toys\n")

@@ -32,7 +32,8 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if missing or os.geteuid() != 0 or not CLUSTER.exists():
         pytest.skip("a SLURM cluster needs root and Debian's packages")
     directory = Path(tempfile.mkdtemp(prefix="slurm-"))
-    command = [sys.executable, CLUSTER, "up", directory, "--sacct", "--until", str(os.getpid())]
+    command = [sys.executable, str(CLUSTER), "up", str(directory), "--sacct"]
+    command += ["--until", str(os.getpid())]
     subprocess.run(command, check=True, capture_output=True)
     monkeypatch.setenv("SLURM_CONF", str(directory / "slurm.conf"))
     monkeypatch.setenv("PATH", f"{directory / 'bin'}:{path}")
@@ -54,7 +55,7 @@ def trials(project: Project) -> list[Path]:
 
 
 def objectives(project: Project) -> list[float]:
-    """What the trials found, by number."""
+    """Return the results of the trials by number."""
     return [project.metrics(trial)["objective"][-1] for trial in trials(project)]
 
 
@@ -86,12 +87,13 @@ def test_a_grid_gives_a_folder_a_trial_and_processes_data_once(chain: Project) -
             "submitit_slurm",
             "hydra.launcher.mem_gb=1",
             "hydra.launcher.cpus_per_task=2",
-            "hydra.launcher.setup=['export SANDBOX_HOST=$SLURMD_NODENAME']",  # as if they were two machines
+            # as if they were two machines
+            "hydra.launcher.setup=['export SANDBOX_HOST=$SLURMD_NODENAME']",
         ),
     ],
     ids=lambda launcher: launcher[0],
 )
-def test_trials_that_start_at_once_do_what_they_share_once(
+def test_trials_that_start_together_run_their_common_jobs_once(
     chain: Project, launcher: tuple[str, ...], request: pytest.FixtureRequest
 ) -> None:
     """One makes the data; it goes on when the three others are seen to wait for it."""
@@ -162,7 +164,7 @@ def test_optuna_takes_several_objectives(chain: Project) -> None:
 
 
 def with_scores(project: Project, *scores: str) -> str:
-    """An experiment whose objective is an argument; returns the override that tries these values."""
+    """Write an experiment whose objective is an argument; return the override for these values."""
     job = data_job("Value")
     project.write(
         "chain", merge(experiment({"x": job}), {"experiment_name": "chain", "objective": "x.value"})
@@ -187,10 +189,17 @@ def test_a_trial_without_a_number_fails_and_the_others_go_on(
 
 
 @pytest.mark.slow
-def test_optuna_goes_on_past_failed_trials_where_it_is_told_to(project: Project) -> None:
+def test_optuna_continues_past_failed_trials_if_the_failure_rate_allows_it(
+    project: Project,
+) -> None:
     space = with_scores(project, "1", "nan", "2")
-    grid = ("hydra/sweeper/sampler=grid", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1")
-    grid = ("hydra/sweeper=optuna", *grid, "hydra.sweeper.direction=maximize")
+    grid = [
+        "hydra/sweeper=optuna",
+        "hydra/sweeper/sampler=grid",
+        "hydra.sweeper.n_trials=3",
+        "hydra.sweeper.n_jobs=1",
+        "hydra.sweeper.direction=maximize",
+    ]
     outcome = sweep(project, *grid, space)
     assert outcome.code == 1 and "the objective x.value is nan" in outcome.err
     outcome = sweep(project, *grid, space, "hydra.sweeper.max_failure_rate=1")
@@ -210,7 +219,7 @@ def test_a_grid_needs_no_objective(chain: Project) -> None:
     assert outcome.code == 0, outcome.text
 
 
-def test_what_is_forced_runs_once_a_sweep(chain: Project) -> None:
+def test_a_forced_job_runs_once_a_sweep(chain: Project) -> None:
     sweep(chain, f"{RATE}=0.1,0.2")
     chain.ran()
     assert sweep(chain, f"{RATE}=0.1,0.2", "force=[data,score]").code == 0

@@ -22,7 +22,7 @@ SPARE = {
     ],
     "pipelines": {"spare": {"execution_jobs": ["spare"]}},
 }
-"""What an experiment adds to ``chain`` to have one more job, ``spare``."""
+"""Additions to ``chain`` that give it one more job, ``spare``."""
 
 CHAIN_PROBLEMS: dict[str, tuple[Any, str, str]] = {
     "unknown argument of a component": (
@@ -353,7 +353,7 @@ CHAIN_PROBLEMS: dict[str, tuple[Any, str, str]] = {
     "seeds that are none": (["+jobs.train.seeds=0"], "seeds", "jobs.train.seeds"),
     "seeds that are texts": (["+jobs.train.seeds=[a,b]"], "seeds", "jobs.train.seeds"),
 }
-"""Mistakes in ``chain``: overrides or changes of its file, the kind and the place of the problem."""
+"""Mistakes in ``chain``: overrides or changes of its file, kind and place of the problem."""
 
 
 @pytest.fixture(autouse=True)
@@ -527,7 +527,7 @@ def test_a_target_hidden_inside_an_argument_is_refused(project: Project, hidden:
     "control", ["_args_: [1]", "_partial_: true", "_convert_: none", "_recursive_: false"]
 )
 def test_instantiate_controls_do_not_get_round_the_checks(chain: Project, control: str) -> None:
-    """What the plan accepts must run as the class says; what it cannot check it must refuse."""
+    """The plan refuses a value that it cannot check; a value that it accepts works."""
     name, _, value = control.partition(": ")
     (problem,) = chain.problems("chain", f"+jobs.data.executor.{name}={value}")
     assert (problem.kind, problem.where) == ("unknown_argument", f"jobs.data.executor.{name}")

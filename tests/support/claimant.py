@@ -25,7 +25,7 @@ def main(folder: Path, *options: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if "--skew" in options:
         skew_s = float(options[options.index("--skew") + 1])
-        os.utime = lambda file, *given: _utime(file, (time.time() + skew_s,) * 2)  # type: ignore[assignment]
+        os.utime = lambda file, *given: _utime(file, (time.time() + skew_s,) * 2)
     if "--no-locks" in options:
         fcntl.flock = _no_locks
     record = folder / "record.json"

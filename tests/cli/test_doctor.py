@@ -16,7 +16,7 @@ from sandbox.envs import managers
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
-    """What was printed, by name of the finding, remedies joined to it."""
+    """Return the printed findings by name, remedies joined to them."""
     found: dict[str, str] = {}
     name = ""
     for line in capsys.readouterr().out.splitlines():
@@ -29,9 +29,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     return found
 
 
-def test_it_reports_what_the_machine_has(
-    project: Project, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_reports_the_hardware(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
     assert doctor.main([]) == 0
     found = lines(capsys)
     for name in (
@@ -62,7 +60,8 @@ def test_gpus_and_their_driver_are_reported(
         (nvidia / "gpus" / bus / "information").write_text(
             "Model: \t\t NVIDIA H200\nIRQ:   \t\t 42\n"
         )
-    text = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 2024\nGCC 12\n"
+    driver = "NVIDIA UNIX x86_64 Kernel Module  550.54.15  Tue Mar  5 22:23:56 2024"
+    text = f"NVRM version: {driver}\nGCC 12\n"
     (nvidia / "version").write_text(text)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     found = {finding.name: finding for finding in doctor._gpus(tmp_path)}
@@ -77,7 +76,7 @@ def test_columns_are_aligned(project: Project, capsys: pytest.CaptureFixture[str
     assert all(line[column - 2 : column] == "  " and line[column] != " " for line in printed)
 
 
-def test_an_experiment_that_lacks_nothing(
+def test_an_experiment_with_everything_it_needs_has_no_findings(
     project: Project, capsys: pytest.CaptureFixture[str]
 ) -> None:
     project.write("fine", experiment({"a": data_job("Value", name="a")}))
@@ -138,12 +137,13 @@ def test_a_look_that_fails_is_a_finding(
     assert "could not look: PermissionError: no" in capsys.readouterr().out
 
 
-def test_it_starts_without_heavy_libraries_and_survives_a_reader_that_leaves(
+def test_it_starts_without_heavy_libraries_and_survives_a_closed_output(
     tmp_path: Path,
 ) -> None:
     code = (
         "import sys; from sandbox.cli import doctor; status = doctor.main(['+experiment=demo'])\n"
-        "assert not {'torch', 'transformers', 'wandb', 'data_juicer'} & set(sys.modules)\nsys.exit(status)"
+        "assert not {'torch', 'transformers', 'wandb', 'data_juicer'} & set(sys.modules)\n"
+        "sys.exit(status)"
     )
     variables = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(

@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from sandbox.components.allowed import users_patterns
 from sandbox.components.permissions import SEARCH_CLASSES
 from sandbox.components.problem import PlanError
-from sandbox.sweeper.settings import Direction, option_problem
+from sandbox.sweeper.options import Direction, option_problem
 from sandbox.sweeper.space import SearchSpace
 
 if TYPE_CHECKING:

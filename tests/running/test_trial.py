@@ -30,18 +30,18 @@ def run_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_run_of_no_sweep_leaves_nothing(tmp_path: Path) -> None:
+def test_a_run_outside_a_sweep_writes_no_trial_files(tmp_path: Path) -> None:
     assert as_trial(tmp_path, lambda: 1.5) == 1.5
     assert [*tmp_path.iterdir()] == []
 
 
-def test_a_trial_leaves_its_value(run_dir: Path) -> None:
+def test_a_trial_records_its_value(run_dir: Path) -> None:
     assert as_trial(run_dir, lambda: [1.0, 2.0]) == [1.0, 2.0]
     assert read_json(run_dir / RESULT) == {"state": "complete", "value": [1.0, 2.0]}
     assert Observer(run_dir / ALIVE).state() is OwnerState.ENDED
 
 
-def test_a_failed_trial_leaves_its_error(run_dir: Path) -> None:
+def test_a_failed_trial_records_its_error(run_dir: Path) -> None:
     def work() -> float:
         assert Observer(run_dir / ALIVE).is_alive()
         raise KeyError("loss")
@@ -62,7 +62,7 @@ def test_a_trial_that_a_driver_stops_is_interrupted(run_dir: Path) -> None:
     assert read_json(run_dir / RESULT) == {"state": "stopped", "reason": "pruned"}
 
 
-def test_a_trial_that_was_given_up_does_not_begin(run_dir: Path) -> None:
+def test_a_trial_that_another_driver_repeats_does_not_begin(run_dir: Path) -> None:
     (run_dir / STOP).write_text(json.dumps({"reason": "another driver repeats this trial"}))
     with pytest.raises(TrialStopped):
         as_trial(run_dir, lambda: pytest.fail("it began"))

@@ -44,7 +44,7 @@ def beating(path: Path, host: str) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-def test_an_owner_that_has_not_begun_is_unseen(tmp_path: Path) -> None:
+def test_an_owner_that_has_not_started_is_unseen(tmp_path: Path) -> None:
     assert Observer(tmp_path / "alive.json").state() is OwnerState.UNSEEN
 
 

@@ -58,7 +58,7 @@ def test_outputs_reach_later_jobs_whole_nested_and_inside_a_text(project: Projec
     assert "add 2 1 after 2" in project.ran()
 
 
-def test_an_output_inside_an_output_that_is_not_there_fails_with_what_there_is(
+def test_an_output_inside_a_missing_output_lists_the_available_ones(
     project: Project,
 ) -> None:
     jobs = {"one": data_job("Add"), "two": data_job("Add", start="${output:one.nested.deeper}")}
@@ -188,7 +188,7 @@ def test_a_whole_component_can_be_mapped(project: Project) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"start": "${output:one.value}"}, "sum.*start.*one.value.*expected a list"),
         (
@@ -200,7 +200,7 @@ def test_a_whole_component_can_be_mapped(project: Project) -> None:
     ids=["no list", "unequal", "empty"],
 )
 def test_a_map_over_an_output_that_does_not_fit_fails(
-    project: Project, given: dict[str, Any], said: str
+    project: Project, given: dict[str, Any], message: str
 ) -> None:
     jobs = {
         "one": data_job("Add"),
@@ -208,7 +208,7 @@ def test_a_map_over_an_output_that_does_not_fit_fails(
         "sum": data_job("Add", also={"map": {"executor": given}}),
     }
     project.write("toy", experiment(jobs))
-    with pytest.raises(RuntimeError, match=said):
+    with pytest.raises(RuntimeError, match=message):
         project.run("toy")
     assert project.ran() == ["add 0 1", "value []"]
 
@@ -263,7 +263,7 @@ def test_seeds_repeat_components_that_are_mapped_whole(project: Project) -> None
     assert project.info("score")["elements"] == {"evaluator": parts}
 
 
-def test_failed_elements_are_told_together_and_alone_run_again(project: Project) -> None:
+def test_failed_elements_are_reported_together_and_only_they_run_again(project: Project) -> None:
     errors = [None, "first trouble", None, "second trouble"]
     job = data_job(
         "Value", name="x", also={"map": {"executor": {"value": [0, 1, 2, 3], "error": errors}}}
@@ -271,7 +271,7 @@ def test_failed_elements_are_told_together_and_alone_run_again(project: Project)
     project.write("toy", experiment({"many": job, "after": data_job("Add")}))
     failed = project.main("toy")
     assert failed.code == 1
-    for said in (
+    for message in (
         "many: 2 of 4 failed, 2 recorded",
         "many[1]",
         "first trouble",
@@ -279,7 +279,7 @@ def test_failed_elements_are_told_together_and_alone_run_again(project: Project)
         "second trouble",
         "log:",
     ):
-        assert said in failed.err, said
+        assert message in failed.err, message
     assert "Traceback" not in failed.text
     assert project.ran() == ["x 0", "x 1", "x 2", "x 3"]
     (project.gate / "healed").touch()
@@ -287,14 +287,14 @@ def test_failed_elements_are_told_together_and_alone_run_again(project: Project)
     assert project.ran() == ["x 1", "x 3", "add 0 1"]
 
 
-def test_the_failure_of_a_job_of_one_element_is_told_without_counting(project: Project) -> None:
+def test_the_failure_of_a_job_of_one_element_is_reported_without_counting(project: Project) -> None:
     project.write("toy", values("one", one={"executor": {"value": 0, "error": "trouble"}}))
     failed = project.main("toy")
     assert failed.err.startswith("sandbox: failed:\n  one: ") and "1 of 1" not in failed.err
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("kind", "message"),
     [
         ("missing", "Liar returned NoneType, expected OneValue"),
         ("unknown", "Liar returned dict, expected OneValue"),
@@ -305,10 +305,10 @@ def test_the_failure_of_a_job_of_one_element_is_told_without_counting(project: P
     ],
 )
 def test_outputs_other_than_promised_fail_the_job_and_leave_no_record(
-    project: Project, kind: str, said: str
+    project: Project, kind: str, message: str
 ) -> None:
     project.write("toy", experiment({"liar": data_job("Liar", kind=kind)}))
-    with pytest.raises(RuntimeError, match=said):
+    with pytest.raises(RuntimeError, match=message):
         project.run("toy")
     assert project.records("liar") == []
 
@@ -324,16 +324,16 @@ def test_zero_and_empty_are_outputs_like_any_other(project: Project, kind: str, 
     assert project.info("next")["value"] == value
 
 
-def test_a_program_that_fails_is_told_with_its_last_lines(chain: Project) -> None:
-    told = r"(?s)train: the loss went up for ever.*exit status 3.*log: .*\"loss\""
-    with pytest.raises(RuntimeError, match=told):
+def test_a_failed_program_is_reported_with_its_last_lines(chain: Project) -> None:
+    message = r"(?s)train: the loss went up for ever.*exit status 3.*log: .*\"loss\""
+    with pytest.raises(RuntimeError, match=message):
         chain.run("chain", "+jobs.train.executor.exit_status=3")
     with pytest.raises(RuntimeError, match=r"(?s)train.*SIGKILL.*out of memory"):
         chain.run("chain", "+jobs.train.executor.die_at=1")
     assert chain.records("train") == [] and len(chain.records("data")) == 1
 
 
-def test_a_run_leaves_its_infos_metrics_and_links(chain: Project) -> None:
+def test_a_run_writes_its_infos_metrics_and_links(chain: Project) -> None:
     chain.run("chain", "objective=[score.accuracy, score.loss]")
     assert [set(info) for info in chain.infos()["main"]] == [
         {"meta_name", "iteration", "path", "num_rows"},

@@ -1,4 +1,4 @@
-"""What survives the end of a driver: killed, interrupted, or beside another."""
+"""Resumption after the end of a driver: killed, interrupted, or beside another."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TRAINING: tuple[str, dict[str, Any]] = (
 
 
 def three(project: Project) -> None:
-    """Three elements, of which ``second`` stands at a gate, and a job before and after."""
+    """Three elements, of which ``second`` waits at a gate, and a job before and after."""
     many = data_job(
         "Value",
         name="x",
@@ -106,7 +106,7 @@ def test_a_program_that_outlives_its_driver_keeps_its_job(chain: Project) -> Non
 
 @COMPUTES
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_an_interrupted_run_says_so_ends_its_programs_and_goes_on(
+def test_an_interrupted_run_reports_it_ends_its_programs_and_can_be_continued(
     project: Project, compute: str, number: signal.Signals
 ) -> None:
     """Ctrl-C in a terminal reaches the whole process group; SIGTERM the driver alone."""
