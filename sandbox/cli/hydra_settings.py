@@ -24,7 +24,7 @@ from sandbox.components.permissions import (
     variable_problems,
 )
 from sandbox.components.problem import Problem
-from sandbox.components.tree import children, leaves, select
+from sandbox.components.tree import children, leaves, mapped, select
 from sandbox.planning.settings import interpolation_problem
 
 # Texts for people, and what Hydra fills in itself.
@@ -32,6 +32,7 @@ _UNUSED = ("help", "hydra_help", "overrides", "runtime", "aliases")
 _DEEPEST = 30
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _LOGGING = ("hydra_logging", "job_logging")
+_HYDRA_VALUE = re.compile(r"\$\{\s*hydra:\s*([\w.]+)\s*\}")
 _LOCAL_STORAGE = re.compile(r"(?:sqlite:///)?(?P<path>[^?:]+)")
 
 
@@ -99,17 +100,36 @@ def _unreadable_folder(cfg: DictConfig) -> list[Problem]:
 def _settled(cfg: DictConfig) -> dict[str, Any]:
     """Return the ``hydra`` node as plain data, each value as Hydra will read it.
 
-    What cannot be resolved before the run starts, such as ``${hydra:job.num}``, stays as it is.
+    What cannot be resolved before the run starts stays as it is, and is no path below a folder.
     """
     runtime = cfg.hydra.runtime
     folder = _read(cfg.hydra.sweep if _is_multirun(cfg) else cfg.hydra.run, "dir")
+    folder = _expanded(str(folder), {"job": _plain(cfg.hydra.job)})
+    output_dir = str(Path("/unknown" if "${" in folder else folder).absolute())
     with read_write(runtime), open_dict(runtime):
         before = runtime._get_node("output_dir")._value()
         # Hydra sets it when the run starts; names of log files read it.
-        runtime.output_dir = str(Path(str(folder)).absolute())
+        runtime.output_dir = output_dir
         found = {str(key): _plain(_read(cfg.hydra, key)) for key in cfg.hydra if key not in _UNUSED}
+        found["runtime"] = {"output_dir": output_dir}
         runtime.output_dir = before
-    return found
+    return {key: _expanded(value, found) for key, value in found.items()}
+
+
+def _expanded(value: Any, hydra: Mapping[str, Any]) -> Any:
+    """Replace ``${hydra:…}``, which Hydra itself resolves only while a run starts.
+
+    Values that it gives only then, such as the number of a trial, become a name.
+    """
+
+    def known(match: re.Match[str]) -> str:
+        found = select(hydra, match[1])
+        return "x" if found is None else str(found)
+
+    def expanded(leaf: Any) -> Any:
+        return _HYDRA_VALUE.sub(known, leaf) if isinstance(leaf, str) else leaf
+
+    return mapped(value, expanded)
 
 
 def _read(node: Any, key: Any) -> Any:

@@ -142,8 +142,8 @@ def path_problems(path: Any, root: str, where: str, allowed: Collection[str]) ->
     """Yield the problem of a file or folder that is to be written outside ``root``."""
     if not isinstance(path, str) or is_permitted("outside-files", allowed):
         return
-    # Parts that are known only while the run starts, such as ${hydra:job.num}, are names.
-    if not is_inside(without_interpolations(path), root):
+    # The value of an interpolation that is left could lead anywhere.
+    if "${" in path or not is_inside(path, root):
         yield needs("outside-files", where, f"given {path!r}, which is not below {root!r}")
 
 

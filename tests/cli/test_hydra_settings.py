@@ -104,7 +104,6 @@ def test_a_config_is_composed_once(project: Project, monkeypatch: pytest.MonkeyP
 
     from sandbox.cli import run
 
-    project.write("toy", experiment({"add": data_job("Add")}))
     calls = []
     load = ConfigLoaderImpl._load_configuration_impl
 
@@ -113,7 +112,7 @@ def test_a_config_is_composed_once(project: Project, monkeypatch: pytest.MonkeyP
         return load(self, *args, **kwargs)
 
     monkeypatch.setattr(ConfigLoaderImpl, "_load_configuration_impl", counted)
-    monkeypatch.setattr("sys.argv", ["sandbox", "+experiment=toy", "dry_run=true"])
+    monkeypatch.setattr("sys.argv", ["sandbox", "+experiment=demo", "dry_run=true"])
     run.main()
     assert len(calls) == 1
 
@@ -145,6 +144,8 @@ def problems(project: Project, *overrides: str, allowed: tuple[str, ...] = ()) -
         "hydra/sweeper=optuna_async",
         "hydra.run.dir=outputs/mine",
         "hydra.sweep.subdir=${hydra:job.override_dirname}",
+        "hydra.run.dir=outputs/${hydra:job.name}",
+        "hydra.job_logging.handlers.file.filename=${hydra:runtime.output_dir}/mine.log",
         "outputs_dir=/a/large/disk",
         "outputs_dir='my outputs'",
         "hydra.verbose=true",
@@ -197,6 +198,7 @@ LOG = "hydra.job_logging"
         ("hydra/hydra_logging=hydra_debug", "hydra.hydra_logging.handlers.file.filename"),
         ("hydra.run.dir=/tmp/x", "hydra.run.dir"),
         ("hydra.run.dir=outputs/${hydra:job.num}/../../../x", "hydra.run.dir"),
+        ("hydra.run.dir=outputs/${hydra:job.name} hydra.job.name=../../x", "hydra.run.dir"),
         ("hydra.sweep.dir=..", "hydra.sweep.dir"),
         ("hydra.sweep.subdir=../../../x", "hydra.sweep.subdir"),
         ("hydra.output_subdir=../../../conf", "hydra.output_subdir"),
@@ -254,6 +256,8 @@ def test_what_needs_permission_or_is_refused(project: Project, override: str, wh
             "job_logging.handlers.file.'.'",
         ),
         ("job_logging.handlers.file", {"class": "${x}"}, "job_logging.handlers.file.class"),
+        ("run", {"dir": "${oc.env:${hydra:job.name}}"}, "run.dir"),
+        ("run", {"dir": "outputs/${.${hydra:job.name}}"}, "run.dir"),
         ("launcher", {"partition": "a\nid"}, "launcher.partition"),
         ("launcher", {"partition": "\t--wrap=id"}, "launcher.partition"),
         (
