@@ -66,7 +66,8 @@ def _secrets_in_overrides(overrides: Sequence[str], places: set[str]) -> Iterato
         key, _, value = override.partition("=")
         place = key.lstrip("+~")
         if place in places and value not in ("", "null"):
-            wrong = secret_problems(value.strip("'\""), place)
+            # Sweepers put a backslash before signs of Hydra's grammar.
+            wrong = secret_problems(value.replace("\\", "").strip("'\""), place)
             yield from (problem for problem in wrong if problem.kind == "secret")
         yield from _logins(place, value)
 
