@@ -157,5 +157,7 @@ def _picture(
         with Image.open(path) as image:
             size = image.size
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise SampleError.at(dataset_path, number, str(error)) from error
+        # PIL's message ends with a long path; the cause is in the traceback's chain
+        reason = f"picture {path.relative_to(root)} cannot be decoded ({type(error).__name__})"
+        raise SampleError.at(dataset_path, number, reason) from error
     return CaptionedPicture(path, caption, prompt=PROMPT, size=size)

@@ -81,7 +81,7 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         PlanError: With every problem found.
     """
     wrong = [*setting_problems(cfg)]
-    if any(problem.where.partition(".")[0] in STRUCTURE for problem in wrong):
+    if any(re.split(r"\W", problem.where)[0] in STRUCTURE for problem in wrong):
         raise PlanError([*_literal_secrets(cfg, allowed), *wrong])
     order, problems = _order(cfg)
     problems += wrong

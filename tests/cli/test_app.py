@@ -87,7 +87,7 @@ def test_alone_it_lists_the_experiments_with_their_questions(chain: Project) -> 
         (["+experiment=chain", "experiment_name=/x"], ["experiment_name", "'/x'"]),
         (["-m", "+experiment=chain", "experiment_name=a/.."], ["experiment_name", "'a/..'"]),
         (["+experiment=chain", "objective=max(x.y)"], ["\"objective='max(score.CIDEr)'\""]),
-        (["chain"], ["an experiment is chosen by +experiment=NAME"]),
+        (["chain"], ["there is no command 'chain'", "+experiment=chain"]),
         (["+experiment=chain", "targets=[x.y>=0.5]"], ["\"targets=['score.CIDEr >= 0.5']\""]),
     ],
     ids=lambda value: " ".join(value)[:50],

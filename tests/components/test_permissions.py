@@ -72,7 +72,10 @@ def test_what_a_component_may_do_by_itself(target: str, arguments: dict[str, Any
 
 
 RECIPES = [
-    ({"process": {"python_lambda_mapper": {"lambda_str": "lambda d: d"}}}, "process.python_lambda_mapper"),
+    (
+        {"process": {"python_lambda_mapper": {"lambda_str": "lambda d: d"}}},
+        "process.python_lambda_mapper",
+    ),
     ({"process": {"python_lambda_mapper__2": {}}}, "process.python_lambda_mapper__2"),
     ({"process": [{"python_file_mapper": {"file_path": "x.py"}}]}, "process.0.python_file_mapper"),
     ({"process": ["python_lambda_mapper"]}, "process.0"),
@@ -81,14 +84,23 @@ RECIPES = [
         {"process": {"general_fused_op": {"fused_op_list": [{"python_lambda_mapper": {}}]}}},
         "process.general_fused_op.fused_op_list.0.python_lambda_mapper",
     ),
-    ({"custom_operator_paths": ["x.py"], "process": {"words_num_filter": {}}}, "custom_operator_paths"),
-    ({"custom-operator-paths": ["x.py"], "process": {"words_num_filter": {}}}, "custom-operator-paths"),
-    ({"process": {"words_num_filter": {"runtime_env": {"pip": ["x"]}}}}, "process.words_num_filter.runtime_env"),
+    (
+        {"custom_operator_paths": ["x.py"], "process": {"words_num_filter": {}}},
+        "custom_operator_paths",
+    ),
+    (
+        {"custom-operator-paths": ["x.py"], "process": {"words_num_filter": {}}},
+        "custom-operator-paths",
+    ),
+    (
+        {"process": {"words_num_filter": {"runtime_env": {"pip": ["x"]}}}},
+        "process.words_num_filter.runtime_env",
+    ),
     (
         {"process": {"remove_repeat_sentences_mapper": {"tokenizer": "lambda t: t"}}},
         "process.remove_repeat_sentences_mapper",
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("recipe", "place"), RECIPES, ids=[place for _, place in RECIPES])
@@ -130,9 +142,21 @@ def test_an_operator_that_writes_anywhere_needs_permission(folder: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["PATH", "PYTHONPATH", "LD_PRELOAD", "LD_LIBRARY_PATH", "HOME", "HF_HOME", "PYTHONSTARTUP",
-     "NCCL_NET_PLUGIN", "NCCL_CONF_FILE", "OMP_TOOL_LIBRARIES", "JAVA_TOOL_OPTIONS", "path"],
-)  # fmt: skip
+    [
+        "PATH",
+        "PYTHONPATH",
+        "LD_PRELOAD",
+        "LD_LIBRARY_PATH",
+        "HOME",
+        "HF_HOME",
+        "PYTHONSTARTUP",
+        "NCCL_NET_PLUGIN",
+        "NCCL_CONF_FILE",
+        "OMP_TOOL_LIBRARIES",
+        "JAVA_TOOL_OPTIONS",
+        "path",
+    ],
+)
 def test_a_variable_that_changes_programs_needs_permission(name: str) -> None:
     (problem,) = variable_problems([name], "env_set", OURS)
     assert problem.where == f"env_set.{name}" and "env-variables" in problem.hint
@@ -141,9 +165,15 @@ def test_a_variable_that_changes_programs_needs_permission(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["OMP_NUM_THREADS", "MKL_NUM_THREADS", "NCCL_DEBUG", "CUDA_VISIBLE_DEVICES",
-     "TOKENIZERS_PARALLELISM", "HF_HUB_OFFLINE"],
-)  # fmt: skip
+    [
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "NCCL_DEBUG",
+        "CUDA_VISIBLE_DEVICES",
+        "TOKENIZERS_PARALLELISM",
+        "HF_HUB_OFFLINE",
+    ],
+)
 def test_a_variable_for_speed_may_be_set(name: str) -> None:
     assert not [*variable_problems([name], "env_set", OURS)]
 
@@ -155,10 +185,17 @@ def test_a_config_never_gives_itself_a_permission() -> None:
 
 def test_the_plan_names_every_permission_that_an_experiment_needs(project: Project) -> None:
     env = {"_target_": ENV, "code_dir": str(project.root), "python": "/bin/evil"}
-    job = ("process_data", {"executor": {"_target_": "sandbox.executors.data_juicer.DataJuicerExecutor",
-                                         "env": env},
-                            "dataset_path": "${output:add.path}",
-                            "recipe": {"process": {"python_lambda_mapper": {}}}})  # fmt: skip
+    job = (
+        "process_data",
+        {
+            "executor": {
+                "_target_": "sandbox.executors.data_juicer.DataJuicerExecutor",
+                "env": env,
+            },
+            "dataset_path": "${output:add.path}",
+            "recipe": {"process": {"python_lambda_mapper": {}}},
+        },
+    )
     slurm = {"_target_": SLURM, "setup": ["id"]}
     body = experiment({"add": data_job("Rows"), "process": job}, compute=slurm)
     project.write("toy", body)
@@ -172,10 +209,19 @@ def test_the_plan_names_every_permission_that_an_experiment_needs(project: Proje
 
 
 def test_elements_of_a_map_are_looked_at_too(project: Project) -> None:
-    job = ("process_data", {"executor": {"_target_": "sandbox.executors.data_juicer.DataJuicerExecutor"},
-                            "dataset_path": "${output:add.path}",
-                            "map": {"recipe": [{"process": {"words_num_filter": {}}},
-                                               {"process": {"python_lambda_mapper": {}}}]}})  # fmt: skip
+    job = (
+        "process_data",
+        {
+            "executor": {"_target_": "sandbox.executors.data_juicer.DataJuicerExecutor"},
+            "dataset_path": "${output:add.path}",
+            "map": {
+                "recipe": [
+                    {"process": {"words_num_filter": {}}},
+                    {"process": {"python_lambda_mapper": {}}},
+                ]
+            },
+        },
+    )
     project.write("toy", experiment({"add": data_job("Rows"), "process": job}))
     (problem,) = [each for each in project.problems("toy") if each.kind == "permission"]
     assert problem.where.startswith("jobs.process.map")

@@ -219,7 +219,6 @@ def test_a_process_that_is_none_is_refused(process: Any) -> None:
 
 def test_the_hook_writes_a_recipe_file_and_a_diff(tmp_path: Path) -> None:
     inside = scope(tmp_path)
-    inside.log_path.parent.mkdir()
     hook = RefineRecipeViaKSigmaHook(
         statistics={"text_len": {"mean": 100.0, "std": 10.0}},
         recipe={"process": {"text_length_filter": {"min_len": 1}, "text_length_filter__2": {}}},

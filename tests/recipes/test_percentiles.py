@@ -156,7 +156,6 @@ def test_the_hook_writes_a_recipe_file_and_a_diff_with_reasons(
     tmp_path: Path, probed: Probed
 ) -> None:
     inside = scope(tmp_path)
-    inside.log_path.parent.mkdir()
     hook = RefineRecipeViaPercentilesHook(
         dataset_path=probed(*({"text_len": i} for i in range(101))),
         recipe={"np": 2, "process": [{"text_length_filter": {"min_len": 1}}]},
