@@ -195,3 +195,19 @@ def test_a_job_runs_again_whatever_file_is_damaged(
     chain.run("chain")
     assert chain.ran() == []
     assert len(chain.records("train")) == 1
+
+
+@pytest.mark.parametrize("owner", ["[]", '{"host": [], "pid": {}}', "folder"])
+def test_a_claim_of_an_unknown_owner_is_taken_over(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch, owner: str
+) -> None:
+    monkeypatch.setenv("SANDBOX_LOST_AFTER_S", "1")
+    folder = store.folder("train", "0123")
+    attempt = folder / "attempts/2"
+    attempt.mkdir()
+    (attempt / "claim").touch()
+    path = attempt / "owner.json"
+    path.mkdir() if owner == "folder" else path.write_text(owner)
+    claim = take(folder, "train", lambda: False)
+    assert claim and claim.number == 3
+    claim.release()
