@@ -92,8 +92,8 @@ def helped(project: Project, monkeypatch: pytest.MonkeyPatch) -> Iterator[Projec
     monkeypatch.syspath_prepend(str(project.root))
     monkeypatch.setenv("SANDBOX_ALLOW_TARGETS", "helped.*")
     executor = {"_target_": "helped.job.Mine"}
-    mapped = {"executor": executor, "map": {"executor": {"offset": [0, 1]}}}
-    jobs = {
+    mapped: dict[str, Any] = {"executor": executor, "map": {"executor": {"offset": [0, 1]}}}
+    jobs: dict[str, tuple[str, dict[str, Any]]] = {
         "mine": ("general_data_executor", mapped),
         "more": ("general_data_executor", {"executor": executor}),
     }
@@ -260,6 +260,6 @@ def test_nothing_is_parsed_while_no_source_has_changed(
 ) -> None:
     helped.run("toy")
     _forget()
-    monkeypatch.setattr(modules.ast, "parse", None)
+    monkeypatch.setattr("sandbox.store.modules.ast.parse", None)
     helped.run("toy")
     assert [*helped.records("mine")]
