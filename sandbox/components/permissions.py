@@ -1,4 +1,4 @@
-"""What a config may do by itself, what needs permission, and what is always refused.
+"""Permissions: the limits of a config, and the requests that only a person can allow.
 
 This is the one place for the rule; docs/security.md is its description for users. A permission is
 given by the person who starts the run and never by a config: class paths by

@@ -70,10 +70,5 @@ class PlanError(ValueError):
         # the argument as given, so that the exception survives pickling
         super().__init__(self.problems)
 
-    @property
-    def has_literal_secret(self) -> bool:
-        """True if the config holds a secret as a literal."""
-        return any(problem.kind == "secret" for problem in self.problems)
-
     def __str__(self) -> str:
         return "\n".join(map(str, self.problems))

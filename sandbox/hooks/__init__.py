@@ -20,7 +20,7 @@ from sandbox.recipes.code import recipe_permissions
 from sandbox.recipes.refinement import Refinement, check_operators
 
 EvalObject = Path | Sequence[Path | Sequence[Path]] | Mapping[str, Path] | None
-"""What an evaluator judges: a path, or several; ``None`` where the evaluator needs none."""
+"""Object of an evaluation: a path, or several; ``None`` where the evaluator needs none."""
 
 
 class BaseHook(ABC):

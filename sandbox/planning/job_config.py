@@ -27,7 +27,6 @@ from sandbox.planning.job_map import (
 )
 from sandbox.planning.references import parse
 from sandbox.planning.settings import interpolation_problem
-from sandbox.watchers import SandboxWatcher
 
 log = logging.getLogger(__name__)
 
@@ -206,8 +205,3 @@ def _warn_unusual(spec: JobSpec, allowed: Sequence[str]) -> None:
     if usual and spec.job_list not in usual:
         lists = " or ".join(usual)
         log.warning("%s is in %s; its hook is usually in %s", spec.name, spec.job_list, lists)
-
-
-def watcher_problems(node: Any, allowed: Sequence[str]) -> Iterator[Problem]:
-    """Yield what is wrong with the watcher."""
-    yield from component_problems(node, SandboxWatcher, "watcher", allowed)

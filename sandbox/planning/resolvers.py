@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 BEGAN = f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
-"""When this process began, as its runs' folders are named: one time, however often Hydra asks."""
+"""Start of this process, which names its runs' folders: one time, however often Hydra asks."""
 
 
 def register_resolvers() -> None:

@@ -129,7 +129,7 @@ def hash_of(name: str) -> str:
     return _hashes[key]
 
 
-# What a source imports and starts.
+# Imports and programs that a source names.
 
 
 @cache

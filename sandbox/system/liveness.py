@@ -1,4 +1,4 @@
-"""Who holds something, and whether that process is still alive, on whatever host.
+"""Holders of claims, trials and queues: their locks and heartbeats, on whatever host.
 
 An owner shows that it is alive in two ways:
 

@@ -85,9 +85,8 @@ def _import_base() -> Any:
     for name, value in vars(base_op).items():
         if not name.startswith("_"):
             setattr(sys.modules["data_juicer.ops"], name, value)
-    sys.modules["data_juicer.core"].NestedDataset = importlib.import_module(  # type: ignore[attr-defined]
-        "data_juicer.core.data"
-    ).NestedDataset
+    core: Any = sys.modules["data_juicer.core"]
+    core.NestedDataset = importlib.import_module("data_juicer.core.data").NestedDataset
     return base_op
 
 

@@ -145,7 +145,7 @@ def measure(turn: Callable[[dict[str, Any]], None], request: dict[str, Any]) -> 
 
 
 def worker(request: dict[str, Any]) -> None:
-    """What the worker does between its imports and saving the result."""
+    """Do the worker's own work, from the end of its imports to the saved result."""
     from internvl_model import load_model, load_processor
     from internvl_trainer import train
     from transformers import set_seed

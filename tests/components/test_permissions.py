@@ -1,4 +1,4 @@
-"""What a component of a config may do by itself, and what the plan names as needing permission."""
+"""Permissions of components: the plan names every request that a person has to allow."""
 
 from __future__ import annotations
 

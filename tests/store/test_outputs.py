@@ -1,4 +1,4 @@
-"""What is recorded can be read again, and only what ended in order is recorded."""
+"""Recorded outputs can be read again, and only jobs that ended in order are recorded."""
 
 from __future__ import annotations
 

@@ -370,7 +370,10 @@ def test_a_metric_that_never_comes_causes_a_warning(sweeps: Sweeps) -> None:
         (["jobs.train.executor.learning_rate=interval(1,0)"], "interval(1,0): `low <= high`"),
         (["jobs.train.executor.learning_rate=range(1,1)"], "must contain at least one value"),
         (["jobs.train.executor.learning_rate=0.5"], "search space: is empty"),
-        ([RATES, "hydra.sweeper.storage=sqlite:///no/where.db"], "cannot open sqlite:///no/where.db"),
+        (
+            [RATES, "hydra.sweeper.storage=sqlite:///no/where.db"],
+            "cannot open sqlite:///no/where.db",
+        ),
         ([RATES, "hydra.sweeper.storage=/no/where.journal"], 'SANDBOX_ALLOW="storage-url"'),
         ([RATES, "hydra.sweeper.n_trials=0"], "n_trials: given 0, expected at least 1"),
         ([RATES, "hydra/sweeper/sampler=bayes"], "Could not find 'hydra/sweeper/sampler/bayes'"),

@@ -36,8 +36,9 @@ def beating(path: Path, host: str) -> Iterator[subprocess.Popen[str]]:
     """A process that shows in a file that it is alive."""
     variables = {**os.environ, "SANDBOX_HOST": host, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", BEATING, str(path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen(command, env=variables, text=True, **pipes) as process:  # type: ignore[call-overload]
+    with subprocess.Popen(
+        command, env=variables, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
         assert process.stdout
         assert process.stdout.readline() == "alive\n"
         yield process

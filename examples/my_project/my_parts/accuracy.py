@@ -13,7 +13,7 @@ from sandbox.samples import read_samples
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy:
-    """How often a classifier is right.
+    """Accuracy of a classifier.
 
     Args:
         accuracy: Share of samples with the right label, 0 to 1.

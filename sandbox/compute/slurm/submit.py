@@ -32,7 +32,7 @@ def outside_of_a_job() -> Iterator[None]:
     """Submit as if from a shell, without the variables of a job that this process may be in."""
     from submitit.helpers import clean_env
 
-    # What a person set: which cluster to talk to, and defaults of sbatch.
+    # Settings of the person: the cluster to talk to, and defaults of sbatch.
     kept = {
         name: value
         for name, value in os.environ.items()
