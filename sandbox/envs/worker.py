@@ -12,6 +12,8 @@ from typing import Any
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.job import JobScope
+from sandbox.system import process
+from sandbox.system.process import ProcessError
 
 _WORKERS_DIR = Path(__file__).resolve().parent.parent / "workers"
 
@@ -49,7 +51,7 @@ def run_worker(
         The dictionary that the worker's ``main`` returned; empty if it returned nothing.
 
     Raises:
-        ProcessError: The worker failed; its first line names the cause.
+        ProcessError: The worker failed, or ended without a result; the first line names the cause.
     """
     import asyncio
 
@@ -81,8 +83,12 @@ async def run_worker_async(
             log_path=scope.log_path,
             variables={**_defaults(), **(variables or {})},
         )
-        if not result_path.exists():  # a program that does not use worker_start
-            return {}
+        if not result_path.exists():  # a library has called exit, with status 0
+            tail = process.tail(scope.log_path)
+            raise ProcessError(
+                f"{name} ended with exit status 0 before it was done; log: {scope.log_path}\n{tail}",
+                0,
+            )
         result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))
     return result
 
