@@ -84,11 +84,8 @@ async def run_worker_async(
             variables={**_defaults(), **(variables or {})},
         )
         if not result_path.exists():  # a library has called exit, with status 0
-            tail = process.tail(scope.log_path)
-            raise ProcessError(
-                f"{name} ended with exit status 0 before it was done; log: {scope.log_path}\n{tail}",
-                0,
-            )
+            cause = f"{name} ended with exit status 0 before it was done; log: {scope.log_path}"
+            raise ProcessError(f"{cause}\n{process.tail(scope.log_path)}", 0)
         result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))
     return result
 
