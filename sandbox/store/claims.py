@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _BETWEEN_ATTEMPTS_S = 0.05
 _LONGEST_PAUSE_S = 1.0
+_LEFT = ".left"
 
 
 class ClaimLost(RuntimeError):
@@ -96,6 +97,7 @@ class Claim:
     def release(self) -> None:
         """Give the job free, whether or not the attempt has ended."""
         self._pulse.stop()
+        _remove_litter(self.folder)
         self._path.unlink(missing_ok=True)
         self._file.close()
         # Explicitly: closing would not unlock what a program left behind has inherited.
@@ -203,6 +205,15 @@ def _begin(folder: Path, number: int) -> Claim | None:
     owner = Owner.this_process()
     prepared = _attempts(folder) / f".{owner.id}"
     prepared.mkdir(parents=True)
+    try:
+        return _begin_prepared(prepared, folder, number, owner)
+    except FileNotFoundError:  # another process has had the job meanwhile, and cleaned up
+        return None
+    finally:
+        shutil.rmtree(prepared, ignore_errors=True)
+
+
+def _begin_prepared(prepared: Path, folder: Path, number: int, owner: Owner) -> Claim | None:
     lock = write_and_lock(prepared / "owner.json", owner)
     try:
         # Programs that the owner starts then hold the lock too; see the top of this module.
@@ -214,8 +225,25 @@ def _begin(folder: Path, number: int) -> Claim | None:
         os.close(lock)
         raise
     os.close(lock)
-    shutil.rmtree(prepared, ignore_errors=True)
     return None
+
+
+def _remove_litter(folder: Path) -> None:
+    """Remove half-made files and folders, whose names begin with a dot, of killed processes.
+
+    A process that lives and prepares an attempt meanwhile finds its folder gone and begins again.
+    A folder gets another name first: a rename has one winner, so that the folder of an attempt that
+    has just begun is never emptied.
+    """
+    for path in [*folder.glob(".*"), *_attempts(folder).glob(".*")]:
+        with contextlib.suppress(OSError):
+            left = path
+            if not path.name.startswith(_LEFT):
+                left = path.rename(path.with_name(f"{_LEFT}{path.name}"))
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
 
 def _move(prepared: Path, attempt_dir: Path, owner: Owner) -> bool:

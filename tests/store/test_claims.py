@@ -235,6 +235,35 @@ def test_an_owner_killed_while_it_takes_a_job_holds_up_nobody(claimants: Claiman
     assert next_line(claimants.start("a", lost_after_s=PATIENT)) == "held 1"
 
 
+def test_what_killed_processes_left_half_made_is_removed(tmp_path: Path) -> None:
+    for name in (".half", ".left.other"):
+        (tmp_path / "attempts" / name).mkdir(parents=True)
+        (tmp_path / "attempts" / name / "owner.json").touch()
+    (tmp_path / ".config.yaml.12345678").touch()
+    claim = claims.take(tmp_path, "job", lambda: False)
+    assert claim
+    claim.end_as(tmp_path / "record.json", "the record")
+    claim.release()
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert found == ["attempts", "attempts/1", "attempts/1/owner.json", "record.json"]
+
+
+def test_a_process_whose_preparation_was_cleaned_up_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removals = iter([claims._remove_litter])
+    touch = Path.touch
+
+    def cleaned_up_before(path: Path) -> None:
+        next(removals, lambda folder: None)(tmp_path)
+        touch(path)
+
+    monkeypatch.setattr(Path, "touch", cleaned_up_before)
+    claim = claims.take(tmp_path, "job", lambda: False)
+    assert claim and claim.number == 1 and claim.is_held
+    claim.release()
+
+
 def test_a_claim_that_became_a_record_stays_one(tmp_path: Path) -> None:
     """Ctrl-C may come just after the record is there."""
     claim = claims.take(tmp_path, "job", lambda: False)
