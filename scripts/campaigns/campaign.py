@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +36,7 @@ class Campaign:
         minutes: Longest time.
         seed: Seed of all draws.
         only: Number of the one try to repeat.
+        options: Further options of this campaign.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Campaign:
     minutes: float | None
     seed: int
     only: int | None = None
+    options: Mapping[str, int] = field(default_factory=dict)
     figures: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
@@ -71,19 +73,28 @@ class Campaign:
         return 1 if self.failures else 0
 
 
-def campaign(name: str, rounds: int) -> Campaign:
-    """Return the campaign that the command line asks for, by default one of ``rounds`` tries."""
+def campaign(name: str, rounds: int, **numbers: int) -> Campaign:
+    """Return the campaign that the command line asks for, by default one of ``rounds`` tries.
+
+    Args:
+        name: Name of the script.
+        rounds: Default of ``--rounds``.
+        numbers: Further options with their defaults.
+    """
     parser = argparse.ArgumentParser(prog=name)
     parser.add_argument("--rounds", type=int, help=f"number of tries ({rounds})")
     parser.add_argument("--minutes", type=float, help="go on for so long")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="number of the one try to repeat")
+    for option, default in numbers.items():
+        parser.add_argument(f"--{option}", type=int, default=default)
     options = parser.parse_args()
     if options.rounds is None and options.minutes is None:
         options.rounds = rounds
     if options.only is not None:
         options.rounds = options.only + 1
-    return Campaign(name, options.rounds, options.minutes, options.seed, options.only)
+    more = {option: getattr(options, option) for option in numbers}
+    return Campaign(name, options.rounds, options.minutes, options.seed, options.only, more)
 
 
 def forked(body: Callable[[], int], output: Path, longest_s: int = LONGEST_S) -> int | None:

@@ -21,7 +21,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,7 @@ import psutil
 from campaign import Campaign, campaign
 from drivers import Driver
 from outcome import Outcome
-
-HANG_S = 90
-LEFT_S = 10.0
-"""Seconds after the end of a driver in which everything that it started must have ended."""
+from rounds import HANG_S, Round
 
 HEAD = """
 pipelines: {main: {execution_jobs: [data, train], evaluation_jobs: [score]}}
@@ -132,6 +129,13 @@ KINDS = {
 }
 """Weight of each kind of kill."""
 
+SIGNS = {
+    "program": "counting_program.py",
+    "supervisor": "supervisor",
+    "process of compute=local": "spawn_main",
+}
+"""Words in the command lines of the programs that kinds of kills look for."""
+
 CHANGES = {
     *("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.symlink", "os.utime"),
     *("fcntl.flock", "subprocess.Popen", "os.posix_spawn", "shutil.rmtree"),
@@ -158,92 +162,6 @@ class Undisturbed:
     num_changes: int
 
 
-class Round:
-    """One experiment on an empty store: kills, the run to its end, and what is wrong afterwards.
-
-    Args:
-        root: Folder for the rounds of this campaign.
-        name: Name of the round.
-        command: The words after ``sandbox``.
-    """
-
-    def __init__(self, root: Path, name: str, command: Sequence[str]) -> None:
-        self.folder = root / name
-        self.folder.mkdir()
-        (self.folder / "tmp").mkdir()
-        self.command = command
-        self.drivers: list[Driver] = []
-        self.recorded: dict[str, dict[str, bytes]] = {}
-        self.story: list[str] = []
-        self.wrong: list[tuple[str, str]] = []
-        self.pending: dict[str, float] = {}
-        self.longest_left_s = 0.0
-
-    def start(self, before: Callable[[], None] = lambda: None, **more: Any) -> Driver:
-        """Start a driver in a run folder of its own."""
-        name = str(len(self.drivers))
-        marker = f"{self.folder}#{name}"
-        relative = self.folder.relative_to(Path.cwd())
-        folders = [f"outputs_dir={relative}", f"hydra.run.dir={relative}/runs/{name}"]
-        self.recorded[marker] = outcome.records(self.folder)
-        driver = drivers.start(
-            [*self.command, *folders, "watcher.mode=disabled"],
-            self.folder / f"driver_{name}.txt",
-            marker,
-            {"TMPDIR": str(self.folder / "tmp"), "COUNTING_LEDGER": str(self.ledger)},
-            before,
-            **more,
-        )
-        self.drivers.append(driver)
-        return driver
-
-    @property
-    def ledger(self) -> Path:
-        return self.folder / "ledger"
-
-    def fail(self, what: str, details: str) -> None:
-        """Note something that is wrong."""
-        self.wrong.append((what, details))
-
-    def wait(self, driver: Driver) -> None:
-        """Wait for the end of a driver; look meanwhile at what earlier ones have left."""
-        deadline = time.monotonic() + HANG_S
-        while driver.wait(0.1) is None:
-            self.look_at_left()
-            if time.monotonic() > deadline:
-                driver.stacks()
-                self.fail("hangs", f"driver {driver.log_path.name} after {HANG_S} s")
-        self.pending[driver.marker] = driver.ended
-
-    def look_at_left(self) -> bool:
-        """Look once for processes of ended drivers; return True when there are none."""
-        if not self.pending:
-            return True
-        now = time.monotonic()
-        for marker, left in drivers.processes([*self.pending]).items():
-            age = now - self.pending[marker]
-            if not left or age > LEFT_S:
-                del self.pending[marker]
-                self.longest_left_s = max(self.longest_left_s, age)
-            if left and age > LEFT_S:
-                self.fail("processes left", "; ".join(_command_line(process) for process in left))
-                for process in left:
-                    with contextlib.suppress(psutil.Error):
-                        process.kill()
-        return not self.pending
-
-    def wait_for_left(self) -> None:
-        """Wait until nothing is left of the drivers that have ended."""
-        while not self.look_at_left():
-            time.sleep(0.02)
-
-
-def _command_line(process: psutil.Process) -> str:
-    with contextlib.suppress(psutil.Error):
-        return f"{process.pid} {' '.join(process.cmdline())}"[:300]
-    return str(process.pid)
-
-
 def play(game: Round, rng: random.Random, expected: Undisturbed, figures: Any) -> None:
     """Kill a few times, then run to the end and compare."""
     for _ in range(rng.randint(1, 10)):
@@ -254,10 +172,10 @@ def play(game: Round, rng: random.Random, expected: Undisturbed, figures: Any) -
         figures[f"kills: {kind}"] += 1
         if rng.random() < 0.6:
             game.wait_for_left()
-    finish(game)
+    finish(game, expected)
     if rng.random() < 0.1:
         before = len(drivers.lines_of(game.ledger))
-        finish(game)
+        finish(game, expected)
         if len(drivers.lines_of(game.ledger)) != before:
             game.fail("done twice", "the command was repeated after it had succeeded")
     game.wait_for_left()
@@ -275,16 +193,20 @@ def kill_once(game: Round, rng: random.Random, expected: Undisturbed) -> str:
     """Start a driver and kill something; return the kind of the kill."""
     kinds = {name: weight for name, weight in KINDS.items() if "local" not in name}
     kind = rng.choices([*kinds], [*kinds.values()])[0]
-    if LOCAL[0] in game.command and rng.random() < 0.25:
+    if LOCAL[0] in expected.command and rng.random() < 0.25:
         kind = "process of compute=local"
     if kind == "driver, at a change of a file":
         change = rng.randint(1, expected.num_changes)
         delay_s = rng.choice([0, 0, rng.uniform(0, 0.003)])
-        driver = game.start(lambda: _die_at(change, delay_s))
+        driver = game.start(expected.command, lambda: _die_at(change, delay_s))
         game.story.append(f"{kind}: number {change}, {delay_s * 1000:.2f} ms later")
     else:
-        driver = game.start()
-        moment = _wait_for_moment(game, driver, rng, expected)
+        driver = game.start(expected.command)
+        if kind in SIGNS:
+            driver.wait(HANG_S, until=lambda: bool(_victims(driver, kind)))
+            moment = _pause(driver, rng.uniform(0, 0.15))
+        else:
+            moment = _wait_for_moment(game, driver, rng, expected)
         game.story.append(f"{kind}: {moment}")
         _kill(driver, kind, rng)
     game.wait(driver)
@@ -317,15 +239,16 @@ def _is_change(event: str, arguments: tuple[Any, ...]) -> bool:
 def _wait_for_moment(game: Round, driver: Driver, rng: random.Random, expected: Undisturbed) -> str:
     """Wait for the moment of the kill: some time, or some progress of the work."""
     if rng.random() < 0.5:
-        seconds = rng.uniform(0, 1.1 * expected.seconds)
-        driver.wait(seconds)
-        return f"after {seconds:.3f} s"
+        return _pause(driver, rng.uniform(0, 1.1 * expected.seconds))
     size = game.ledger.stat().st_size if game.ledger.exists() else 0
     size += rng.randint(0, 1500)
     driver.wait(HANG_S, until=lambda: game.ledger.exists() and game.ledger.stat().st_size > size)
-    seconds = rng.uniform(0, 0.03)
+    return f"{_pause(driver, rng.uniform(0, 0.03))}, at {size} bytes of the ledger"
+
+
+def _pause(driver: Driver, seconds: float) -> str:
     driver.wait(seconds)
-    return f"{seconds * 1000:.1f} ms after {size} bytes of the ledger"
+    return f"after {seconds:.3f} s"
 
 
 def _kill(driver: Driver, kind: str, rng: random.Random) -> None:
@@ -359,17 +282,12 @@ def _kill_all(victims: Sequence[psutil.Process]) -> None:
 
 def _victims(driver: Driver, kind: str) -> list[psutil.Process]:
     """Return the driver's processes of a kind, which the name of the program gives away."""
-    signs = {
-        "program": "counting_program.py",
-        "supervisor": "supervisor",
-        "process of compute=local": "spawn_main",
-    }
     found = []
     for process in drivers.processes([driver.marker])[driver.marker]:
         with contextlib.suppress(psutil.Error):
             text = " ".join(process.cmdline()[:4])
-            is_supervisor = signs["supervisor"] in text
-            if signs[kind] in text and is_supervisor == (kind == "supervisor"):
+            is_supervisor = SIGNS["supervisor"] in text
+            if SIGNS[kind] in text and is_supervisor == (kind == "supervisor"):
                 found.append(process)
     return found
 
@@ -383,7 +301,7 @@ STATUSES = {
     "Ctrl-C": {1, 2, 130, 0},
     "SIGTERM, then driver": {-9, 1, 2, -signal.SIGTERM, 0},
 }
-"""Exit statuses by kind of the kill; after one of a program it is 1, or 0 if that came too late."""
+"""Exit statuses by kind of the kill; after one of a program it is 1, or 0 if that was too late."""
 
 
 def _check_status(game: Round, driver: Driver, kind: str) -> None:
@@ -393,9 +311,9 @@ def _check_status(game: Round, driver: Driver, kind: str) -> None:
         game.fail("tracebacks", f"{driver.log_path.name} after {kind}")
 
 
-def finish(game: Round) -> None:
+def finish(game: Round, expected: Undisturbed) -> None:
     """Run the command to its end without disturbing it."""
-    driver = game.start()
+    driver = game.start(expected.command)
     game.wait(driver)
     if driver.status != 0:
         game.fail("wrong exit status", f"{driver.status} of {driver.log_path.name}, undisturbed")
@@ -404,7 +322,7 @@ def finish(game: Round) -> None:
 def undisturbed(root: Path, number: int, experiment: str, overrides: Sequence[str]) -> Undisturbed:
     """Run a variant once."""
     command = [f"+experiment={experiment}", *overrides]
-    game = Round(root, f"undisturbed_{number}", command)
+    game = Round(root / f"undisturbed_{number}")
     changes = game.folder / "changes"
     seen = itertools.count()
 
@@ -414,6 +332,7 @@ def undisturbed(root: Path, number: int, experiment: str, overrides: Sequence[st
 
     began = time.monotonic()
     driver = game.start(
+        command,
         lambda: sys.addaudithook(count),
         then=lambda: changes.write_text(str(next(seen))),
     )
@@ -446,9 +365,7 @@ def main() -> int:
             known[variant] = undisturbed(root, variant, *VARIANTS[variant][1:])
         _round(this, root, number, rng, known[variant])
     this.figures["seconds"] = round(time.monotonic() - began)
-    for what in ("records lost", "done twice", "metrics lost", "processes left", "hangs"):
-        this.figures.setdefault(what, 0)
-    for what in ("litter", "damaged", "wrong exit status", "tracebacks"):
+    for what in outcome.FAULTS:
         this.figures.setdefault(what, 0)
     if not this.failures:
         shutil.rmtree(root)
@@ -458,7 +375,7 @@ def main() -> int:
 def _round(
     this: Campaign, root: Path, number: int, rng: random.Random, expected: Undisturbed
 ) -> None:
-    game = Round(root, f"round_{number}", expected.command)
+    game = Round(root / f"round_{number}")
     play(game, rng, expected, this.figures)
     this.figures["rounds"] += 1
     name = "longest life of a dead driver's process, ms"

@@ -18,7 +18,7 @@ from drivers import lines_of
 
 NORMAL = re.compile(
     r"""
-    ledger | (driver|race)_[\w.]+\.txt | store/hashes\.jsonl
+    ledger | forced | driver_[\w.]+\.txt | store/hashes\.jsonl
     | store/\w+/[0-9a-f]{16}/(
         record\.json | config\.yaml | metrics\.jsonl | logs/\d+\.log
         | (after_\d+/)?out/(?!work-|\.).*(?<!\.new)
@@ -32,6 +32,12 @@ NORMAL = re.compile(
     re.VERBOSE,
 )
 """Files that may be there after the last run, relative to the folder."""
+
+FAULTS = (
+    *("records lost", "done twice", "metrics lost", "metrics twice", "processes left", "hangs"),
+    *("litter", "damaged", "wrong exit status", "tracebacks"),
+)
+"""Kinds of faults."""
 
 Wrong = tuple[str, str]
 """Kind of a fault, and details."""
@@ -86,8 +92,8 @@ def differences(expected: Outcome, found: Outcome) -> Iterator[Wrong]:
     for key in expected.records.keys() & found.records.keys():
         if expected.records[key] != found.records[key]:
             yield "damaged", f"the record of {key} is {found.records[key]}"
-        yield from _unequal(expected.steps[key], found.steps[key], f"the record of {key}")
-    yield from _unequal(expected.metrics, found.metrics, "metrics.jsonl of the last run")
+        yield from unequal(expected.steps[key], found.steps[key], f"the record of {key}")
+    yield from unequal(expected.metrics, found.metrics, "metrics.jsonl of the last run")
     if expected.files != found.files:
         both = expected.files.items() ^ found.files.items()
         yield "damaged", f"output files: {sorted({name for name, _ in both})}"
@@ -95,7 +101,8 @@ def differences(expected: Outcome, found: Outcome) -> Iterator[Wrong]:
         yield "damaged", f"context_infos.json is {found.infos}"
 
 
-def _unequal(expected: Counter[str], found: Counter[str], where: str) -> Iterator[Wrong]:
+def unequal(expected: Counter[str], found: Counter[str], where: str) -> Iterator[Wrong]:
+    """Yield metrics that are lost, or there too often."""
     lost, surplus = expected - found, found - expected
     if lost:
         yield "metrics lost", f"{where}: {len(lost)} of {len(expected)}: {sorted(lost)[:3]} …"
@@ -152,7 +159,7 @@ def litter(folder: Path) -> list[str]:
 def _files(store: Path, keys: list[str]) -> Iterator[tuple[str, str]]:
     for key in keys:
         for path in (store / key / "out").rglob("*"):
-            if path.is_file() and not path.name.endswith("_request.json"):
+            if path.is_file() and not re.search("/work-|_request.json$", str(path)):
                 yield str(path.relative_to(store)), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
