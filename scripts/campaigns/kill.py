@@ -203,8 +203,8 @@ def kill_once(game: Round, rng: random.Random, expected: Undisturbed) -> str:
     else:
         driver = game.start(expected.command)
         if kind in SIGNS:
-            driver.wait(HANG_S, until=lambda: bool(_victims(driver, kind)))
-            moment = _pause(driver, rng.uniform(0, 0.15))
+            game.pause(driver, HANG_S, until=lambda: bool(_victims(driver, kind)))
+            moment = _pause(game, driver, rng.uniform(0, 0.15))
         else:
             moment = _wait_for_moment(game, driver, rng, expected)
         game.story.append(f"{kind}: {moment}")
@@ -239,15 +239,17 @@ def _is_change(event: str, arguments: tuple[Any, ...]) -> bool:
 def _wait_for_moment(game: Round, driver: Driver, rng: random.Random, expected: Undisturbed) -> str:
     """Wait for the moment of the kill: some time, or some progress of the work."""
     if rng.random() < 0.5:
-        return _pause(driver, rng.uniform(0, 1.1 * expected.seconds))
+        return _pause(game, driver, rng.uniform(0, 1.1 * expected.seconds))
     size = game.ledger.stat().st_size if game.ledger.exists() else 0
     size += rng.randint(0, 1500)
-    driver.wait(HANG_S, until=lambda: game.ledger.exists() and game.ledger.stat().st_size > size)
-    return f"{_pause(driver, rng.uniform(0, 0.03))}, at {size} bytes of the ledger"
+    game.pause(
+        driver, HANG_S, until=lambda: game.ledger.exists() and game.ledger.stat().st_size > size
+    )
+    return f"{_pause(game, driver, rng.uniform(0, 0.03))}, at {size} bytes of the ledger"
 
 
-def _pause(driver: Driver, seconds: float) -> str:
-    driver.wait(seconds)
+def _pause(game: Round, driver: Driver, seconds: float) -> str:
+    game.pause(driver, seconds)
     return f"after {seconds:.3f} s"
 
 

@@ -23,7 +23,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,11 @@ from drivers import Driver
 from outcome import Outcome, Wrong
 from rounds import Round
 
+from sandbox.system.files import read_json
+
 LOST_AFTER_S = 4.0
 HANG_S = 240
-NUM_FILES = 4
+NUM_FILES = 6
 EXPERIMENT = """
 pipelines: {{main: {{execution_jobs: [data, train], evaluation_jobs: [score]}}}}
 defaults:
@@ -49,7 +51,7 @@ objective: max(score.total)
 jobs:
   data: {{executor: {{_target_: counting.Numbers, num_files: {num_files}}}}}
   train:
-    executor: {{_target_: counting.Counting, dataset_path: "???", num_steps: 12}}
+    executor: {{_target_: counting.Counting, dataset_path: "???", num_steps: 30}}
     map: {{executor: {{dataset_path: [{paths}]}}}}
   score:
     eval_obj: ???
@@ -70,36 +72,31 @@ def experiments() -> dict[str, str]:
 
 @dataclass
 class Runner:
-    """One driver of a race, and what happens to it; times are seconds after the race's start.
+    """One driver of a race, and what happens to it.
 
     Args:
         experiment: Its experiment.
         host: The host that it pretends to be on.
         force: The job that it forces; empty for none.
-        starts_at: When it starts.
-        kill_at: When it is killed; ``None``: never.
-        stop_at: When it is suspended; ``None``: never.
-        go_on_at: When it goes on.
-        done: What was done to it.
+        starts_at: When it starts, in seconds after the race's start.
+        disturbed: ``killed`` or ``suspended``; empty for a driver that is left alone.
+        go_on_at: When it is suspended no longer, likewise.
     """
 
     experiment: str
     host: str
     force: str = ""
     starts_at: float = 0.0
-    kill_at: float | None = None
-    stop_at: float | None = None
+    disturbed: str = ""
     go_on_at: float | None = None
-    done: set[str] = field(default_factory=set)
-    driver: Driver = field(init=False)
+    driver: Driver | None = None
 
     @property
-    def is_disturbed(self) -> bool:
-        return self.kill_at is not None or self.stop_at is not None
+    def is_running(self) -> bool:
+        return self.driver is not None and self.driver.poll() is None
 
     def start(self, game: Round) -> None:
         """Fork the driver."""
-        self.done.add("start")
         force = [f"force=[{self.force}]"] if self.force else []
         self.driver = game.start(
             [f"+experiment={self.experiment}", *force],
@@ -107,36 +104,33 @@ class Runner:
             variables={"SANDBOX_HOST": self.host, "SANDBOX_LOST_AFTER_S": str(LOST_AFTER_S)},
         )
 
-    def act(self, now: float) -> None:
-        """Do what is due."""
-        due = {
-            "kill": (self.kill_at, signal.SIGKILL),
-            "stop": (self.stop_at, signal.SIGSTOP),
-            "go on": (self.go_on_at, signal.SIGCONT),
-        }
-        for what, (moment, number) in due.items():
-            if moment is not None and now >= moment and what not in self.done:
-                self.done.add(what)
-                self.driver.poll()
-                self.driver.signal(number)
+    def disturb(self, rng: random.Random, now: float) -> None:
+        """Kill the driver, or suspend it until another host takes it for dead."""
+        assert self.driver
+        self.disturbed = rng.choice(["killed", "killed", "suspended"])
+        if self.disturbed == "killed":
+            self.driver.signal(signal.SIGKILL)
+        else:
+            self.go_on_at = now + LOST_AFTER_S * rng.uniform(1.2, 2)
+            self.driver.signal(signal.SIGSTOP)
+
+    def go_on(self, now: float) -> None:
+        """Let the driver go on, if it has been suspended long enough."""
+        if self.driver and self.go_on_at is not None and now >= self.go_on_at:
+            self.driver.signal(signal.SIGCONT)
+            self.go_on_at = None
 
 
 def drawn(rng: random.Random, num_drivers: int) -> list[Runner]:
-    """Draw the drivers of a race."""
+    """Draw the drivers of a race; those that force begin when there is something to force."""
     runners = []
     for _ in range(num_drivers):
         runner = Runner(rng.choice([*experiments()]), rng.choice(["one", "two", "three"]))
-        role = rng.choices(["plain", "force", "kill", "stop"], [6, 1.5, 1.5, 1])[0]
-        if role == "force":
+        if rng.random() < 0.15:
             runner.force = rng.choice(["data", "train", "score"])
-            runner.starts_at = rng.uniform(0, 15)  # when there is something to force
-        if role == "kill":
-            runner.kill_at = rng.uniform(0.5, 12)
-        if role == "stop":
-            runner.stop_at = rng.uniform(0.5, 12)
-            runner.go_on_at = runner.stop_at + LOST_AFTER_S * rng.uniform(1.2, 2)
+            runner.starts_at = rng.uniform(0, 15)
         runners.append(runner)
-    return sorted(runners, key=lambda runner: runner.starts_at)
+    return runners
 
 
 def _note_forced() -> None:
@@ -156,34 +150,54 @@ def _note_forced() -> None:
     run.recorded_now = noted
 
 
-def race(game: Round, runners: Sequence[Runner]) -> None:
-    """Start the drivers and let them run to their ends."""
+def race(game: Round, runners: Sequence[Runner], rng: random.Random) -> None:
+    """Start the drivers, disturb up to a quarter of them, and let them run to their ends."""
     began = time.monotonic()
-    now = 0.0
+    disturb_at = [rng.uniform(0.5, 20) for _ in range(len(runners) // 4)]
     while len(game.ended) < len(runners):
         now = time.monotonic() - began
         for runner in runners:
-            if "start" not in runner.done:
-                if now >= runner.starts_at:
-                    runner.start(game)
-            elif runner.driver.poll() is None:
-                runner.act(now)
-                if now > HANG_S:
+            if runner.driver is None and now >= runner.starts_at:
+                runner.start(game)
+            elif runner.driver and runner.driver.marker not in game.ended:
+                runner.go_on(now)
+                if not runner.is_running:
+                    game.note_end(runner.driver)
+                elif now > HANG_S:
                     game.fail("hangs", f"{runner} after {HANG_S} s")
                     runner.driver.stacks()
-            elif runner.driver.marker not in game.ended:
-                game.note_end(runner.driver)
+        if disturb_at and now >= min(disturb_at):
+            disturb_at.remove(min(disturb_at))
+            _disturb_one(game, runners, rng, now)
         game.look_at_left()
         time.sleep(0.02)
     game.wait_for_left()
 
 
+def _disturb_one(game: Round, runners: Sequence[Runner], rng: random.Random, now: float) -> None:
+    """Disturb a driver, more often one that has begun a job."""
+    running = [runner for runner in runners if runner.is_running and not runner.disturbed]
+    pids = set()
+    for claim in (game.folder / "store").glob("*/*/attempts/*/claim"):
+        owner = read_json(claim.with_name("owner.json")) or {}
+        pids.add(owner.get("pid"))
+    at_work = [runner for runner in running if runner.driver and runner.driver.pid in pids]
+    chosen = at_work if at_work and rng.random() < 0.8 else running
+    if chosen:
+        rng.choice(chosen).disturb(rng, now)
+
+
 def statuses(runners: Sequence[Runner]) -> Iterator[Wrong]:
     """Yield the drivers that did not end as they should."""
     for runner in runners:
-        driver, text = runner.driver, runner.driver.text()
-        lost = runner.stop_at is not None and "took the job over" in text
-        right = {0, -9} if runner.kill_at is not None else {0, 1} if lost else {0}
+        driver = runner.driver
+        assert driver
+        text = driver.text()
+        right = {0}
+        if runner.disturbed == "killed":
+            right = {0, -9}
+        elif runner.disturbed == "suspended" and "took the job over" in text:
+            right = {0, 1}
         if driver.status not in right:
             yield "wrong exit status", f"{driver.status} of {driver.log_path.name}: {text[-600:]}"
         if "Traceback" in text:
@@ -193,7 +207,7 @@ def statuses(runners: Sequence[Runner]) -> Iterator[Wrong]:
 def done_twice(game: Round, runners: Sequence[Runner]) -> Iterator[Wrong]:
     """Yield the commits of a job for which its driver had no reason."""
     forced = _forced(game)
-    by_pid = {runner.driver.pid: runner for runner in runners}
+    by_pid = {runner.driver.pid: runner for runner in runners if runner.driver}
     for key, attempts in _attempts(game.folder).items():
         job, fingerprint = key.split("/")
         last = 0  # the attempt that made the record so far
@@ -234,7 +248,7 @@ def _forced(game: Round) -> Mapping[int, Any]:
 
 def at_once(game: Round, runners: Sequence[Runner]) -> Iterator[Wrong]:
     """Yield programs that trained one model at the same time, though both drivers were well."""
-    disturbed = {runner.driver.marker for runner in runners if runner.is_disturbed}
+    disturbed = {runner.driver.marker for runner in runners if runner.driver and runner.disturbed}
     spans: dict[tuple[str, str, int], list[float]] = defaultdict(list)
     for line in drivers.lines_of(game.ledger):
         spans[line["key"], line["driver"], line["pid"]].append(line["time"])
@@ -251,12 +265,12 @@ def at_once(game: Round, runners: Sequence[Runner]) -> Iterator[Wrong]:
 def right_results(game: Round, runners: Sequence[Runner], expected: Mapping[str, Outcome]) -> Any:
     """Yield what undisturbed drivers returned, or recorded, other than an undisturbed run."""
     for runner in runners:
-        if runner.driver.status != 0:
+        if runner.driver is None or runner.driver.status != 0:
             continue
         infos = _infos(game, runner.driver)
         if infos != _plain(expected[runner.experiment].infos):
             yield "damaged", f"context_infos.json of {runner.driver.log_path.name}: {infos}"
-    alone = [expected[runner.experiment] for runner in runners if not runner.is_disturbed]
+    alone = [expected[runner.experiment] for runner in runners if not runner.disturbed]
     recorded = outcome.records(game.folder)
     for key in {key for one in alone for key in one.records} - recorded.keys():
         yield "records lost", key
@@ -328,8 +342,8 @@ def _keys(infos: str) -> set[str]:
 def play(game: Round, rng: random.Random, num_drivers: int, expected: Mapping[str, Outcome]) -> Any:
     """Play one race; return its drivers."""
     runners = drawn(rng, num_drivers)
-    race(game, runners)
-    wanted = {runner.experiment for runner in runners if not runner.is_disturbed}
+    race(game, runners, rng)
+    wanted = {runner.experiment for runner in runners if not runner.disturbed}
     for found in (
         statuses(runners),
         done_twice(game, runners),
@@ -346,8 +360,8 @@ def _figures(this: Campaign, game: Round, runners: Sequence[Runner]) -> None:
     figures = this.figures
     figures["rounds"] += 1
     figures["drivers"] += len(runners)
-    figures["drivers killed"] += sum(runner.driver.status == -9 for runner in runners)
-    figures["drivers suspended"] += sum("stop" in runner.done for runner in runners)
+    figures["drivers killed"] += sum(runner.disturbed == "killed" for runner in runners)
+    figures["drivers suspended"] += sum(runner.disturbed == "suspended" for runner in runners)
     figures["drivers that force"] += sum(bool(runner.force) for runner in runners)
     attempts = [one for found in _attempts(game.folder).values() for one in found.values()]
     figures["attempts"] += len(attempts)

@@ -75,14 +75,21 @@ class Round:
         self.wrong.append((what, details))
 
     def wait(self, driver: Driver) -> None:
-        """Wait for the end of a driver; look meanwhile at what earlier ones have left."""
-        deadline = time.monotonic() + HANG_S
-        while driver.wait(0.1) is None:
-            self.look_at_left()
-            if time.monotonic() > deadline:
-                driver.stacks()
-                self.fail("hangs", f"driver {driver.log_path.name} after {HANG_S} s")
+        """Wait for the end of a driver."""
+        self.pause(driver, HANG_S)
+        if driver.status is None:
+            driver.stacks()
+            self.fail("hangs", f"driver {driver.log_path.name} after {HANG_S} s")
         self.note_end(driver)
+
+    def pause(
+        self, driver: Driver, seconds: float, until: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wait like ``Driver.wait``; look meanwhile at what earlier drivers have left."""
+        deadline = time.monotonic() + seconds
+        while driver.status is None and time.monotonic() < deadline and not until():
+            driver.wait(min(0.05, deadline - time.monotonic()), until)
+            self.look_at_left()
 
     def note_end(self, driver: Driver) -> None:
         """Note that a driver has ended: what it started must end soon."""
