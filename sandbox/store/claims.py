@@ -71,6 +71,15 @@ class Claim:
         """True while no other process has taken the job over."""
         return "claim" in _names(self.attempt_dir)
 
+    def ensure_held(self) -> None:
+        """Check that no other process has taken the job over.
+
+        Raises:
+            ClaimLost: One has.
+        """
+        if not self.is_held:
+            raise ClaimLost(self._takeover_text())
+
     def end_as(self, path: Path, text: str) -> None:
         """End the attempt: the claim becomes the file ``path`` with this text, durably and at once.
 
@@ -79,8 +88,7 @@ class Claim:
         """
         self._pulse.stop()
         # Checked before writing: once the claim has become a file, that file must not change.
-        if not self.is_held:
-            raise ClaimLost(self._takeover_text())
+        self.ensure_held()
         self._file.seek(0)
         self._file.truncate()
         self._file.write(text)

@@ -94,6 +94,7 @@ class Counting(BaseModelExecutor):
             **{name: value for name, value in vars(self).items() if not isinstance(value, Path)},
             "first": start + 1000 * rows + 100_000 * self.seed,
             "checkpoint_path": scope.output_dir / "checkpoint.json",
+            "state_path": (scope.resume_dir if self.RESUMABLE else scope.output_dir) / "state.json",
             "key": key_of(scope),
             "launcher": os.getpid(),
         }

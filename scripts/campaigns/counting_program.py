@@ -16,7 +16,8 @@ LINGER_S = 25
 
 def main(request_path: str, result_path: str) -> None:
     request = json.loads(Path(request_path).read_text())
-    path = Path(request["checkpoint_path"])
+    path = Path(request["state_path"])
+    path.parent.mkdir(exist_ok=True)
     state = {"step": 0, "sum": request["first"]}
     if path.exists():
         state = json.loads(path.read_text())
@@ -33,6 +34,7 @@ def main(request_path: str, result_path: str) -> None:
             note("checkpoint", state["step"])
     if not is_there(request["launcher"]):
         time.sleep(LINGER_S)
+    replace(Path(request["checkpoint_path"]), state)
     note("end", state["step"])
     replace(Path(result_path), {"steps": state["step"]})
 

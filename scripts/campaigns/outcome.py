@@ -21,7 +21,7 @@ NORMAL = re.compile(
     ledger | forced | driver_[\w.]+\.txt | store/hashes\.jsonl
     | store/\w+/[0-9a-f]{16}/(
         record\.json | config\.yaml | metrics\.jsonl | logs/\d+\.log
-        | (after_\d+/)?out/(?!work-|\.).*(?<!\.new)
+        | (after_\d+/)?out/[\w.]+(?<!\.new)
         | after_\d+/metrics\.jsonl
         | attempts/\d+/(owner\.json | died | lost | (failure|record)\.json | metrics\.jsonl)
         | attempts/\d+/(out|failed)/.*
@@ -144,10 +144,17 @@ def num_repeated_steps(ledger: Path) -> int:
 
 
 def litter(folder: Path) -> list[str]:
-    """Return the files that should not be there after the last run, and empty folders."""
+    """Return the files that should not be there after the last run, and empty folders.
+
+    In its own folder a run that was killed may have left a file that it was about to replace.
+    """
     found = []
+    last = max(int(path.name) for path in (folder / "runs").iterdir())
+    left = re.compile(rf"runs/(?!{last}/)\d+/\.context_infos\.json\.[0-9a-f]{{8}}")
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
+        if left.fullmatch(name):
+            continue
         is_empty = path.is_dir() and not any(path.iterdir()) and not path.is_symlink()
         if is_empty and name != "tmp" and not re.search(r"/attempts/\d+/|/out$|/jobs", name):
             found.append(f"{name}/")
@@ -159,7 +166,7 @@ def litter(folder: Path) -> list[str]:
 def _files(store: Path, keys: list[str]) -> Iterator[tuple[str, str]]:
     for key in keys:
         for path in (store / key / "out").rglob("*"):
-            if path.is_file() and not re.search("/work-|_request.json$", str(path)):
+            if path.is_file() and not path.name.endswith("_request.json"):
                 yield str(path.relative_to(store)), hashlib.sha256(path.read_bytes()).hexdigest()
 
 

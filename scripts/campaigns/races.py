@@ -270,10 +270,29 @@ def right_results(game: Round, runners: Sequence[Runner], expected: Mapping[str,
         infos = _infos(game, runner.driver)
         if infos != _plain(expected[runner.experiment].infos):
             yield "damaged", f"context_infos.json of {runner.driver.log_path.name}: {infos}"
-    alone = [expected[runner.experiment] for runner in runners if not runner.disturbed]
     recorded = outcome.records(game.folder)
-    for key in {key for one in alone for key in one.records} - recorded.keys():
+    for key in sorted(wanted(game, runners, expected) - recorded.keys()):
         yield "records lost", key
+
+
+def wanted(game: Round, runners: Sequence[Runner], expected: Mapping[str, Outcome]) -> set[str]:
+    """Return the keys that must have a record after the race: those that drivers left alone want.
+
+    Forcing a job says that its record does not count any more. So a driver that forces it and is
+    killed may leave it without one.
+    """
+    left_alone = {runner.experiment for runner in runners if not runner.disturbed}
+    keys = {key for name in left_alone for key in expected[name].records}
+    killed = {
+        runner.driver.pid: runner.force
+        for runner in runners
+        if runner.driver and runner.disturbed == "killed"
+    }
+    for key, attempts in _attempts(game.folder).items():
+        pid, record = attempts[max(attempts)]
+        if record is None and killed.get(pid) == key.partition("/")[0]:
+            keys.discard(key)
+    return keys
 
 
 def _infos(game: Round, driver: Driver) -> str:
@@ -287,25 +306,33 @@ def _plain(text: str) -> str:
     return re.sub(r"after_\d+/", "", text)
 
 
-def run_again(game: Round, expected: Mapping[str, Outcome], wanted: set[str]) -> Iterator[Wrong]:
+def run_again(
+    game: Round, runners: Sequence[Runner], expected: Mapping[str, Outcome]
+) -> Iterator[Wrong]:
     """Run every experiment once more; yield what is then wrong."""
     before = outcome.records(game.folder)
+    keys = wanted(game, runners, expected)
     for name, right in expected.items():
-        size = game.ledger.stat().st_size
+        num_lines = len(drivers.lines_of(game.ledger))
         driver = game.start([f"+experiment={name}"])
         game.wait(driver)
         if driver.status != 0:
             yield "wrong exit status", f"{driver.status} of {driver.log_path.name}: {driver.text()}"
         elif _infos(game, driver) != _plain(right.infos):
             yield "damaged", f"context_infos.json of {driver.log_path.name}"
-        if name in wanted and game.ledger.stat().st_size != size:
-            yield "done twice", f"{name} was done, but its last run did more"
+        for line in drivers.lines_of(game.ledger)[num_lines:]:
+            if line["key"] in keys:
+                yield "done twice", f"{line} after the race"
     after = outcome.records(game.folder)
     for key in before.keys() & after.keys():
         if before[key] != after[key]:
             yield "records lost", f"{key} was replaced at the end"
+    dead = {runner.driver.pid for runner in runners if runner.driver and runner.disturbed}
     for path in outcome.litter(game.folder):
-        yield "litter", path
+        # a driver was killed before it did anything: the record is there, so nobody looks at it
+        owner = read_json((game.folder / path).with_name("owner.json")) or {}
+        if not (path.endswith("/claim") and owner.get("pid") in dead):
+            yield "litter", path
     everything = {key: steps for one in expected.values() for key, steps in one.steps.items()}
     found = Outcome.of(game.folder)
     for key, steps in found.steps.items():
@@ -343,13 +370,12 @@ def play(game: Round, rng: random.Random, num_drivers: int, expected: Mapping[st
     """Play one race; return its drivers."""
     runners = drawn(rng, num_drivers)
     race(game, runners, rng)
-    wanted = {runner.experiment for runner in runners if not runner.disturbed}
     for found in (
         statuses(runners),
         done_twice(game, runners),
         at_once(game, runners),
         right_results(game, runners, expected),
-        run_again(game, expected, wanted),
+        run_again(game, runners, expected),
     ):
         for what, details in found:
             game.fail(what, details)

@@ -23,6 +23,8 @@ from toy_project import (
     until,
 )
 
+from sandbox.job import JobFailed
+from sandbox.running.attempt import _Attempt
 from sandbox.store import claims
 from sandbox.system.liveness import Owner
 
@@ -311,6 +313,60 @@ def test_a_late_owners_program_writes_where_the_new_owner_does_not(chain: Projec
     assert record.read_text() == before
     again = chain.main("chain", *options)
     assert again.code == 0 and chain.ran().count("training data.jsonl small 0.1 0") == 2
+
+
+def test_a_late_owner_that_has_not_begun_leaves_its_successors_record_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was suspended between taking the job and making room for its results."""
+    project.write("toy", experiment({"add": data_job("Add")}))
+    prepare = _Attempt._prepare
+
+    def late(attempt: _Attempt) -> None:
+        monkeypatch.setattr(_Attempt, "_prepare", prepare)
+        folder = attempt.claim.attempt_dir
+        (folder / "claim").rename(folder / "lost")
+        project.run("toy")
+        prepare(attempt)
+
+    monkeypatch.setattr(_Attempt, "_prepare", late)
+    with pytest.raises(JobFailed, match="took the job over"):
+        project.run("toy")
+    assert len(project.records("add")) == 1
+    project.run("toy")
+    assert project.ran() == ["add 0 1"]
+
+
+def test_a_failed_owner_puts_no_old_record_over_its_successors(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was suspended between asking for its claim and putting the old result back."""
+    project.write("toy", experiment({"make": data_job("Unstable", error_once_done=True)}))
+    project.run("toy")
+    (record,) = project.records("make")
+    put_back = _Attempt._put_back_record
+
+    def late(attempt: _Attempt) -> None:
+        record.write_text("the successor's")
+        put_back(attempt)
+
+    monkeypatch.setattr(_Attempt, "_put_back_record", late)
+    (project.gate / "break").touch()
+    with pytest.raises(JobFailed, match="broke after writing"):
+        project.run("toy", "force=[make]")
+    assert record.read_text() == "the successor's"
+
+
+def test_a_copy_that_a_killed_process_left_is_removed(project: Project) -> None:
+    job = ("train_model", {"executor": {"_target_": "toys.ResumableTraining", "num_steps": 4}})
+    project.write("toy", experiment({"train": job}))
+    with pytest.raises(JobFailed, match="the machine went away"):
+        project.run("toy")
+    (folder,) = (project.root / "outputs/store/train").iterdir()
+    (folder / "attempts/1/failure.json").rename(folder / "attempts/1/lost")
+    (folder / "after_1/copy_2").mkdir(parents=True)
+    project.run("toy")
+    assert not (folder / "after_1/copy_2").exists()
 
 
 def test_another_host_resumes_the_work_of_a_lost_attempt(project: Project) -> None:
