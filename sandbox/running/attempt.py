@@ -212,6 +212,8 @@ class _Attempt:
         with contextlib.suppress(FileNotFoundError, FileExistsError):
             os.link(aside, self.folder / "record.json")  # unlike a rename, replaces nothing
             aside.unlink()
+        with contextlib.suppress(OSError):  # not empty, except before the first attempt
+            self.previous_dir.rmdir()
 
     def _continue_metrics(self) -> None:
         """Note which metrics earlier attempts have recorded, and end a line that was cut off."""

@@ -146,14 +146,15 @@ def num_repeated_steps(ledger: Path) -> int:
 def litter(folder: Path) -> list[str]:
     """Return the files that should not be there after the last run, and empty folders.
 
-    In its own folder a run that was killed may have left a file that it was about to replace.
+    In its own folder a run that was killed may have left a file that it was about to replace, and
+    what a lost attempt has made stays as it was.
     """
     found = []
     last = max(int(path.name) for path in (folder / "runs").iterdir())
     left = re.compile(rf"runs/(?!{last}/)\d+/\.context_infos\.json\.[0-9a-f]{{8}}")
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
-        if left.fullmatch(name):
+        if left.fullmatch(name) or _is_lost(path, folder):
             continue
         is_empty = path.is_dir() and not any(path.iterdir()) and not path.is_symlink()
         if is_empty and name != "tmp" and not re.search(r"/attempts/\d+/|/out$|/jobs", name):
@@ -161,6 +162,18 @@ def litter(folder: Path) -> list[str]:
         elif not path.is_dir() and not NORMAL.fullmatch(name):
             found.append(name)
     return sorted(found)
+
+
+def _is_lost(path: Path, folder: Path) -> bool:
+    """Return True below the output folder of an attempt that was taken over as lost."""
+    parts = path.relative_to(folder).parts
+    if parts[0] != "store" or len(parts) < 5:
+        return False
+    job = folder.joinpath(*parts[:3])
+    lost = [int(one.parent.name) for one in job.glob("attempts/*/lost")]
+    current = f"after_{max(lost)}" if lost else "out"
+    is_output = parts[3] == "out" or parts[3].startswith("after_")
+    return is_output and parts[3] != current
 
 
 def _files(store: Path, keys: list[str]) -> Iterator[tuple[str, str]]:
