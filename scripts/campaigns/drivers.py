@@ -54,7 +54,7 @@ def prepare(root: Path, experiments: Mapping[str, str]) -> None:
 
 
 def warm_up(command: Sequence[str], root: Path) -> None:
-    """Import whatever a driver with this command imports, so that forks find it imported."""
+    """Import and read what a driver with this command does, so that forks find it there."""
     path = root / "modules.json"
     names = lambda: path.write_text(json.dumps([*sys.modules]))  # noqa: E731
     first = start(command, root / "warm_up", then=names)
@@ -65,10 +65,28 @@ def warm_up(command: Sequence[str], root: Path) -> None:
         if name not in sys.modules and not name.startswith("__"):
             with contextlib.suppress(Exception):
                 importlib.import_module(name)
+    _fill_caches(command)
     gc.collect()
     gc.freeze()
     if num_threads() > 1:
         raise RuntimeError(f"{num_threads()} threads: this process cannot be forked safely")
+
+
+def _fill_caches(command: Sequence[str]) -> None:
+    """Parse a config and the sources of the toys once: the parsers remember what they have seen."""
+    import hydra
+
+    from sandbox.components.allowed import ALLOWED
+    from sandbox.hydra_search_path import CONF
+    from sandbox.planning.plan import plan
+    from sandbox.planning.resolvers import register_resolvers
+    from sandbox.store.sources import sources_of
+
+    register_resolvers()
+    with hydra.initialize_config_dir(config_dir=str(CONF)):
+        checked = plan(hydra.compose("config", overrides=[*command]), ALLOWED)
+    for spec in checked.jobs:
+        sources_of(spec.config, ALLOWED)
 
 
 def num_threads() -> int:
