@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,10 +60,14 @@ jobs:
 """
 
 
-def experiments() -> dict[str, str]:
-    """Return an experiment for each pair of data sets: any two share at most one training."""
+def experiments(num_drivers: int) -> dict[str, str]:
+    """Return experiments on pairs of data sets: any two share the data, and one training at most.
+
+    A quarter as many as drivers, at least 3 and at most 15.
+    """
     found = {}
-    for pair in itertools.combinations(range(NUM_FILES), 2):
+    pairs = [*itertools.combinations(range(NUM_FILES), 2)]
+    for pair in pairs[: max(3, num_drivers // 4)]:
         name = "pair_" + "_".join(map(str, pair))
         paths = ", ".join(f'"${{output:data.paths.{number}}}"' for number in pair)
         found[name] = EXPERIMENT.format(name=name, num_files=NUM_FILES, paths=paths)
@@ -123,12 +127,13 @@ class Runner:
 
 def drawn(rng: random.Random, num_drivers: int) -> list[Runner]:
     """Draw the drivers of a race; those that force begin when there is something to force."""
+    names = [*experiments(num_drivers)]
     runners = []
     for _ in range(num_drivers):
-        runner = Runner(rng.choice([*experiments()]), rng.choice(["one", "two", "three"]))
+        runner = Runner(rng.choice(names), rng.choice(["one", "two", "three"]))
         if rng.random() < 0.15:
             runner.force = rng.choice(["data", "train", "score"])
-            runner.starts_at = rng.uniform(0, 15)
+            runner.starts_at = rng.uniform(0, _start_s(num_drivers))
         runners.append(runner)
     return runners
 
@@ -150,10 +155,15 @@ def _note_forced() -> None:
     run.recorded_now = noted
 
 
+def _start_s(num_drivers: int) -> float:
+    """Return the seconds in which drivers start and are disturbed."""
+    return min(20.0, 5 + num_drivers / 4)
+
+
 def race(game: Round, runners: Sequence[Runner], rng: random.Random) -> None:
     """Start the drivers, disturb up to a quarter of them, and let them run to their ends."""
     began = time.monotonic()
-    disturb_at = [rng.uniform(0.5, 20) for _ in range(len(runners) // 4)]
+    disturb_at = [rng.uniform(0.5, _start_s(len(runners))) for _ in range(len(runners) // 4)]
     while len(game.ended) < len(runners):
         now = time.monotonic() - began
         for runner in runners:
@@ -339,11 +349,11 @@ def run_again(
         yield from outcome.unequal(everything[key], steps, f"the record of {key}")
 
 
-def undisturbed(root: Path) -> dict[str, Outcome]:
+def undisturbed(root: Path, names: Iterable[str]) -> dict[str, Outcome]:
     """Return what each experiment leaves when it runs alone, all on one store."""
     game = Round(root / "undisturbed")
     found = {}
-    for name in experiments():
+    for name in names:
         driver = game.start([f"+experiment={name}"])
         game.wait(driver)
         if driver.status != 0:
@@ -400,9 +410,10 @@ def main() -> int:
     """Play races; print figures and failures."""
     this = campaign("races", rounds=10, drivers=64)
     root = Path(tempfile.mkdtemp(prefix="campaign_races_"))
-    drivers.prepare(root, experiments())
-    drivers.warm_up([f"+experiment={next(iter(experiments()))}", "watcher.mode=disabled"], root)
-    expected = undisturbed(root)
+    found = experiments(this.options["drivers"])
+    drivers.prepare(root, found)
+    drivers.warm_up([f"+experiment={next(iter(found))}", "watcher.mode=disabled"], root)
+    expected = undisturbed(root, found)
     for number, rng in this.tries():
         game = Round(root / f"round_{number}")
         runners = play(game, rng, this.options["drivers"], expected)
