@@ -268,10 +268,10 @@ def _kill(driver: Driver, kind: str, rng: random.Random) -> None:
             driver.wait(rng.uniform(0, 0.1))
             driver.signal(signal.SIGKILL)
         case "driver and all it started":
-            started = drivers.processes([driver.marker])[driver.marker]
-            rng.shuffle(started)
             driver.signal(signal.SIGKILL)
-            _kill_all(started)
+            while started := drivers.processes([driver.marker])[driver.marker]:
+                rng.shuffle(started)
+                _kill_all(started)
         case _:
             _kill_all(_victims(driver, kind)[:1])
 

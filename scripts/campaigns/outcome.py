@@ -151,7 +151,7 @@ def litter(folder: Path) -> list[str]:
     """
     found = []
     last = max(int(path.name) for path in (folder / "runs").iterdir())
-    left = re.compile(rf"runs/(?!{last}/)\d+/\.context_infos\.json\.[0-9a-f]{{8}}")
+    left = re.compile(rf"runs/(?!{last}/)\d+(/\.context_infos\.json\.[0-9a-f]{{8}})?")
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
         if left.fullmatch(name) or _is_lost(path, folder):
