@@ -86,6 +86,7 @@ class Counting(BaseModelExecutor):
     num_steps: PositiveInt = 20
     steps_per_checkpoint: PositiveInt = 5
     step_ms: NonNegativeInt = 5
+    is_stubborn: bool = False
 
     async def _run(self, data: Any, *, scope: JobScope) -> None:
         start = json.loads(self.start_path.read_text())["sum"] if self.start_path else 0

@@ -104,14 +104,15 @@ jobs:
 FORGETFUL = "jobs.train.executor._target_=counting.ForgetfulCounting"
 LOCAL = ("compute=local", "compute.num_workers=2")
 VARIANTS: Sequence[tuple[int, str, Sequence[str]]] = (
-    (6, "chain", ()),
-    (2, "chain", (FORGETFUL,)),
-    (3, "mapped", ()),
-    (3, "iterated", ()),
-    (2, "seeds", ()),
-    (1, "mapped", (FORGETFUL,)),
-    (1, "mapped", LOCAL),
-    (1, "seeds", LOCAL),
+    (12, "chain", ()),
+    (4, "chain", (FORGETFUL,)),
+    (1, "chain", ("+jobs.train.executor.is_stubborn=true",)),
+    (6, "mapped", ()),
+    (6, "iterated", ()),
+    (4, "seeds", ()),
+    (2, "mapped", (FORGETFUL,)),
+    (2, "mapped", LOCAL),
+    (2, "seeds", LOCAL),
 )
 """Weight, experiment and overrides of what a round runs."""
 

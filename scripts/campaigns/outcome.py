@@ -146,15 +146,14 @@ def num_repeated_steps(ledger: Path) -> int:
 def litter(folder: Path) -> list[str]:
     """Return the files that should not be there after the last run, and empty folders.
 
-    In its own folder a run that was killed may have left a file that it was about to replace, and
-    what a lost attempt has made stays as it was.
+    The folders of earlier runs stay as these left them, and so does what a lost attempt has made.
     """
     found = []
     last = max(int(path.name) for path in (folder / "runs").iterdir())
-    left = re.compile(rf"runs/(?!{last}/)\d+(/\.context_infos\.json\.[0-9a-f]{{8}})?")
+    earlier = re.compile(rf"runs/(?!{last}\b).*")
     for path in folder.rglob("*"):
         name = str(path.relative_to(folder))
-        if left.fullmatch(name) or _is_lost(path, folder):
+        if earlier.fullmatch(name) or _is_lost(path, folder):
             continue
         is_empty = path.is_dir() and not any(path.iterdir()) and not path.is_symlink()
         if is_empty and name != "tmp" and not re.search(r"/attempts/\d+/|/out$|/jobs", name):
