@@ -155,9 +155,7 @@ class _Attempt:
         with contextlib.suppress(OSError):  # a full disk, say, which must not hide the error itself
             if self.claim.is_held and (self.previous_dir / "record.json").exists():
                 self.output_dir.rename(self.previous_dir / "failed")
-                for root, name in self._products():
-                    if (self.previous_dir / name).exists():
-                        (self.previous_dir / name).replace(root / name)
+                self._put_back()
             try:
                 self.claim.end_as(path, text)
             except ClaimLost:
@@ -172,10 +170,7 @@ class _Attempt:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self.log_path.touch()
         if (self.folder / "record.json").exists() or not _resumable(self.element):
-            for root, name in self._products():
-                if (root / name).exists():
-                    self.previous_dir.mkdir(parents=True, exist_ok=True)
-                    (root / name).replace(self.previous_dir / name)
+            self._put_aside()
         elif not self.output_dir.exists():
             self._adopt()
         self.output_dir.mkdir(parents=True, exist_ok=True)
@@ -186,6 +181,39 @@ class _Attempt:
             self.folder / "config.yaml",
             yaml.safe_dump(_yaml_data(self.element.config), sort_keys=False, allow_unicode=True),
         )
+
+    def _put_aside(self) -> None:
+        """Move what is there into the folder of the last attempt.
+
+        Raises:
+            ClaimLost: Another process has taken the job over; its record is where it was.
+        """
+        for root, name in self._products():
+            if (root / name).exists():
+                self.previous_dir.mkdir(parents=True, exist_ok=True)
+                (root / name).replace(self.previous_dir / name)
+        # Asked afterwards: if the claim is still held, the moved record is none of a successor's.
+        try:
+            self.claim.ensure_held()
+        except ClaimLost:
+            self._put_back_record()
+            raise
+
+    def _put_back(self) -> None:
+        """Move back what was put aside, the record last."""
+        for root, name in self._products()[:-1]:
+            if (self.previous_dir / name).exists():
+                (self.previous_dir / name).replace(root / name)
+        self._put_back_record()
+
+    def _put_back_record(self) -> None:
+        """Move the record back, unless a successor has written one meanwhile."""
+        aside = self.previous_dir / "record.json"
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            os.link(aside, self.folder / "record.json")  # unlike a rename, replaces nothing
+            aside.unlink()
+        with contextlib.suppress(OSError):  # not empty, except before the first attempt
+            self.previous_dir.rmdir()
 
     def _continue_metrics(self) -> None:
         """Note which metrics earlier attempts have recorded, and end a line that was cut off."""
@@ -221,6 +249,8 @@ class _Attempt:
         left = next((path for path in reversed(self.earlier_dirs) if (path / "out").exists()), None)
         if left is None:
             return
+        for unfinished in self.work_dir.glob("copy_*"):  # its process was killed
+            shutil.rmtree(unfinished)
         copy = self.work_dir / f"copy_{self.claim.number}"
         shutil.copytree(left / "out", copy, symlinks=True)
         if (left / "metrics.jsonl").exists():

@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _BETWEEN_ATTEMPTS_S = 0.05
 _LONGEST_PAUSE_S = 1.0
+_LEFT = ".left"
 
 
 class ClaimLost(RuntimeError):
@@ -70,6 +71,15 @@ class Claim:
         """True while no other process has taken the job over."""
         return "claim" in _names(self.attempt_dir)
 
+    def ensure_held(self) -> None:
+        """Check that no other process has taken the job over.
+
+        Raises:
+            ClaimLost: One has.
+        """
+        if not self.is_held:
+            raise ClaimLost(self._takeover_text())
+
     def end_as(self, path: Path, text: str) -> None:
         """End the attempt: the claim becomes the file ``path`` with this text, durably and at once.
 
@@ -78,8 +88,7 @@ class Claim:
         """
         self._pulse.stop()
         # Checked before writing: once the claim has become a file, that file must not change.
-        if not self.is_held:
-            raise ClaimLost(self._takeover_text())
+        self.ensure_held()
         self._file.seek(0)
         self._file.truncate()
         self._file.write(text)
@@ -96,6 +105,7 @@ class Claim:
     def release(self) -> None:
         """Give the job free, whether or not the attempt has ended."""
         self._pulse.stop()
+        _remove_litter(self.folder)
         self._path.unlink(missing_ok=True)
         self._file.close()
         # Explicitly: closing would not unlock what a program left behind has inherited.
@@ -203,6 +213,15 @@ def _begin(folder: Path, number: int) -> Claim | None:
     owner = Owner.this_process()
     prepared = _attempts(folder) / f".{owner.id}"
     prepared.mkdir(parents=True)
+    try:
+        return _begin_prepared(prepared, folder, number, owner)
+    except FileNotFoundError:  # another process has had the job meanwhile, and cleaned up
+        return None
+    finally:
+        shutil.rmtree(prepared, ignore_errors=True)
+
+
+def _begin_prepared(prepared: Path, folder: Path, number: int, owner: Owner) -> Claim | None:
     lock = write_and_lock(prepared / "owner.json", owner)
     try:
         # Programs that the owner starts then hold the lock too; see the top of this module.
@@ -214,8 +233,25 @@ def _begin(folder: Path, number: int) -> Claim | None:
         os.close(lock)
         raise
     os.close(lock)
-    shutil.rmtree(prepared, ignore_errors=True)
     return None
+
+
+def _remove_litter(folder: Path) -> None:
+    """Remove half-made files and folders, whose names begin with a dot, of killed processes.
+
+    A process that lives and prepares an attempt meanwhile finds its folder gone and begins again.
+    A folder gets another name first: a rename has one winner, so that the folder of an attempt that
+    has just begun is never emptied.
+    """
+    for path in [*folder.glob(".*"), *_attempts(folder).glob(".*")]:
+        with contextlib.suppress(OSError):
+            left = path
+            if not path.name.startswith(_LEFT):
+                left = path.rename(path.with_name(f"{_LEFT}{path.name}"))
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
 
 def _move(prepared: Path, attempt_dir: Path, owner: Owner) -> bool:

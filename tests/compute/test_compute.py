@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from contract import problems_of
 from toy_project import Project, data_job, experiment, finish, until
@@ -200,3 +202,25 @@ def test_processes_start_inside_a_trial_of_joblib(project: Project) -> None:
     ended = project.command("--multirun", "+experiment=toy", *options, *sweep)
     assert ended.code == 0, ended.text
     assert len(project.records("one")) == 2
+
+
+def test_ctrl_c_while_a_process_of_local_starts_prints_no_traceback(project: Project) -> None:
+    many(project, value=[1, 2])
+    running = project.start("toy", "compute=local", "compute.num_workers=1")
+    launcher = psutil.Process(running.pid)
+
+    def handles_ctrl_c() -> bool:
+        """A process of the pool is at the point where Python itself handles SIGINT."""
+        for child in launcher.children():
+            with contextlib.suppress(psutil.Error, OSError):
+                if "spawn_main" in " ".join(child.cmdline()):
+                    status = Path(f"/proc/{child.pid}/status").read_text()
+                    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+                    return bool(caught & 1 << signal.SIGINT - 1)
+        return False
+
+    until(handles_ctrl_c, "no process was started", poll_s=0.001)
+    os.killpg(running.pid, signal.SIGINT)
+    outcome = finish(running)
+    assert outcome.code == 1 and "interrupted" in outcome.err
+    assert "Traceback" not in outcome.text
