@@ -34,7 +34,7 @@ from sandbox.store.content import digest
 from sandbox.store.fingerprint import Element
 from sandbox.store.records import RESERVED_KEYS, JobRecord, JobStore
 from sandbox.store.sources import sources_of
-from sandbox.system.files import write_durably
+from sandbox.system.files import append_line, fault_text, write_durably
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,9 @@ def execute(element: Element) -> None:
 
 def _failure(element: Element, error: BaseException, log_path: Path) -> str:
     text = str(error).strip() or type(error).__name__
-    if not isinstance(error, (ValueError, RuntimeError, OSError)):
+    if isinstance(error, OSError):
+        text = fault_text(error)
+    elif not isinstance(error, (ValueError, RuntimeError)):
         text = f"{type(error).__name__}: {text}"
     log_line = "" if str(log_path) in text else f"\nlog: {log_path}"
     return f"{element.label}: {text}{log_line}"
@@ -193,8 +195,8 @@ class _Attempt:
         copy.rename(self.output_dir)
 
     def _watch(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"metrics": numbers(metrics), "step": step}) + "\n")
+        line = json.dumps({"metrics": numbers(metrics), "step": step})
+        append_line(self.metrics_path, line)
 
 
 def metrics_event(line: str | bytes) -> Mapping[str, Any] | None:

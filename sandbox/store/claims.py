@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.system.files import sync_directory
+from sandbox.system.files import named, sync_directory, write_all
 from sandbox.system.liveness import (
     Observer,
     Owner,
@@ -62,8 +62,9 @@ class Claim:
         self.attempt_dir = _attempts(folder) / str(number)
         self._path = self.attempt_dir / "claim"
         self._lock = lock
-        self._file = self._path.open("r+", encoding="utf-8")
-        self._pulse = Pulse(self._file.fileno(), self._check_is_held)
+        # Without a buffer, which would keep what a full disk has refused.
+        self._file = os.open(self._path, os.O_RDWR)
+        self._pulse = Pulse(self._file, self._check_is_held)
 
     @property
     def is_held(self) -> bool:
@@ -80,11 +81,11 @@ class Claim:
         # Checked before writing: once the claim has become a file, that file must not change.
         if not self.is_held:
             raise ClaimLost(self._takeover_text())
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(text)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with named(path):
+            os.ftruncate(self._file, 0)
+            os.lseek(self._file, 0, os.SEEK_SET)
+            write_all(self._file, text.encode())
+            os.fsync(self._file)
         try:
             self._path.rename(path)
         except FileNotFoundError as error:
@@ -96,8 +97,10 @@ class Claim:
     def release(self) -> None:
         """Give the job free, whether or not the attempt has ended."""
         self._pulse.stop()
-        self._path.unlink(missing_ok=True)
-        self._file.close()
+        # Where it stays, whoever comes next sees that its lock is gone.
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        os.close(self._file)
         # Explicitly: closing would not unlock what a program left behind has inherited.
         with contextlib.suppress(OSError):
             fcntl.flock(self._lock, fcntl.LOCK_UN)
@@ -110,7 +113,7 @@ class Claim:
         return True
 
     def _has_become(self, path: Path) -> bool:
-        return path.exists() and os.path.samestat(path.stat(), os.fstat(self._file.fileno()))
+        return path.exists() and os.path.samestat(path.stat(), os.fstat(self._file))
 
     def _takeover_text(self) -> str:
         winner = _owner_text(_attempts(self.folder) / str(self.number + 1))
@@ -203,15 +206,18 @@ def _begin(folder: Path, number: int) -> Claim | None:
     owner = Owner.this_process()
     prepared = _attempts(folder) / f".{owner.id}"
     prepared.mkdir(parents=True)
-    lock = write_and_lock(prepared / "owner.json", owner)
+    lock: int | None = None
     try:
+        lock = write_and_lock(prepared / "owner.json", owner)
         # Programs that the owner starts then hold the lock too; see the top of this module.
         os.set_inheritable(lock, True)
         (prepared / "claim").touch()
         if _move(prepared, _attempts(folder) / str(number), owner):
             return Claim(folder, number, lock)
     except BaseException:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
+        shutil.rmtree(prepared, ignore_errors=True)
         raise
     os.close(lock)
     shutil.rmtree(prepared, ignore_errors=True)

@@ -45,6 +45,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CHUNK = 1 << 20
 _PACKED_CHUNK = 16 << 10  # small, because a compressed chunk is unpacked as a whole
 _ROWS = 1024  # few, because rows may hold pictures
+_LONGEST_LINE = 256 << 20  # a sample may hold pictures; a packed file of zeros must end
 _LONGEST_MESSAGE = 200
 _LONGEST_PATH = 120
 
@@ -99,11 +100,13 @@ def shards(path: Path) -> list[Path]:
 
     Raises:
         FileNotFoundError: The pool is missing.
-        SampleError: The folder has no shard.
+        SampleError: The folder has no shard, or the path leads to a FIFO, a socket or a device.
     """
     if not path.is_dir():
-        if not path.is_file():
+        if not path.exists():
             raise FileNotFoundError(f"there is no data pool {path}")
+        if not path.is_file():
+            raise SampleError.at(path, None, "is neither a regular file nor a folder")
         return [path]
     found = [each for each in sorted(path.glob("[!.]*")) if is_pool(each) and each.is_file()]
     statistics = {f"{base_name(each)}_stats" for each in found}
@@ -336,11 +339,14 @@ def _with_statistics(path: Path, samples: Samples, beside: Path) -> Samples:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the content of every line that is not blank, without its end."""
-    number = 0
+    number = num_begun = 0
     begun: list[bytes] = []  # of one line, which may be longer than many chunks
     for chunk in itertools.chain(json_chunks(path), [b"\n"]):
         first, *others = chunk.split(b"\n")
         begun.append(first)
+        num_begun += len(first)
+        if num_begun > _LONGEST_LINE:
+            raise SampleError.at(path, number + 1, f"the line has over {_LONGEST_LINE:,} bytes")
         if not others:
             continue
         last = others.pop()
@@ -348,7 +354,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             number += 1
             if line.strip():
                 yield number, line
-        begun = [last]
+        begun, num_begun = [last], len(last)
 
 
 def _unpacked(path: Path, kind: str, file: BinaryIO) -> Iterator[bytes]:
