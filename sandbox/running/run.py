@@ -94,6 +94,7 @@ def _run(
         pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, forced)
         try:
             _iterate(cfg.max_iterations, checked, pipeline)
+            pipeline.folder.check()
             values = [_value(scalar, checked, pipeline.context) for scalar in checked.objective]
         except (ValueError, LookupError) as error:  # a target or the objective is not a number
             raise JobFailed(str(error)) from error

@@ -40,16 +40,18 @@ def write_durably(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with named(path), temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+        sync_directory(path.parent)
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError):  # nobody knows the temporary file
+            error.filename, error.filename2 = str(path), None
         raise
-    sync_directory(path.parent)
 
 
 def sync_directory(path: Path) -> None:
@@ -69,9 +71,12 @@ def open_to_append(path: Path) -> int:
     such a line is ended.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666)
     try:
-        size = os.fstat(file).st_size
+        status = os.fstat(file)
+        kind, size = special_kind(status.st_mode), status.st_size
+        if kind:
+            raise OSError(errno.EINVAL, f"is {kind}, expected a regular file", str(path))
         if size and os.pread(file, 1, size - 1) != b"\n":
             os.write(file, b"\n")
     except BaseException:

@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from sandbox.system.files import special_kind
+
 LONGEST_LINE = 1 << 20
 """Bytes of one line that are read; the rest of a longer one is skipped."""
 
@@ -71,6 +73,8 @@ class FileFollower:
 
     def _read(self) -> Iterator[bytes]:
         try:
+            if special_kind(self.path.stat().st_mode):  # whose opening could wait for ever
+                return
             file = self.path.open("rb")
         except FileNotFoundError:
             return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from sandbox.system.follow import FileFollower
+from sandbox.system.follow import LONGEST_LINE, FileFollower
 
 
 def append(path: Path, content: bytes) -> None:
@@ -77,3 +78,29 @@ def test_a_file_that_became_shorter_is_read_from_its_beginning(tmp_path: Path) -
     assert [*follower.read_lines()]
     path.write_bytes(b"short\n")
     assert [*follower.read_lines()] == ["short"]
+
+
+@pytest.mark.parametrize("steps", [1, 7], ids=["at once", "in pieces"])
+def test_the_rest_of_an_endless_line_is_skipped(tmp_path: Path, steps: int) -> None:
+    path = tmp_path / "log.txt"
+    follower = FileFollower(path)
+    content = b"first\n" + b"x" * (5 * LONGEST_LINE) + b"\r\nlast\n"
+    found = []
+    for start in range(0, len(content), len(content) // steps + 1):
+        append(path, content[start : start + len(content) // steps + 1])
+        found += follower.read_lines()
+    assert found == ["first", "x" * LONGEST_LINE, "last"]
+    assert follower.offset == len(content)
+
+
+def test_an_unfinished_endless_line_is_read_again_from_its_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    append(path, b"first\n" + b"x" * (3 * LONGEST_LINE))
+    follower = FileFollower(path)
+    assert [*follower.read_lines()] == ["first"]
+    assert follower.offset == len(b"first\n")
+
+
+def test_a_fifo_in_place_of_a_file_counts_as_empty(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "log.txt")
+    assert [*FileFollower(tmp_path / "log.txt").read_lines()] == []
