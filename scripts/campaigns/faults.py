@@ -189,7 +189,7 @@ class FaultProject:
                 fault.install(self.root)
             return sandbox_main()
 
-        self.codes.append(forked(body, output))
+        self.codes.append(forked(body, output, longest_s=90))
         self.last_text = output.read_text(errors="replace")
         return self.codes[-1]
 

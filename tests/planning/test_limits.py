@@ -51,7 +51,7 @@ def test_elements_that_an_earlier_job_makes_are_limited_too(
     mapped = {"product": True, "executor": {"value": "${output:one.values}", "seed": [1, 2]}}
     jobs = {"one": data_job("Add"), "two": data_job("Value", also={"map": mapped})}
     project.write("toy", experiment(jobs))
-    with pytest.raises(JobFailed, match="two: jobs.two: 4 elements .* at most 3"):
+    with pytest.raises(JobFailed, match=r"two: jobs\.two: 4 elements .* at most 3"):
         project.run("toy")
 
 
