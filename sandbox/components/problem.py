@@ -41,10 +41,6 @@ names the part of the experiment.
 """
 
 
-_LONGEST = 4000
-"""Characters of a message, enough for every list of names."""
-
-
 @dataclass(frozen=True)
 class Problem:
     """One mistake.
@@ -63,14 +59,7 @@ class Problem:
 
     def __str__(self) -> str:
         hint = f"; {self.hint}" if self.hint else ""
-        return _cut(f"{self.where}: {self.text}{hint}")
-
-
-def _cut(text: str) -> str:
-    """Leave out the middle of a text that quotes a very long value."""
-    if len(text) <= _LONGEST:
-        return text
-    return f"{text[: _LONGEST // 2]} … {text[-_LONGEST // 2 :]}"
+        return f"{self.where}: {self.text}{hint}"
 
 
 class PlanError(ValueError):

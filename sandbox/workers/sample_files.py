@@ -100,13 +100,11 @@ def shards(path: Path) -> list[Path]:
 
     Raises:
         FileNotFoundError: The pool is missing.
-        SampleError: The folder has no shard, or the path leads to a FIFO, a socket or a device.
+        SampleError: The folder has no shard.
     """
     if not path.is_dir():
-        if not path.exists():
-            raise FileNotFoundError(f"there is no data pool {path}")
         if not path.is_file():
-            raise SampleError.at(path, None, "is neither a regular file nor a folder")
+            raise FileNotFoundError(f"there is no data pool {path}, no regular file and no folder")
         return [path]
     found = [each for each in sorted(path.glob("[!.]*")) if is_pool(each) and each.is_file()]
     statistics = {f"{base_name(each)}_stats" for each in found}
@@ -193,10 +191,9 @@ def text_of(sample: Mapping[str, Any], key: str, path: Path, number: int) -> str
     """
     text = sample.get(key)
     if not isinstance(text, str):
+        reason = f"no text under {key!r}; keys: {', '.join(sample) or 'none'}"
         if key in sample:
             reason = f"expected a text under {key!r}, got {shown(text)}"
-        else:
-            reason = f"no text under {key!r}; keys: {', '.join(sample) or 'none'}"
         raise SampleError.at(path, number, reason)
     return text
 
@@ -220,8 +217,7 @@ def media_of(sample: Mapping[str, Any], key: str, path: Path, number: int) -> li
     media = sample.get(key)
     if media is None:
         return []
-    if isinstance(media, str):
-        media = [media]
+    media = [media] if isinstance(media, str) else media
     if not isinstance(media, list) or not all(isinstance(each, str) for each in media):
         raise SampleError.at(path, number, f"expected a list of paths under {key!r}, got {media!r}")
     folder = media_folder(path)
@@ -339,13 +335,12 @@ def _with_statistics(path: Path, samples: Samples, beside: Path) -> Samples:
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the number and the content of every line that is not blank, without its end."""
-    number = num_begun = 0
+    number = 0
     begun: list[bytes] = []  # of one line, which may be longer than many chunks
     for chunk in itertools.chain(json_chunks(path), [b"\n"]):
         first, *others = chunk.split(b"\n")
         begun.append(first)
-        num_begun += len(first)
-        if num_begun > _LONGEST_LINE:
+        if sum(map(len, begun)) > _LONGEST_LINE:
             raise SampleError.at(path, number + 1, f"the line has over {_LONGEST_LINE:,} bytes")
         if not others:
             continue
@@ -354,7 +349,7 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
             number += 1
             if line.strip():
                 yield number, line
-        begun, num_begun = [last], len(last)
+        begun = [last]
 
 
 def _unpacked(path: Path, kind: str, file: BinaryIO) -> Iterator[bytes]:
@@ -371,8 +366,7 @@ def _unpacked(path: Path, kind: str, file: BinaryIO) -> Iterator[bytes]:
 
 
 def _pieces(file: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk
+    return iter(lambda: file.read(_CHUNK), b"")
 
 
 def _frames(packed: BinaryIO, zstandard: Any) -> Iterator[bytes]:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+_open = os.open
+
 
 @dataclass
 class Breakage:
@@ -25,6 +27,7 @@ class Breakage:
         times: Calls that fail; ``None``: all.
         skip: Calls that succeed before.
         torn: True if a failing ``write`` first takes half of what it is given.
+        marker: File that shows that a call has failed.
     """
 
     calls: tuple[str, ...]
@@ -33,9 +36,16 @@ class Breakage:
     times: int | None = None
     skip: int = 0
     torn: bool = False
+    marker: Path | None = None
 
     def hits(self, call: str, path: Any) -> bool:
         """Return True if this call shall fail now."""
+        is_hit = self._hits(call, path)
+        if is_hit and self.marker:
+            _open(self.marker, os.O_CREAT)
+        return is_hit
+
+    def _hits(self, call: str, path: Any) -> bool:
         name = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else ""
         if call not in self.calls or "ledger" in name or not re.search(self.at, name):
             return False

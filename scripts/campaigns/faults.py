@@ -33,7 +33,8 @@ os.environ.update(
 )
 
 from campaign import Campaign, campaign, forked  # noqa: E402
-from fault_list import FAULTS, Fault, drawn  # noqa: E402
+from fault_kinds import MARKER, Fault  # noqa: E402
+from fault_list import FAULTS, drawn  # noqa: E402
 from fault_toys import NUM_STEPS  # noqa: E402
 
 EXPERIMENT = """# @package _global_
@@ -98,7 +99,10 @@ def _try(done: Campaign, number: int, fault: Fault, root: Path, draw: random.Ran
     finally:
         fault.clean_up(root)
     done.figures["faults"] += 1
-    done.figures["runs that ended with 0 in spite of it"] += project.codes[fault.after_run] == 0
+    never = fault.is_drawn and not project.has_failed_call
+    done.figures["faults drawn that never happened"] += never
+    survived = project.codes[fault.after_run] == 0 and not never
+    done.figures["runs that were complete in spite of it"] += survived
     if problems:
         text = f"{fault.name}: {'; '.join(problems)}"
         done.fail(number, text, project.last_text.replace("\n", "\n  "))
@@ -115,6 +119,8 @@ def _problems(project: FaultProject, fault: Fault, draw: random.Random) -> list[
     code = project.run(fault)
     found += project.faults_of_output()
     missing = project.missing()
+    if fault.breakage and not fault.is_drawn and not project.has_failed_call:
+        found.append("no call failed: the fault is at no place of the run")
     if code is None:
         found.append("it hangs")
     elif code == 0 and missing:
@@ -161,6 +167,11 @@ class FaultProject:
         path = root / "conf/experiment/faults.yaml"
         path.parent.mkdir(parents=True)
         path.write_text(EXPERIMENT)
+
+    @property
+    def has_failed_call(self) -> bool:
+        """True if a call of the operating system failed as it should."""
+        return (self.root / MARKER).exists()
 
     @property
     def run_dir(self) -> Path:

@@ -30,7 +30,7 @@ def test_only_complete_new_lines_are_returned(tmp_path: Path) -> None:
 def test_every_kind_of_line_end_counts_once(tmp_path: Path, end: bytes) -> None:
     path = tmp_path / "log.txt"
     follower = FileFollower(path)
-    found = []
+    found: list[str] = []
     for byte in b"10%" + end + b"20%" + end + b"done\n":
         append(path, bytes([byte]))
         found += follower.read_lines()
@@ -85,7 +85,7 @@ def test_the_rest_of_an_endless_line_is_skipped(tmp_path: Path, steps: int) -> N
     path = tmp_path / "log.txt"
     follower = FileFollower(path)
     content = b"first\n" + b"x" * (5 * LONGEST_LINE) + b"\r\nlast\n"
-    found = []
+    found: list[str] = []
     for start in range(0, len(content), len(content) // steps + 1):
         append(path, content[start : start + len(content) // steps + 1])
         found += follower.read_lines()
