@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.job import JobScope
+from sandbox.system import process
+from sandbox.system.process import ProcessError
 
 _WORKERS_DIR = Path(__file__).resolve().parent.parent / "workers"
 
@@ -48,7 +51,7 @@ def run_worker(
         The dictionary that the worker's ``main`` returned; empty if it returned nothing.
 
     Raises:
-        ProcessError: The worker failed; its first line names the cause.
+        ProcessError: The worker failed, or ended without a result; the first line names the cause.
     """
     import asyncio
 
@@ -71,19 +74,31 @@ async def run_worker_async(
     """Like :func:`run_worker`, for a caller that follows the log at the same time."""
     program = _WORKERS_DIR / f"{name}.py"
     request_path = scope.output_dir / f"{name}_request.json"
-    with tempfile.TemporaryDirectory(dir=scope.output_dir.absolute(), prefix="work-") as work_dir:
+    with _work_dir(scope.output_dir.absolute() / f"{name}_work") as work_dir:
         content = json.dumps({**request, "work_dir": work_dir}, indent=1, default=_path_text)
         request_path.write_text(content, encoding="utf-8")
-        result_path = Path(work_dir) / "result.json"
+        result_path = work_dir / "result.json"
         await (env or CurrentEnv()).run_cmd_async(
             ["python", *_launcher(num_processes), program, request_path, result_path],
             log_path=scope.log_path,
             variables={**_defaults(), **(variables or {})},
         )
-        if not result_path.exists():  # a program that does not use worker_start
-            return {}
+        if not result_path.exists():  # a library has called exit, with status 0
+            cause = f"{name} ended with exit status 0 before it was done; log: {scope.log_path}"
+            raise ProcessError(f"{cause}\n{process.tail(scope.log_path)}", 0)
         result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))
     return result
+
+
+@contextmanager
+def _work_dir(path: Path) -> Iterator[Path]:
+    """Make an empty folder for the block, also where a killed launcher has left one."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _launcher(num_processes: int) -> list[str]:
