@@ -11,8 +11,8 @@ whose record was finished runs again. The faults are in ``fault_list.py``.
 
 from __future__ import annotations
 
+import importlib
 import json
-import logging
 import os
 import random
 import re
@@ -75,15 +75,19 @@ def main() -> int:
 
 def _preload() -> None:
     """Import what every run needs, so that a fork has it."""
-    import hydra.core.plugins
-    import yaml  # noqa: F401
+    from hydra.core.plugins import Plugins
 
-    import sandbox.__main__
-    import sandbox.cli.run
-    import sandbox.sweeper.sweep  # noqa: F401
-
-    hydra.core.plugins.Plugins.instance()
-    logging.disable(logging.NOTSET)
+    for name in ("__main__", "cli.run", "running.pipeline", "running.explain", "sweeper.sweep"):
+        importlib.import_module(f"sandbox.{name}")
+    for name in (
+        "yaml",
+        "filelock",
+        "psutil",
+        "optuna",
+        "hydra_plugins.hydra_optuna_sweeper._impl",
+    ):
+        importlib.import_module(name)
+    Plugins.instance()
 
 
 def _try(done: Campaign, number: int, fault: Fault, root: Path, draw: random.Random) -> None:
