@@ -82,6 +82,7 @@ def _run() -> int:
     from sandbox.components.problem import PlanError
     from sandbox.job import JobFailed
     from sandbox.running.run import STARTED
+    from sandbox.system.files import fault_text
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us
     try:
@@ -99,11 +100,30 @@ def _run() -> int:
     except KeyboardInterrupt:
         return _fail("interrupted", f"{_GOES_ON}{_run_folder()}", 1 if STARTED else 2)
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
+        fault = _fault_behind(error, any_kind=bool(STARTED))
+        if fault is not None:
+            return _report(JobFailed(fault_text(fault)))
         if STARTED:
             raise
         details = f"{error}\n{error.__cause__ or ''}".rstrip()
         return _fail("wrong command or config", f"{details}{_quoting_hint(details)}", 2)
     return 0
+
+
+def _fault_behind(error: BaseException | None, any_kind: bool) -> OSError | None:
+    """Return the fault of the machine, such as a full disk, that led to an error.
+
+    Args:
+        error: The error.
+        any_kind: True if any error of the operating system counts, because the command was right.
+    """
+    from sandbox.system.files import is_fault
+
+    while error is not None:
+        if isinstance(error, OSError) and (any_kind or is_fault(error)):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def _report(error: Exception) -> int:

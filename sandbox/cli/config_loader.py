@@ -10,6 +10,7 @@ from hydra._internal import hydra as hydra_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, OmegaConf
 
+from sandbox.cli.config_files import limited_config_files
 from sandbox.cli.hydra_settings import hydra_problems
 from sandbox.cli.literal_secrets import secrets_in_config
 from sandbox.components.allowed import ALLOWED, users_patterns
@@ -68,6 +69,7 @@ def checked_configs() -> Iterator[None]:
     plain = module.ConfigLoaderImpl
     module.ConfigLoaderImpl = CheckedConfigLoader
     try:
-        yield
+        with limited_config_files():
+            yield
     finally:
         module.ConfigLoaderImpl = plain

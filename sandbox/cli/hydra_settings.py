@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from sandbox.cli.sweep_size import size_problems
 from sandbox.components.permissions import (
     HYDRA_CLASSES,
     LOGGING_CLASSES,
@@ -59,6 +60,7 @@ def hydra_problems(
         *_logging_problems(hydra, root, patterns, allowed),
         *_launcher_problems(hydra, allowed),
         *_sweeper_problems(hydra, root, patterns, allowed),
+        *size_problems({**hydra, "overrides": _read(cfg.hydra, "overrides")}, _is_multirun(cfg)),
     ]
 
 

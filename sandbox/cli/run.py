@@ -6,10 +6,13 @@ import math
 import shutil
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core import utils as hydra_utils
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -25,6 +28,7 @@ from sandbox.planning.settings import texts
 from sandbox.running.forced import forced_by_sweep
 from sandbox.running.run import STARTED, run
 from sandbox.running.trial import as_trial
+from sandbox.system.files import named
 
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
 register_resolvers()  # here, because a launcher may import this module in a process of its own
@@ -61,8 +65,25 @@ def _experiment(cfg: DictConfig) -> float | list[float] | None:
 
 def main() -> None:
     """Run Hydra on the command line, with configs checked before Hydra uses them."""
-    with checked_configs():
+    with checked_configs(), _named_files():
         _experiment()
+
+
+@contextmanager
+def _named_files() -> Iterator[None]:
+    """Let errors of writing ``.hydra/`` name the file, as those of our own files do."""
+    utils: Any = hydra_utils
+    save = utils._save_config
+
+    def named_save(cfg: DictConfig, filename: str, output_dir: Path) -> None:
+        with named(output_dir / filename):
+            save(cfg, filename, output_dir)
+
+    utils._save_config = named_save
+    try:
+        yield
+    finally:
+        utils._save_config = save
 
 
 def _interrupt_on_signals() -> None:
@@ -96,6 +117,6 @@ def _trial(cfg: DictConfig, hydra_cfg: Any, run_dir: Path) -> float | list[float
 
 def _remove_unused(run_dir: Path, hydras_folder: str) -> None:
     """Remove the folder of a run that did nothing, if it is ours and holds only Hydra's files."""
-    files = {path.name for path in run_dir.iterdir()}
+    files = {path.name for path in run_dir.iterdir()} if run_dir.is_dir() else set()
     if run_dir.name == BEGAN and files <= {hydras_folder, "sandbox.log"}:
         shutil.rmtree(run_dir, ignore_errors=True)

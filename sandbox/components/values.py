@@ -21,6 +21,7 @@ from sandbox.components.problem import Problem
 from sandbox.components.signature import is_secret
 from sandbox.components.tree import is_node, joined
 from sandbox.job import NoUrlPassword
+from sandbox.system.files import special_kind
 
 _ENV_REFERENCE = re.compile(r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*(,\s*null\s*)?\}")
 
@@ -51,6 +52,9 @@ def value_problems(value: Any, annotation: Any, where: str) -> Iterator[Problem]
         if not Path(value).exists():
             text = f"{value} does not exist"
             yield Problem(where, "missing_path", text, f"working directory: {Path.cwd()}")
+        elif kind := special_kind(Path(value).stat().st_mode):
+            text = f"{value} is {kind}, expected a regular file or a folder"
+            yield Problem(where, "constraint", text)
     elif not _is_of_kind(value, annotation):
         yield _wrong_type(value, annotation, where)
     else:

@@ -17,7 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 
 from sandbox.compute import BaseCompute, ComputeSession, T
-from sandbox.job import NonNegativeInt, PositiveInt
+from sandbox.job import NonNegativeInt, Workers
 from sandbox.system.hardware import available_cpus, visible_gpus
 
 _END_S = 30.0
@@ -36,7 +36,7 @@ class Local(BaseCompute):
             some; ``None``: all of these, else all that NVIDIA's driver lists.
     """
 
-    num_workers: PositiveInt | None = None
+    num_workers: Workers | None = None
     gpus_per_worker: NonNegativeInt = 0
     num_gpus: NonNegativeInt | None = None
 

@@ -24,6 +24,7 @@ from sandbox.planning.job_map import (
     map_problems,
     read_map,
     read_seeds,
+    too_many_elements,
 )
 from sandbox.planning.references import parse
 from sandbox.planning.settings import interpolation_problem
@@ -58,6 +59,9 @@ def job_spec(
     if seed_argument in job_map.leaves:
         text = "`seeds` gives this argument already; keep one of them"
         problems.append(Problem(f"{where}.map.{seed_argument}", "seeds", text))
+    too_many = too_many_elements(where, job_map.known_lengths(), job_map.product, len(seeds))
+    if too_many:
+        return None, [*problems, too_many]
     later = [leaf for leaf in (*job_map.leaves, seed_argument) if leaf]
     problems += config_problems(node, where, allowed, later)
     problems += map_problems(node, job_map, where, allowed)

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.recipes.operators import argument_problems, operator_name, unknown_operators
+from sandbox.system.files import require_regular
 
 EXECUTOR_TYPES = ("default", "ray")
+
+_MOST_BYTES = 10_000_000
 
 
 def check_recipe(recipe: Mapping[str, Any] | None) -> None:
@@ -156,6 +159,10 @@ def as_file(recipe: Mapping[str, Any]) -> str:
 def _read(path: Path) -> Mapping[str, Any]:
     import yaml
 
+    require_regular(path)
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        raise ValueError(f"has {size:,} bytes, a recipe has at most {_MOST_BYTES:,}")
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -35,7 +35,7 @@ from sandbox.store.content import digest
 from sandbox.store.fingerprint import Element
 from sandbox.store.records import RESERVED_KEYS, JobRecord, JobStore
 from sandbox.store.sources import sources_of
-from sandbox.system.files import write_durably
+from sandbox.system.files import append_line, fault_text, write_durably
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +84,9 @@ def discard_resume_state(element: Element) -> None:
 
 def _failure(element: Element, error: BaseException, log_path: Path) -> str:
     text = str(error).strip() or type(error).__name__
-    if not isinstance(error, (ValueError, RuntimeError, OSError)):
+    if isinstance(error, OSError):
+        text = fault_text(error)
+    elif not isinstance(error, (ValueError, RuntimeError)):
         text = f"{type(error).__name__}: {text}"
     log_line = "" if str(log_path) in text else f"\nlog: {log_path}"
     return f"{element.label}: {text}{log_line}"
@@ -216,14 +218,11 @@ class _Attempt:
             self.previous_dir.rmdir()
 
     def _continue_metrics(self) -> None:
-        """Note which metrics earlier attempts have recorded, and end a line that was cut off."""
+        """Note which metrics earlier attempts have recorded."""
         if not self.metrics_path.exists():
             return
         text = self.metrics_path.read_text(encoding="utf-8", errors="replace")
         self._continued.update(text.splitlines())
-        if text and not text.endswith("\n"):
-            with self.metrics_path.open("a", encoding="utf-8") as file:
-                file.write("\n")
 
     def _continued_logs(self) -> list[Path]:
         """Return the logs of the attempts whose results this one continues, oldest first."""
@@ -262,8 +261,7 @@ class _Attempt:
         if self._continued[line]:  # an earlier attempt's, read from its log again
             self._continued[line] -= 1
             return
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        append_line(self.metrics_path, line)
 
 
 def metrics_event(line: str | bytes) -> Mapping[str, Any] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -64,8 +65,10 @@ class MetricsRelay:
         while not self._stop.wait(_POLL_S):
             with self._lock:
                 for index in range(len(self._elements)):
-                    if index not in self._finished:
-                        self._send_new(index)
+                    # A file server may be away for a while; the record has the lines again.
+                    with contextlib.suppress(OSError):
+                        if index not in self._finished:
+                            self._send_new(index)
 
     def _send_new(self, index: int) -> None:
         for line in self._follower(index).read_lines():

@@ -20,7 +20,7 @@ from sandbox.planning.plan import Plan, plan
 from sandbox.planning.settings import texts
 from sandbox.running.context import Context
 from sandbox.running.forced import Forced, recorded_now
-from sandbox.system.files import nearest
+from sandbox.system.files import fault_text, is_fault, named, nearest
 
 if TYPE_CHECKING:
     from sandbox.running.pipeline import Pipeline
@@ -63,8 +63,13 @@ def run(
         return None
     for line in env_lines(checked, allowed):
         log.info("%s", line)
-    forced = recorded_now(store, texts(cfg.force)) if forced is None else forced
-    values = _run(cfg, run_dir, checked, store, allowed, forced)
+    try:
+        forced = recorded_now(store, texts(cfg.force)) if forced is None else forced
+        values = _run(cfg, run_dir, checked, store, allowed, forced)
+    except BrokenPipeError:  # the reader of the output has left
+        raise
+    except OSError as error:  # a full disk, say: whatever is not the work of an element
+        raise JobFailed(f"the run cannot go on: {fault_text(error)}") from error
     if not values:
         return None
     return values if len(values) > 1 else values[0]
@@ -89,6 +94,7 @@ def _run(
         pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, forced)
         try:
             _iterate(cfg.max_iterations, checked, pipeline)
+            pipeline.folder.check()
             values = [_value(scalar, checked, pipeline.context) for scalar in checked.objective]
         except (ValueError, LookupError) as error:  # a target or the objective is not a number
             raise JobFailed(str(error)) from error
@@ -122,16 +128,19 @@ def _check_store(root: Path, to_write: bool) -> None:
 
     Raises:
         PlanError: It is not, or cannot.
+        JobFailed: The disk is full or faulty.
     """
     existing = nearest(root)
     reason = "" if existing.is_dir() else f"{existing} is a file, expected a folder"
     if to_write and not reason:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with TemporaryFile(dir=root):  # a full disk is found only by writing
-                pass
+            with named(root), TemporaryFile(dir=root, buffering=0) as file:
+                file.write(bytes(4096))  # a full disk is found only by writing
         except OSError as error:
-            reason = str(error)
+            if is_fault(error):
+                raise JobFailed(f"the store cannot be written: {fault_text(error)}") from error
+            reason = fault_text(error)
     if reason:
         raise PlanError([Problem("store_dir", "store", reason)])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,10 +24,12 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._infos: dict[str, list[Mapping[str, Any]]] = {}
+        self._links: set[Path] = set()
 
     def begin_iteration(self, iteration: int) -> None:
         """Put the last iteration's links aside: ``jobs/`` always shows the present one."""
         jobs = self.path / "jobs"
+        self._links.clear()
         if iteration > 1 and jobs.exists():
             jobs.rename(self.path / f"jobs_{iteration - 1}")
 
@@ -43,6 +46,17 @@ class RunFolder:
             link.rmdir()
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(element.folder)
+        self._links.add(link)
+
+    def check(self) -> None:
+        """Check that the folder still holds the links of this iteration.
+
+        Raises:
+            FileNotFoundError: Somebody removed them while the run went on.
+        """
+        for link in self._links:
+            if not link.is_symlink():
+                raise FileNotFoundError(errno.ENOENT, "was removed while the run went on", link)
 
     def add_outputs(self, pipeline: str, info: Mapping[str, Any]) -> None:
         """Append a finished job to ``context_infos.json``, in the guide's two levels."""

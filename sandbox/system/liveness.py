@@ -26,7 +26,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Self
 
-from sandbox.system.files import read_json
+from sandbox.system.files import named, read_json
 
 _LOST_AFTER_S = 60.0
 _BEATS = 6  # heartbeats in the time after which an owner counts as lost
@@ -116,7 +116,8 @@ def write_and_lock(path: Path, owner: Owner) -> int:
 
     Where the file system has no locks, only the heartbeat is left.
     """
-    path.write_text(json.dumps(asdict(owner)), encoding="utf-8")
+    with named(path):
+        path.write_text(json.dumps(asdict(owner)), encoding="utf-8")
     descriptor = os.open(path, os.O_RDWR)
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,6 +19,8 @@ from sandbox.system.follow import FileFollower
 
 _GRACE_S = 10.0
 _TAIL_LINES = 20
+_TAIL_BYTES = 64 * 1024
+_TAIL_CHARACTERS = 1000
 _POLL_S = 0.05
 _SUPERVISOR = Path(supervisor.__file__)
 
@@ -125,15 +127,19 @@ def output(argv: Sequence[str | Path], *, timeout_s: float = 60.0) -> str:
 
 def tail(log_path: Path, num_lines: int = _TAIL_LINES, began: int = 0) -> str:
     """Return the last lines of a log file, from byte ``began`` on, as one text."""
-    with log_path.open("rb") as file:
-        file.seek(max(began, log_path.stat().st_size - 64 * 1024))
-        lines = file.read().decode(errors="replace").splitlines()
-    return "\n".join(lines[-num_lines:])
+    try:
+        with log_path.open("rb") as file:
+            file.seek(max(began, log_path.stat().st_size - _TAIL_BYTES))
+            lines = file.read(_TAIL_BYTES).decode(errors="replace").splitlines()
+    except OSError as error:  # the program, or a person, has removed its log
+        return f"(the log cannot be read: {error.strerror})"
+    return "\n".join(line[:_TAIL_CHARACTERS] for line in lines[-num_lines:])
 
 
 def _echo(follower: FileFollower | None) -> None:
     if follower is not None:
-        sys.stdout.write(follower.read_text())
+        for text in follower.read_text():
+            sys.stdout.write(text)
         sys.stdout.flush()
 
 
