@@ -65,7 +65,10 @@ def _command(words: list[str]) -> int:
         hint = did_you_mean(name, COMMANDS)
         experiment = f"an experiment is chosen by +experiment={name}"
         return _fail("wrong command", f"there is no command {name!r}; {hint}; {experiment}", 2)
-    _return_to_working_directory()
+    try:
+        _return_to_working_directory()
+    except ValueError as error:  # the user's allow file cannot be read
+        return _fail("cannot run as written", str(error), 2)
     if name in COMMANDS:
         code: int = importlib.import_module(COMMANDS[name]).main(words[1:])
         return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,8 @@ from sandbox.components.permissions import (
 )
 from sandbox.components.problem import Problem
 from sandbox.components.tree import children, leaves, mapped, select
-from sandbox.planning.settings import interpolation_problem
+from sandbox.planning.settings import folder_problem, interpolation_problem
+from sandbox.system.files import obstacle
 
 # Texts for people, and what Hydra fills in itself.
 _UNUSED = ("help", "hydra_help", "overrides", "runtime", "aliases")
@@ -69,8 +71,11 @@ def _outputs_dir(cfg: DictConfig, allowed: Sequence[str]) -> tuple[str, list[Pro
         root = cfg.get(where)
     except OmegaConfBaseException as error:
         return "", [Problem(where, "interpolation", str(error).splitlines()[0])]
-    if not isinstance(root, str) or not root.strip():
-        return "", [Problem(where, "setting", f"expected a folder, given {root!r}")]
+    reason = folder_problem(root)
+    if not reason and not is_dry_run(cfg):
+        reason = obstacle(Path(root))
+    if reason:
+        return "", [Problem(where, "setting", reason)]
     # Not resolved: values on the command line may hold interpolations.
     typed: Any = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
     is_typed = any(text.startswith(f"{where}=") for text in typed)
@@ -78,6 +83,23 @@ def _outputs_dir(cfg: DictConfig, allowed: Sequence[str]) -> tuple[str, list[Pro
         return root, []
     text = f"a config has chosen {root!r}, which is outside the working directory"
     return root, [needs("outside-files", where, text)]
+
+
+def is_dry_run(cfg: DictConfig) -> bool:
+    """Return True if the run only explains itself; a sweep needs its folder all the same."""
+    node = cfg._get_node("dry_run")
+    return node is not None and OmegaConf.select(cfg, "dry_run") is True and not _is_multirun(cfg)
+
+
+def write_nothing(cfg: DictConfig) -> None:
+    """Let Hydra make no folder and no files: a dry run works where nothing can be written."""
+    hydra = cfg.hydra
+    with read_write(hydra), open_dict(hydra):
+        hydra.run.dir = "."  # exists
+        hydra.output_subdir = None
+        for _, handler in (hydra.job_logging.get("handlers") or {}).items():
+            if "filename" in handler:
+                handler.filename = os.devnull
 
 
 def _is_multirun(cfg: DictConfig) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from sandbox.components.problem import Problem
-from sandbox.components.values import value_problems
+from sandbox.components.values import shortened, value_problems
 from sandbox.job import NonEmptyText, NonNegativeInt, PositiveInt
 from sandbox.system.wording import did_you_mean, listed, nearest
 
@@ -40,6 +42,8 @@ _CAPS: Mapping[str, Any] = {
 LONGEST_NAME = 100
 """Longest name of a job, and of a part of an experiment's name, in bytes: each names a folder."""
 
+FOLDERS = ("outputs_dir", "store_dir")
+
 _RESOLVERS = ("output", "previous", "oc.env", "oc.select", "now")
 
 
@@ -63,9 +67,19 @@ def read_settings(cfg: DictConfig) -> tuple[dict[str, Any], list[Problem]]:
         found = list(value_problems(value, annotation, key))
         if key == "cap" and not found:
             value, found = _caps(value)
+        if key in FOLDERS and folder_problem(value):
+            found = [Problem(key, "setting", folder_problem(value))]
         problems += found
         settings[key] = value
     return settings, problems
+
+
+def folder_problem(value: Any) -> str:
+    """Return why a value is no folder for results of runs; empty text if it is one."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        return f"given {shortened(value)}, expected a folder"
+    path = Path(os.path.realpath(value))
+    return f"given {value!r}, expected a folder below it" if path == path.parent else ""
 
 
 def unknown_keys(cfg: DictConfig) -> Iterator[Problem]:
