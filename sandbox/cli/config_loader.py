@@ -16,6 +16,7 @@ from sandbox.cli.literal_secrets import secrets_in_config
 from sandbox.components.allowed import ALLOWED, users_patterns
 from sandbox.components.permissions import is_permitted, needs
 from sandbox.components.problem import PlanError, Problem
+from sandbox.system.signals import interrupts_raise
 
 PATTERNS = users_patterns()
 """Class paths that the user allows, read at import like ``ALLOWED``."""
@@ -43,6 +44,7 @@ class CheckedConfigLoader(ConfigLoaderImpl):
             _refuse(hydra_problems(cfg, PATTERNS, ALLOWED))
             if is_dry_run(cfg):
                 write_nothing(cfg)
+            interrupts_raise()  # from now on there is something to tidy up
         return cfg
 
     def load_sweep_config(
