@@ -152,9 +152,9 @@ def _quoting_hint(details: str) -> str:
 
 
 def _fail(what: str, details: str, code: int) -> int:
-    from sandbox.cli.literal_secrets import masked
+    from sandbox.cli.messages import brief, masked
 
-    details = masked(details, sys.argv[1:])
+    details = brief(masked(details, sys.argv[1:]))
     print(f"sandbox: {what}:\n  " + details.replace("\n", "\n  "), file=sys.stderr)
     return code
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from hydra._internal import hydra as hydra_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, OmegaConf
 
-from sandbox.cli.config_shape import finite_recursion, shape_problems
+from sandbox.cli.config_shape import check_depth, composing, shape_problems
 from sandbox.cli.hydra_settings import hydra_problems, is_dry_run, write_nothing
 from sandbox.cli.literal_secrets import secrets_in_config
 from sandbox.components.allowed import ALLOWED, users_patterns
@@ -31,12 +32,12 @@ class CheckedConfigLoader(ConfigLoaderImpl):
     """
 
     def parse_overrides(self, *args: Any, **kwargs: Any) -> Any:
-        with finite_recursion([]):
+        with composing([]):
             return super().parse_overrides(*args, **kwargs)
 
     def _load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
         self._read: list[str] = []
-        with finite_recursion(self._read):
+        with composing(self._read):
             cfg = super()._load_configuration(*args, **kwargs)
             _refuse([*shape_problems(cfg)])
         _refuse(secrets_in_config(cfg, ALLOWED))
@@ -70,6 +71,9 @@ class CheckedConfigLoader(ConfigLoaderImpl):
 
         def noted(config_path: str) -> Any:
             self._read.append(config_path)
+            for source in repo.get_sources():
+                if source.scheme() == "file":
+                    check_depth(Path(source.path, f"{config_path}.yaml"), config_path)
             return load(config_path=config_path)
 
         repo.load_config = noted

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.problem import PlanError, Problem
 from sandbox.components.tree import children, joined
@@ -17,28 +20,62 @@ _DEEPEST = 40
 _CIRCLE = 20
 """Names of configs, the last ones read, in which one that leads to itself occurs again."""
 
+_HARMLESS = 8192
+"""Bytes of a file that cannot end the YAML library: it bears 16,000 brackets."""
+
+_COMMAND = "command line"
 _VALUES = (str, int, float, type(None))  # bool is an int
 
 
 @contextmanager
-def finite_recursion(read: Sequence[str]) -> Iterator[None]:
-    """Turn the end of Python's stack, while a config is composed, into a problem.
+def composing(read: Sequence[str]) -> Iterator[None]:
+    """Name the config that was read last in errors that name none.
 
     Args:
         read: Names of the configs that were read until then; filled while the block goes on.
 
     Raises:
-        PlanError: Defaults lists lead in a circle, or something is nested too deeply.
+        PlanError: Defaults lists lead in a circle, something is nested too deeply, or a file cannot
+            be read.
     """
     try:
         yield
+    except (OmegaConfBaseException, PlanError):  # these name a file or a place
+        raise
     except RecursionError:
         raise PlanError([_overflow(read)]) from None
+    except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
+        where = read[-1] if read else _COMMAND
+        raise PlanError([Problem(where, "setting", f"cannot be read: {error}")]) from error
+
+
+def check_depth(path: Path, name: str) -> None:
+    """Refuse a file that is nested so deeply that the YAML library would end the process.
+
+    Args:
+        path: The file.
+        name: Its name as a config.
+
+    Raises:
+        PlanError: It is.
+    """
+    import yaml
+
+    if not path.is_file() or path.stat().st_size < _HARMLESS:
+        return
+    depth = 0
+    with contextlib.suppress(yaml.YAMLError, UnicodeDecodeError), path.open("rb") as file:
+        # Events come one by one; the tree is what a stack is needed for.
+        for event in yaml.parse(file, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise PlanError([Problem(name, "setting", f"nested more than {_DEEPEST} deep")])
 
 
 def _overflow(read: Sequence[str]) -> Problem:
     if not read:
-        return Problem("command line", "setting", f"nested more than {_DEEPEST} deep")
+        return Problem(_COMMAND, "setting", f"nested more than {_DEEPEST} deep")
     last = read[-_CIRCLE:]
     if last.count(read[-1]) > 1 and len(read) > _CIRCLE:
         names = " and ".join(sorted(set(last)))
