@@ -83,7 +83,7 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
         PlanError: With every problem found.
     """
     settings, wrong = read_settings(cfg)
-    if any(re.split(r"\W", problem.where)[0] in STRUCTURE for problem in wrong):
+    if set(STRUCTURE) - settings.keys():
         raise PlanError([*_literal_secrets(cfg, allowed), *wrong])
     order, problems = _order(settings["pipelines"], settings["jobs"])
     problems += wrong

@@ -52,7 +52,7 @@ STRUCTURE = ("pipelines", "jobs", "targets", "objective", "force", "cap", "store
 
 
 def read_settings(cfg: DictConfig) -> tuple[dict[str, Any], list[Problem]]:
-    """Return the settings as plain data, those that can be read, and what is wrong with them.
+    """Return the settings that are right, as plain data, and what is wrong with the others.
 
     Of ``jobs`` only the names are read: each job is resolved by itself.
     """
@@ -70,7 +70,8 @@ def read_settings(cfg: DictConfig) -> tuple[dict[str, Any], list[Problem]]:
         if key in FOLDERS and folder_problem(value):
             found = [Problem(key, "setting", folder_problem(value))]
         problems += found
-        settings[key] = value
+        if not found:
+            settings[key] = value
     return settings, problems
 
 

@@ -128,7 +128,7 @@ def shipped_argument(draw: Random) -> Try:
     place_above = ".".join(place.split(".")[:2])
     config = put({"defaults": [f"/experiment/{experiment}", "_self_"]}, place, value)
     put(config, "watcher.mode", "disabled")
-    return planned(config, (place_above, "nterpolation"), (2,) if wrong else (0, 2))
+    return planned(config, (place_above, "nterpolation", "experiment/bad"), (2,) if wrong else (0, 2))
 
 
 def toy_argument(draw: Random) -> Try:
@@ -389,10 +389,11 @@ def defaults(draw: Random) -> Try:
     if draw.random() < 0.3:
         size = draw.randint(1, 4)
         names = ["bad", *(f"more_{index}" for index in range(1, size))]
+        group = draw.choice(("", "/experiment: "))
         files = {}
         for index, name in enumerate(names):
             after = names[(index + 1) % size]
-            text = f"# @package _global_\ndefaults: [/experiment: {after}, _self_]\n"
+            text = f"# @package _global_\ndefaults: [{group}{after}, _self_]\n"
             files[f"project/conf/experiment/{name}.yaml"] = text.encode()
         return Try((*RUN, "dry_run=true"), files, (2,), ("experiment/bad",))
     wrong = draw.choice(
