@@ -26,6 +26,7 @@ from sandbox.components.permissions import (
 )
 from sandbox.components.problem import Problem
 from sandbox.components.tree import children, leaves, mapped, select
+from sandbox.components.values import shortened
 from sandbox.planning.settings import folder_problem, interpolation_problem
 from sandbox.system.files import obstacle
 
@@ -224,6 +225,7 @@ def _logging_problems(
     known = (*LOGGING_CLASSES, *patterns)
     for section in _LOGGING:
         where = f"hydra.{section}"
+        yield from _shape_problems(hydra.get(section), where)
         for place, leaf in _entries(hydra.get(section), where):
             key = place.rpartition(".")[2]
             if key in ("class", "()", "queue", "listener") and not _is_known(leaf, known):
@@ -233,6 +235,16 @@ def _logging_problems(
                 yield Problem(place, "permission", text)
         for name, handler in children(select(hydra, f"{section}.handlers")):
             yield from _handler_problems(handler, root, f"{where}.handlers.{name}", allowed)
+
+
+def _shape_problems(section: Any, where: str) -> Iterator[Problem]:
+    """Yield parts of a logging config that are no mappings; Python's logging names no place."""
+    parts = {where: section}
+    for key in ("root", "handlers", "formatters", "loggers", "filters"):
+        parts[f"{where}.{key}"] = section.get(key) if isinstance(section, Mapping) else None
+    for place, part in parts.items():
+        if part is not None and not isinstance(part, Mapping):
+            yield Problem(place, "setting", f"given {shortened(part)}, expected a mapping")
 
 
 def _entries(value: Any, where: str) -> Iterator[tuple[str, Any]]:

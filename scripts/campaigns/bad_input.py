@@ -3,15 +3,14 @@
     python scripts/campaigns/bad_input.py --rounds 700 --seed 1
 
 A try writes a user's project into a new folder and runs the command line there, in a fork that has
-imported everything. Required of each: the exit status (2: wrong config or command, 1: a job failed);
-no traceback; no hang; at most 4 KB of output; the key or file is named; nothing is written outside
-``outputs``, and no file at all where the status is 2.
+imported everything. Required of each: the exit status (2: wrong config or command, 1: a job has
+failed); no traceback; no hang; at most 4 KB of output; the key or file is named; nothing is written
+outside ``outputs``, and no file at all where the status is 2.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import shlex
 import sys
 import tempfile
@@ -20,8 +19,9 @@ from pathlib import Path
 os.environ |= {"SANDBOX_ALLOW_TARGETS": "bad_input_toys.*", "OMP_NUM_THREADS": "1"}
 os.environ["HYDRA_FULL_ERROR"] = ""
 
-from bad_input_kinds import KINDS, Try  # noqa: E402
-from campaign import Campaign, campaign, forked  # noqa: E402
+from bad_input_kinds import KINDS
+from bad_input_try import Try
+from campaign import Campaign, campaign, forked
 
 HERE = Path(__file__).parent
 LONGEST_OUTPUT = 4096
@@ -62,13 +62,13 @@ def make(asked: Campaign, number: int, kind: str, attempt: Try, folder: Path) ->
     """Make one try and note what is wrong with its outcome."""
     project, output = folder / "project", folder / "output"
     write(attempt, folder)
-    before, top = files(folder), sorted(os.listdir("/"))
+    before, top = files(folder), {*Path("/").iterdir()}
     code = forked(lambda: command(attempt, project), output)
     text = output.read_text(encoding="utf-8", errors="replace")
     output.unlink()
     made = {path for path in files(folder) - before if not is_result(path, attempt, project, code)}
     wrong = list(faults(attempt, code, text))
-    if made or sorted(os.listdir("/")) != top:
+    if made or {*Path("/").iterdir()} != top:
         wrong.append(f"wrote {sorted(map(str, made))[:3]}")
     asked.figures[f"exit status {code}"] += 1
     asked.figures["tracebacks"] += "Traceback" in text

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -24,7 +26,7 @@ from toy_project import (
 )
 
 from sandbox.store import claims
-from sandbox.system.liveness import Owner
+from sandbox.system.liveness import Owner, this_host
 
 CLAIMANT = SUPPORT / "claimant.py"
 LOST_AFTER_S = 0.8
@@ -233,6 +235,26 @@ def test_an_owner_killed_while_it_takes_a_job_holds_up_nobody(claimants: Claiman
     (claimants.folder / "attempts" / ".half").mkdir(parents=True)
     (claimants.folder / "attempts" / ".half" / "claim").touch()
     assert next_line(claimants.start("a", lost_after_s=PATIENT)) == "held 1"
+
+
+def test_the_next_attempt_removes_what_killed_processes_had_prepared(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    pids = {".gone": gone.pid, ".alive": os.getpid(), ".elsewhere": gone.pid, ".old": gone.pid}
+    for name, pid in pids.items():
+        prepared = folder / "attempts" / name
+        prepared.mkdir(parents=True)
+        host = this_host() if name in (".gone", ".alive") else "elsewhere"
+        owner = Owner(host, pid, "today", "0123abcd")
+        (prepared / "owner.json").write_text(json.dumps(asdict(owner)))
+    (folder / "attempts/.new").mkdir()
+    os.utime(folder / "attempts/.old", (0, 0))
+    claim = claims.take(folder, "job", lambda: False)
+    assert claim is not None
+    claim.release()
+    names = {path.name for path in (folder / "attempts").iterdir()}
+    assert names == {"1", ".alive", ".elsewhere", ".new"}
 
 
 def test_a_claim_that_became_a_record_stays_one(tmp_path: Path) -> None:
