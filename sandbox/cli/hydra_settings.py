@@ -195,6 +195,10 @@ def _unknown_class(place: str, target: Any) -> Problem:
 def _job_problems(hydra: Mapping[str, Any], allowed: Sequence[str]) -> Iterator[Problem]:
     variables = select(hydra, "job.env_set") or {}
     yield from variable_problems(variables, "hydra.job.env_set", allowed)
+    verbose = hydra.get("verbose")
+    if not isinstance(verbose, (bool, str, list)):
+        text = f"given {shortened(verbose)}, expected true, false or names of loggers"
+        yield Problem("hydra.verbose", "setting", text)
     if select(hydra, "job.chdir"):
         hint = "paths and the store are found from where you start"
         yield Problem("hydra.job.chdir", "setting", "must be false", hint)

@@ -147,11 +147,11 @@ def path(draw: Random) -> Try:
     )
     if isinstance(value, str) and draw.random() < 0.5 and value.isprintable() and "{" not in value:
         quoted = value if value in ("[]", "null") else f"'{value}'"
-        return Try((*RUN, f"{key}={quoted}"), files, (2,), (key,))
+        return Try((*RUN, f"{key}={quoted}"), files, (2,), (key, str(value)))
     if value in ("[]", "null", "{a: 1}"):
         value = yaml.safe_load(str(value))
     files |= written(body(**{key: value}))
-    return Try(RUN, files, (2,), (key,))
+    return Try(RUN, files, (2,), (key, str(value)))
 
 
 def hydra_folder(draw: Random) -> Try:

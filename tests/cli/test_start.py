@@ -74,15 +74,12 @@ def test_a_config_that_is_nested_too_deeply_is_named(
         ('store_dir: " "', "store_dir: given ' '"),
         ("store_dir: a/../../../../../../../../../..", "store_dir: given 'a/.."),
         (f"store_dir: {LONG}", "store_dir:"),
-        (f"experiment_name: {LONG}", "experiment_name: given 'nnn"),
         ("max_iterations: ${nope}", "max_iterations: Interpolation key 'nope'"),
-        ("mine: {a: '${mine}'}\nobjective: ${mine}", "objective"),
+        ("mine: {a: '${mine}'}\nobjective: ${mine}", "mine.a: "),
     ],
 )
 def test_a_wrong_value_is_named_with_its_place(project: Project, line: str, place: str) -> None:
-    write(project, line.replace("experiment_name", "experiment_name"))
-    if line.startswith("experiment_name"):
-        project.write("toy", {**experiment({"add": data_job("Add")}), "experiment_name": LONG})
+    write(project, line)
     assert place in refused(project)
 
 
@@ -106,6 +103,11 @@ def test_an_interpolation_that_leads_nowhere_is_named_anywhere(
     problems = project.problems("toy")
     assert place in [problem.where for problem in problems], problems
     assert {problem.kind for problem in problems} == {"interpolation"}
+
+
+def test_a_long_experiment_name_is_named(project: Project) -> None:
+    write(project, "")
+    assert "experiment_name: given 'nnn" in refused(project, f"experiment_name={LONG}")
 
 
 def test_a_long_job_name_is_a_problem_of_its_list(project: Project) -> None:
