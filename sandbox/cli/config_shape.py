@@ -24,6 +24,7 @@ _HARMLESS = 8192
 """Bytes of a file that cannot end the YAML library: it bears 16,000 brackets."""
 
 _COMMAND = "command line"
+_UNNAMED = (ValueError, TypeError, AttributeError, LookupError, AssertionError, OSError)
 _VALUES = (str, int, float, type(None))  # bool is an int
 
 
@@ -44,7 +45,9 @@ def composing(read: Sequence[str]) -> Iterator[None]:
         raise
     except RecursionError:
         raise PlanError([_overflow(read)]) from None
-    except (ValueError, TypeError, AttributeError, LookupError, AssertionError) as error:
+    except _UNNAMED as error:
+        if isinstance(error, OSError) and error.filename:
+            raise
         where = read[-1] if read else _COMMAND
         raise PlanError([Problem(where, "setting", f"cannot be read: {error}")]) from error
 

@@ -49,7 +49,15 @@ def override(draw: Random) -> Try:
             *("jobs.x.executor.value=range(1,", "jobs.x.executor.value=glob(*", "k" * 5000 + "=1"),
         )
     )
-    right = {"--package=x", "~cap", "~hydra", "~watcher", "jobs.x.executor.value=\udcff", "--cfg"}
+    right = {
+        "experiment=bad",
+        "--package=x",
+        "~cap",
+        "~hydra",
+        "~watcher",
+        "jobs.x.executor.value=\udcff",
+        "--cfg",
+    }
     expected = (0, 2) if words in right else (2,)
     name = words.lstrip("+~-").partition("=")[0][:40]
     given = Try((*RUN, "dry_run=true", words), written(body()), expected, ("",))

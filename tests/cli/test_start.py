@@ -105,6 +105,15 @@ def test_an_interpolation_that_leads_nowhere_is_named_anywhere(
     assert {problem.kind for problem in problems} == {"interpolation"}
 
 
+@pytest.mark.parametrize("text", ["3", "a: [1", "a: \xff", "a: \0", "a: 1\n---\nb: 2"])
+def test_a_file_that_is_no_config_is_named(project: Project, text: str) -> None:
+    path = project.root / "conf/experiment/toy.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text, encoding="latin-1")
+    message = refused(project)
+    assert "experiment/toy" in message
+
+
 def test_a_long_experiment_name_is_named(project: Project) -> None:
     write(project, "")
     assert "experiment_name: given 'nnn" in refused(project, f"experiment_name={LONG}")
