@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 
+from sandbox.cli.config_shape import check_depth
 from sandbox.components.problem import PlanError, Problem
 
 MOST_BYTES = 10_000_000
@@ -24,6 +25,7 @@ def limited_config_files() -> Iterator[None]:
 
     def checked_load(self: Any, config_path: str) -> Any:
         path = Path(self.path) / self._normalize_file_name(config_path)
+        check_depth(path, config_path)
         text = problem_of(path)
         if text:
             raise PlanError([Problem(config_path, "setting", text)])

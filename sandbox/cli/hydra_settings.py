@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,9 @@ from sandbox.components.permissions import (
 )
 from sandbox.components.problem import Problem
 from sandbox.components.tree import children, leaves, mapped, select
-from sandbox.planning.settings import interpolation_problem
+from sandbox.components.values import shortened
+from sandbox.planning.settings import folder_problem, interpolation_problem
+from sandbox.system.files import obstacle
 
 # Texts for people, and what Hydra fills in itself.
 _UNUSED = ("help", "hydra_help", "overrides", "runtime", "aliases")
@@ -71,8 +74,11 @@ def _outputs_dir(cfg: DictConfig, allowed: Sequence[str]) -> tuple[str, list[Pro
         root = cfg.get(where)
     except OmegaConfBaseException as error:
         return "", [Problem(where, "interpolation", str(error).splitlines()[0])]
-    if not isinstance(root, str) or not root.strip():
-        return "", [Problem(where, "setting", f"expected a folder, given {root!r}")]
+    reason = folder_problem(root)
+    if not reason and not is_dry_run(cfg):
+        reason = obstacle(Path(root))
+    if reason:
+        return "", [Problem(where, "setting", reason)]
     # Not resolved: values on the command line may hold interpolations.
     typed: Any = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
     is_typed = any(text.startswith(f"{where}=") for text in typed)
@@ -80,6 +86,23 @@ def _outputs_dir(cfg: DictConfig, allowed: Sequence[str]) -> tuple[str, list[Pro
         return root, []
     text = f"a config has chosen {root!r}, which is outside the working directory"
     return root, [needs("outside-files", where, text)]
+
+
+def is_dry_run(cfg: DictConfig) -> bool:
+    """Return True if the run only explains itself; a sweep needs its folder all the same."""
+    node = cfg._get_node("dry_run")
+    return node is not None and OmegaConf.select(cfg, "dry_run") is True and not _is_multirun(cfg)
+
+
+def write_nothing(cfg: DictConfig) -> None:
+    """Let Hydra make no folder and no files: a dry run works where nothing can be written."""
+    hydra = cfg.hydra
+    with read_write(hydra), open_dict(hydra):
+        hydra.run.dir = "."  # exists
+        hydra.output_subdir = None
+        for _, handler in (hydra.job_logging.get("handlers") or {}).items():
+            if "filename" in handler:
+                handler.filename = os.devnull
 
 
 def _is_multirun(cfg: DictConfig) -> bool:
@@ -174,6 +197,10 @@ def _unknown_class(place: str, target: Any) -> Problem:
 def _job_problems(hydra: Mapping[str, Any], allowed: Sequence[str]) -> Iterator[Problem]:
     variables = select(hydra, "job.env_set") or {}
     yield from variable_problems(variables, "hydra.job.env_set", allowed)
+    verbose = hydra.get("verbose")
+    if not isinstance(verbose, (bool, str, list)):
+        text = f"given {shortened(verbose)}, expected true, false or names of loggers"
+        yield Problem("hydra.verbose", "setting", text)
     if select(hydra, "job.chdir"):
         hint = "paths and the store are found from where you start"
         yield Problem("hydra.job.chdir", "setting", "must be false", hint)
@@ -204,6 +231,7 @@ def _logging_problems(
     known = (*LOGGING_CLASSES, *patterns)
     for section in _LOGGING:
         where = f"hydra.{section}"
+        yield from _shape_problems(hydra.get(section), where)
         for place, leaf in _entries(hydra.get(section), where):
             key = place.rpartition(".")[2]
             if key in ("class", "()", "queue", "listener") and not _is_known(leaf, known):
@@ -213,6 +241,16 @@ def _logging_problems(
                 yield Problem(place, "permission", text)
         for name, handler in children(select(hydra, f"{section}.handlers")):
             yield from _handler_problems(handler, root, f"{where}.handlers.{name}", allowed)
+
+
+def _shape_problems(section: Any, where: str) -> Iterator[Problem]:
+    """Yield parts of a logging config that are no mappings; Python's logging names no place."""
+    parts = {where: section}
+    for key in ("root", "handlers", "formatters", "loggers", "filters"):
+        parts[f"{where}.{key}"] = section.get(key) if isinstance(section, Mapping) else None
+    for place, part in parts.items():
+        if part is not None and not isinstance(part, Mapping):
+            yield Problem(place, "setting", f"given {shortened(part)}, expected a mapping")
 
 
 def _entries(value: Any, where: str) -> Iterator[tuple[str, Any]]:

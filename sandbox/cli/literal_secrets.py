@@ -1,9 +1,7 @@
-"""Find secrets that are typed as literals, and hide them in what is printed."""
+"""Find secrets that are typed as literals."""
 
 from __future__ import annotations
 
-import difflib
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,10 +16,6 @@ from sandbox.components.tree import leaves, nodes
 from sandbox.components.values import secret_problems
 from sandbox.job import NoUrlPassword
 
-_LOGIN = re.compile(r"(://)[^/\s@]+@")
-_STARS = "***"
-_NAMES = ("api_key", "token", "password", "passwd", "secret", "credentials")
-_SHORTEST = 4  # shorter texts occur everywhere
 _PRINTED_ONLY = ("help", "hydra_help", "overrides", "runtime")
 
 
@@ -77,25 +71,3 @@ def _logins(place: str, leaf: Any) -> Iterator[Problem]:
     if is_url and not NoUrlPassword().is_met_by(without_interpolations(leaf, "")):
         text = "a URL holds a name or password; secrets may only be given as ${oc.env:NAME}"
         yield Problem(place, "secret", text)
-
-
-def masked(text: str, words: Sequence[str]) -> str:
-    """Return ``text`` without the secrets among the words of the command line.
-
-    Messages about a command that cannot be composed repeat it, before any class is known: words
-    count as secret by the names of their keys, misspelt ones too.
-    """
-    for secret in sorted(_typed_secrets(words), key=len, reverse=True):
-        text = text.replace(secret, _STARS)
-    return _LOGIN.sub(rf"\1{_STARS}@", text)
-
-
-def _typed_secrets(words: Sequence[str]) -> Iterator[str]:
-    for word in words:
-        key, _, value = word.partition("=")
-        name = key.rpartition(".")[2].lstrip("+~")
-        is_secret = name.endswith(_NAMES) or difflib.get_close_matches(name, _NAMES, 1, 0.8)
-        for part in [value, *re.split(r"[,()\[\]]", value)] if is_secret else ():
-            bare = part.strip(" '\"")
-            if len(bare) >= _SHORTEST and not bare.startswith("${"):
-                yield bare

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import stat
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from sandbox.components.permissions import PERMISSIONS, is_allowed_class, words
+from sandbox.components.problem import PlanError, Problem
 from sandbox.system.wording import did_you_mean
 
 FAMILIES = (
@@ -55,10 +57,27 @@ def _permissions() -> list[str]:
 
 
 def _lines() -> list[str]:
-    """Return the lines of the user's allow file without comments."""
-    folder = Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser()
+    """Return the lines of the user's allow file without comments.
+
+    Raises:
+        PlanError: It cannot be read. To go on as if it were empty would only say "not allowed".
+    """
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser()
     path = folder / "sandbox/allow_targets"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    if not folder.is_absolute():  # as the specification has it; here it would be a config's folder
+        return []
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise PlanError([Problem(str(path), "permission", "is no file")])
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        text = f"cannot be read: {error.strerror}"
+        raise PlanError([Problem(str(path), "permission", text)]) from error
+    except UnicodeDecodeError as error:
+        text = f"is no text in UTF-8: {error}"
+        raise PlanError([Problem(str(path), "permission", text)]) from error
     texts = (line.partition("#")[0].strip() for line in lines)
     return [text for text in texts if text]
 

@@ -135,6 +135,8 @@ def variable_problems(names: Collection[Any], where: str, allowed: Any) -> Itera
 
 def is_inside(path: str | Path, folder: str | Path) -> bool:
     """Return True if ``path`` is ``folder`` or lies below it, links followed."""
+    if "\0" in f"{path}{folder}":  # no path at all
+        return False
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 

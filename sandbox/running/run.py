@@ -20,7 +20,7 @@ from sandbox.planning.plan import Plan, plan
 from sandbox.planning.settings import texts
 from sandbox.running.context import Context
 from sandbox.running.forced import Forced, recorded_now
-from sandbox.system.files import fault_text, is_fault, named, nearest
+from sandbox.system.files import fault_text, is_fault, named, obstacle
 
 if TYPE_CHECKING:
     from sandbox.running.pipeline import Pipeline
@@ -55,8 +55,8 @@ def run(
 
     allowed = allowed_targets() if allowed is None else allowed
     checked = plan(cfg, allowed)
+    _check_store(Path(cfg.store_dir).absolute(), to_write=not cfg.dry_run)
     store = JobStore(Path(cfg.store_dir))
-    _check_store(store.root, to_write=not cfg.dry_run)
     if cfg.dry_run:
         compute = resolved(cfg, "compute", allowed)
         _explain(checked, store, allowed, texts(cfg.force), compute)
@@ -130,8 +130,7 @@ def _check_store(root: Path, to_write: bool) -> None:
         PlanError: It is not, or cannot.
         JobFailed: The disk is full or faulty.
     """
-    existing = nearest(root)
-    reason = "" if existing.is_dir() else f"{existing} is a file, expected a folder"
+    reason = obstacle(root, to_write=to_write)
     if to_write and not reason:
         try:
             root.mkdir(parents=True, exist_ok=True)

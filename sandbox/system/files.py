@@ -33,6 +33,7 @@ _SPECIAL = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+_SHOWN = 200  # characters of a path whose name may be too long
 
 
 def write_durably(path: Path, text: str) -> None:
@@ -159,14 +160,30 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return data if isinstance(data, dict) else None
 
 
-def obstacle(folder: Path) -> str:
-    """Return why a folder cannot be made and written; empty text if it can."""
-    existing = nearest(folder)
+def obstacle(folder: Path, *, to_write: bool = True) -> str:
+    """Return why a folder cannot be used; empty text if it can, also where it must be made first.
+
+    Args:
+        folder: The folder.
+        to_write: False if it is only read.
+    """
+    try:
+        existing = nearest(folder)
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        return f"{str(folder)[:_SHOWN]}: {error.strerror}"
     if not existing.is_dir():
         return f"{existing} is a file, expected a folder"
-    if not os.access(existing, os.W_OK | os.X_OK):
+    if to_write and not os.access(existing, os.W_OK | os.X_OK):
         return f"{existing} cannot be written"
     return ""
+
+
+def absence(path: Path) -> str:
+    """Return why there is nothing at a path; empty text if there is something."""
+    try:
+        return "" if path.exists() else f"{path} does not exist"
+    except OSError as error:
+        return f"{str(path)[:_SHOWN]}: {error.strerror}"
 
 
 def nearest(path: Path) -> Path:
