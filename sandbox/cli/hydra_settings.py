@@ -15,6 +15,7 @@ from sandbox.components.permissions import (
     LOGGING_CLASSES,
     SBATCH_VARIABLES,
     SEARCH_CLASSES,
+    ask_for_class,
     is_allowed_class,
     is_inside,
     is_permitted,
@@ -165,8 +166,7 @@ def _is_known(target: Any, known: Sequence[str]) -> bool:
 
 
 def _unknown_class(place: str, target: Any) -> Problem:
-    hint = f'to allow it: SANDBOX_ALLOW_TARGETS="{target}"'
-    return Problem(place, "target", f"{target} is not allowed", hint)
+    return Problem(place, "target", f"{target} is not allowed", ask_for_class(target))
 
 
 def _job_problems(hydra: Mapping[str, Any], allowed: Sequence[str]) -> Iterator[Problem]:

@@ -15,7 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from sandbox.cli.config_loader import PATTERNS, checked_configs
-from sandbox.components.allowed import ALLOWED
+from sandbox.components.allowed import ALLOWED, reach_working_directory
 from sandbox.components.permissions import HYDRA_CLASSES, LOGGING_CLASSES, SEARCH_CLASSES
 from sandbox.components.problem import PlanError, Problem
 from sandbox.hydra_search_path import CONFIG_PATH
@@ -27,7 +27,9 @@ from sandbox.running.run import STARTED, run
 from sandbox.running.trial import as_trial
 
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-register_resolvers()  # here, because a launcher may import this module in a process of its own
+# Here, because a launcher may import this module in a process of its own.
+register_resolvers()
+reach_working_directory()
 
 
 @hydra.main(

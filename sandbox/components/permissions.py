@@ -2,8 +2,9 @@
 
 This is the one place for the rule; docs/security.md is its description for users. A permission is
 given by the person who starts the run and never by a config: class paths by
-``SANDBOX_ALLOW_TARGETS``, everything else by name in ``SANDBOX_ALLOW``, or both by lines of the
-user's allow file. Functions here read a config and import none of the code that it names.
+``SANDBOX_ALLOW_TARGETS``, everything else by name in ``SANDBOX_ALLOW``, both by lines of the user's
+allow file, or all of them by trust in the working directory. Functions here read a config and
+import none of the code that it names.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 
 from sandbox.components.problem import Problem
 from sandbox.components.tree import is_node, leaves
+from sandbox.components.trust import ALLOW_FILE, TRUSTED_FILE, read_settings
 from sandbox.components.values import Pending
 
 PERMISSIONS: Mapping[str, str] = {
@@ -81,6 +83,7 @@ _PLAIN_VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "HF_HUB_OFFLINE",
 )
+_OR_TRUST = ", or for all of this folder: sandbox trust"
 # NCCL loads libraries that these name.
 _LOADING_VARIABLES = ("NCCL_*PLUGIN*", "NCCL_CONF_FILE", "OMP_TOOL*", "MKL_*PATH*")
 
@@ -97,12 +100,21 @@ def is_allowed_class(target: str, allowed: Collection[str]) -> bool:
 
 def needs(permission: str, where: str, text: str) -> Problem:
     """Return the problem of a config that asks for a permission that it does not have."""
-    hint = f'to allow it: SANDBOX_ALLOW="{permission}"'
+    hint = f'to allow it: SANDBOX_ALLOW="{permission}"{_OR_TRUST}'
     return Problem(where, "permission", f"{text}: this needs your permission", hint)
 
 
+def ask_for_class(target: Any) -> str:
+    """Return how a person allows a class path."""
+    return f'to allow it: SANDBOX_ALLOW_TARGETS="{target}"{_OR_TRUST}'
+
+
 def unknown_permissions() -> Iterator[Problem]:
-    """Yield names in ``SANDBOX_ALLOW`` that permit nothing."""
+    """Yield names in ``SANDBOX_ALLOW`` that permit nothing, and files that are not believed."""
+    for name in (ALLOW_FILE, TRUSTED_FILE):
+        found = read_settings(name)
+        if found.fault:
+            yield Problem(found.path, "permission", f"is not believed: {found.fault}")
     for name in words(os.environ.get("SANDBOX_ALLOW", "")):
         if name not in PERMISSIONS:
             hint = f"available: {', '.join(PERMISSIONS)}"

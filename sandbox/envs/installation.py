@@ -26,6 +26,7 @@ log = getLogger(__name__)
 # The programs that create envs must not see the settings of the launcher's own interpreter.
 _VARIABLES: Mapping[str, str | None] = {
     **dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")),
+    "PYTHONSAFEPATH": "1",  # nor modules of the working directory
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
 }
 

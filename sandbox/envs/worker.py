@@ -78,7 +78,7 @@ async def run_worker_async(
         await (env or CurrentEnv()).run_cmd_async(
             ["python", *_launcher(num_processes), program, request_path, result_path],
             log_path=scope.log_path,
-            variables={**_defaults(), **(variables or {})},
+            variables={**_defaults(), **_search_path(env), **(variables or {})},
         )
         if not result_path.exists():  # a program that does not use worker_start
             return {}
@@ -92,6 +92,14 @@ def _launcher(num_processes: int) -> list[str]:
     # --standalone picks a free port, so that two launches on one machine do not collide.
     module = ["-m", "torch.distributed.run", "--standalone"]
     return [*module, f"--nproc-per-node={num_processes}"]
+
+
+def _search_path(env: Env | None) -> dict[str, str]:
+    """Let a worker import its siblings, and nothing from the working directory."""
+    paths = [str(_WORKERS_DIR)]
+    if env is None or isinstance(env, CurrentEnv):
+        paths += filter(None, [os.environ.get("PYTHONPATH")])
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _defaults() -> dict[str, str]:

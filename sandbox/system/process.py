@@ -16,6 +16,12 @@ from pathlib import Path
 
 from sandbox.system.follow import FileFollower
 
+SAFE_PATH = ("PYTHONSAFEPATH", "sandbox")
+"""The variable that keeps the working directory off the path of Python programs, set by us.
+
+Programs of components do not inherit it, because they may import files beside their script.
+"""
+
 _GRACE_S = 10.0
 _TAIL_LINES = 20
 _POLL_S = 0.05
@@ -142,7 +148,8 @@ def _start(
     has_input: bool,
 ) -> subprocess.Popen[bytes]:
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, **(variables or {})}
+    inherited = {name: value for name, value in os.environ.items() if (name, value) != SAFE_PATH}
+    environment = {**inherited, **(variables or {})}
     with log_path.open("ab") as log:
         try:
             # close_fds=False passes on the one inheritable descriptor, the lock of the job's claim:

@@ -30,7 +30,8 @@ def asked(target: str, arguments: dict[str, Any], *allowed: str) -> list[tuple[s
 
 
 def wanted(permission: str, place: str) -> tuple[str, str]:
-    return f"it.{place}", f'to allow it: SANDBOX_ALLOW="{permission}"'
+    hint = f'to allow it: SANDBOX_ALLOW="{permission}", or for all of this folder: sandbox trust'
+    return f"it.{place}", hint
 
 
 @pytest.mark.parametrize(
@@ -255,7 +256,6 @@ def test_a_function_must_be_one_of_the_module_that_is_named(
 
 def test_a_problem_that_names_a_permission_shows_how_to_give_it() -> None:
     problem: Problem = next(variable_problems(["PATH"], "hydra.job.env_set", OURS))
-    assert str(problem).endswith(
-        'this needs your permission; to allow it: SANDBOX_ALLOW="env-variables"'
-    )
+    assert 'this needs your permission; to allow it: SANDBOX_ALLOW="env-variables"' in str(problem)
+    assert str(problem).endswith("sandbox trust")
     assert os.sep not in problem.where
