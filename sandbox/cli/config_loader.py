@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ from hydra._internal import hydra as hydra_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, OmegaConf
 
-from sandbox.cli.hydra_settings import hydra_problems
+from sandbox.cli.hydra_settings import hydra_problems, typed_in
 from sandbox.cli.literal_secrets import secrets_in_config
 from sandbox.components.allowed import ALLOWED, users_patterns
 from sandbox.components.permissions import is_permitted, needs
@@ -31,15 +31,17 @@ class CheckedConfigLoader(ConfigLoaderImpl):
     def _load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
         cfg = super()._load_configuration(*args, **kwargs)
         _refuse(secrets_in_config(cfg, ALLOWED))
+        _refuse(_forged_overrides(cfg, kwargs["overrides"]))
         if kwargs.get("activate_config_repository"):  # not for --cfg, --info and --help
-            _refuse(hydra_problems(cfg, PATTERNS, ALLOWED))
+            _refuse(hydra_problems(cfg, typed_in(cfg), PATTERNS, ALLOWED))
         return cfg
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]
     ) -> DictConfig:
         cfg = super().load_sweep_config(master_config, sweep_overrides)
-        _refuse(hydra_problems(cfg, PATTERNS, ALLOWED))
+        # The overrides of a trial are also those that a sweeper, and with it a config, has chosen.
+        _refuse(hydra_problems(cfg, typed_in(master_config), PATTERNS, ALLOWED))
         return cfg
 
     def _process_config_searchpath(
@@ -56,9 +58,17 @@ class CheckedConfigLoader(ConfigLoaderImpl):
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
 
-def _refuse(problems: Sequence[Problem]) -> None:
-    if problems:
-        raise PlanError(problems)
+def _forged_overrides(cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Problem]:
+    """Yield the problem of a config that pretends that somebody has typed its values."""
+    noted = cfg.hydra.overrides
+    if len(noted.task) + len(noted.hydra) != len(overrides):
+        yield Problem("hydra.overrides", "permission", "cannot be set by a config")
+
+
+def _refuse(problems: Iterable[Problem]) -> None:
+    found = [*problems]
+    if found:
+        raise PlanError(found)
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from sandbox.cli.reading import plain, read
 from sandbox.components.permissions import (
     HYDRA_CLASSES,
     LOGGING_CLASSES,
@@ -30,24 +31,33 @@ from sandbox.planning.settings import interpolation_problem
 
 # Texts for people, and what Hydra fills in itself.
 _UNUSED = ("help", "hydra_help", "overrides", "runtime", "aliases")
-_DEEPEST = 30
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _LOGGING = ("hydra_logging", "job_logging")
 _HYDRA_VALUE = re.compile(r"\$\{\s*hydra:\s*([\w.]+)\s*\}")
 _LOCAL_STORAGE = re.compile(r"(?:sqlite:///)?(?P<path>[^?:]+)")
 
 
+def typed_in(cfg: DictConfig) -> set[str]:
+    """Return the keys that were typed on the command line."""
+    # Not resolved: values on the command line may hold interpolations.
+    words: Any = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
+    return {word.partition("=")[0].lstrip("+") for word in words}
+
+
 def hydra_problems(
-    cfg: DictConfig, patterns: Sequence[str], allowed: Sequence[str]
+    cfg: DictConfig, typed: Collection[str], patterns: Sequence[str], allowed: Sequence[str]
 ) -> list[Problem]:
     """Return what the ``hydra`` node asks for and must not have.
 
     Args:
         cfg: A composed config, nothing of which has been used yet.
+        typed: Keys that were typed on the command line.
         patterns: Class paths that the user allows; ours are no business of Hydra's.
         allowed: What the user permits.
     """
-    root, problems = _outputs_dir(cfg, allowed)
+    root, problems = _written_folder(cfg, "outputs_dir", (".",), typed, allowed)
+    if not problems:
+        _, problems = _written_folder(cfg, "store_dir", (".", root), typed, allowed)
     problems = problems or _unreadable_folder(cfg)
     if problems:
         return problems
@@ -63,22 +73,25 @@ def hydra_problems(
     ]
 
 
-def _outputs_dir(cfg: DictConfig, allowed: Sequence[str]) -> tuple[str, list[Problem]]:
-    """Return the folder below which a run may write, and what is wrong with it."""
-    where = "outputs_dir"
+def _written_folder(
+    cfg: DictConfig,
+    key: str,
+    above: Sequence[str],
+    typed: Collection[str],
+    allowed: Sequence[str],
+) -> tuple[str, list[Problem]]:
+    """Return a folder of the frame below which a run may write, and what is wrong with it."""
     try:
-        root = cfg.get(where)
+        folder = cfg.get(key)
     except OmegaConfBaseException as error:
-        return "", [Problem(where, "interpolation", str(error).splitlines()[0])]
-    if not isinstance(root, str) or not root.strip():
-        return "", [Problem(where, "setting", f"expected a folder, given {root!r}")]
-    # Not resolved: values on the command line may hold interpolations.
-    typed: Any = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
-    is_typed = any(text.startswith(f"{where}=") for text in typed)
-    if is_typed or is_inside(root, ".") or is_permitted("outside-files", allowed):
-        return root, []
-    text = f"a config has chosen {root!r}, which is outside the working directory"
-    return root, [needs("outside-files", where, text)]
+        return "", [Problem(key, "interpolation", str(error).splitlines()[0])]
+    if not isinstance(folder, str) or not folder.strip():
+        return "", [Problem(key, "setting", f"expected a folder, given {folder!r}")]
+    is_below = any(is_inside(folder, each) for each in above)
+    if key in typed or is_below or is_permitted("outside-files", allowed):
+        return folder, []
+    text = f"a config has chosen {folder!r}, which is outside the working directory"
+    return folder, [needs("outside-files", key, text)]
 
 
 def _is_multirun(cfg: DictConfig) -> bool:
@@ -104,14 +117,14 @@ def _settled(cfg: DictConfig) -> dict[str, Any]:
     What cannot be resolved before the run starts stays as it is, and is no path below a folder.
     """
     runtime = cfg.hydra.runtime
-    folder = _read(cfg.hydra.sweep if _is_multirun(cfg) else cfg.hydra.run, "dir")
-    folder = _expanded(str(folder), {"job": _plain(cfg.hydra.job)})
+    folder = read(cfg.hydra.sweep if _is_multirun(cfg) else cfg.hydra.run, "dir")
+    folder = _expanded(str(folder), {"job": plain(cfg.hydra.job)})
     output_dir = str(Path("/unknown" if "${" in folder else folder).absolute())
     with read_write(runtime), open_dict(runtime):
         before = runtime._get_node("output_dir")._value()
         # Hydra sets it when the run starts; names of log files read it.
         runtime.output_dir = output_dir
-        found = {str(key): _plain(_read(cfg.hydra, key)) for key in cfg.hydra if key not in _UNUSED}
+        found = {str(key): plain(read(cfg.hydra, key)) for key in cfg.hydra if key not in _UNUSED}
         found["runtime"] = {"output_dir": output_dir}
         runtime.output_dir = before
     return {key: _expanded(value, found) for key, value in found.items()}
@@ -131,26 +144,6 @@ def _expanded(value: Any, hydra: Mapping[str, Any]) -> Any:
         return _HYDRA_VALUE.sub(known, leaf) if isinstance(leaf, str) else leaf
 
     return mapped(value, expanded)
-
-
-def _read(node: Any, key: Any) -> Any:
-    try:
-        if OmegaConf.is_missing(node, key):
-            return None
-        return node[key]
-    except OmegaConfBaseException:
-        plain: Any = OmegaConf.to_container(node, resolve=False)
-        return plain[key]
-
-
-def _plain(value: Any, depth: int = 0) -> Any:
-    if depth > _DEEPEST:  # an interpolation can lead in a circle
-        return "${too deep}"
-    if isinstance(value, DictConfig):
-        return {str(key): _plain(_read(value, key), depth + 1) for key in value}
-    if isinstance(value, ListConfig):
-        return [_plain(_read(value, index), depth + 1) for index in range(len(value))]
-    return value
 
 
 def _class_problems(hydra: Mapping[str, Any], patterns: Sequence[str]) -> Iterator[Problem]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from sandbox.cli.reading import plain, read
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.checks import literal_secrets
 from sandbox.components.permissions import without_interpolations
@@ -22,6 +24,7 @@ _LOGIN = re.compile(r"(://)[^/\s@]+@")
 _STARS = "***"
 _NAMES = ("api_key", "token", "password", "passwd", "secret", "credentials")
 _SHORTEST = 4  # shorter texts occur everywhere
+_SHORTEST_OF_ENVIRONMENT = 8
 _PRINTED_ONLY = ("help", "hydra_help", "overrides", "runtime")
 
 
@@ -46,7 +49,29 @@ def secrets_in_config(cfg: DictConfig, allowed: Sequence[str]) -> list[Problem]:
     found += _secrets_in_overrides([*typed, *swept], _secret_places(raw, allowed))
     for place, leaf in leaves({**raw, "hydra": kept}):
         found += _logins(place, leaf)
-    return found
+    return [*found, *_copied_secrets(cfg, raw, allowed)]
+
+
+def _copied_secrets(cfg: DictConfig, raw: Any, allowed: Sequence[str]) -> Iterator[Problem]:
+    """Yield values, in whatever way they are composed, that hold a secret of the environment.
+
+    Only an argument that is declared secret may read one: all others are written and printed.
+    """
+    secrets = {
+        name: value
+        for name, value in os.environ.items()
+        if name.lower().endswith(_NAMES) and len(value) >= _SHORTEST_OF_ENVIRONMENT
+    }
+    if not secrets:
+        return
+    places = _secret_places(raw, allowed)
+    shown = {str(key): plain(read(cfg, key)) for key in cfg if key != "hydra"}
+    hydra = {str(key): plain(read(cfg.hydra, key)) for key in cfg.hydra if key not in _PRINTED_ONLY}
+    for place, leaf in leaves({**shown, "hydra": hydra}):
+        for name, value in secrets.items():
+            if value in str(leaf) and place not in places:
+                text = f"holds the value of {name}, which only an argument for secrets may read"
+                yield Problem(place, "secret", text)
 
 
 def _secret_places(raw: Any, allowed: Sequence[str]) -> set[str]:

@@ -14,10 +14,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sandbox.components.trust import open_to_all, trusted_folders, write_trusted
+from sandbox.components.trust import TRUSTED_FILE, open_to_all, trusted_folders
+from sandbox.system.user_files import write_lines
 
 
 def main(words: Sequence[str]) -> int:
@@ -65,9 +66,9 @@ def _remove(folder: str, before: Sequence[str]) -> int:
     return 0
 
 
-def _write(folders: Sequence[str] | dict[str, None]) -> int:
+def _write(folders: Iterable[str]) -> int:
     try:
-        write_trusted(folders)
+        write_lines(TRUSTED_FILE, folders)
     except OSError as error:
         return _refused(str(error))
     return 0

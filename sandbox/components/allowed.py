@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from sandbox.components.permissions import PERMISSIONS, ask_for_class, is_allowed_class, words
-from sandbox.components.trust import ALLOW_FILE, EVERYTHING, is_trusted, read_settings
+from sandbox.components.trust import EVERYTHING, allow_lines, is_trusted
 from sandbox.system.process import SAFE_PATH
 from sandbox.system.wording import did_you_mean
 
@@ -47,19 +47,15 @@ def allowed_targets() -> tuple[str, ...]:
 
 def users_patterns() -> tuple[str, ...]:
     """Return the patterns of class paths that the user allows."""
-    found = [*words(os.environ.get("SANDBOX_ALLOW_TARGETS", "")), *_lines()]
+    found = [*words(os.environ.get("SANDBOX_ALLOW_TARGETS", "")), *allow_lines()]
     found += [EVERYTHING] if is_trusted(Path.cwd()) else []
     return tuple(text for text in found if text not in PERMISSIONS)
 
 
 def _permissions() -> list[str]:
     """Return the permissions that the user gives; their names are no class paths."""
-    found = [*words(os.environ.get("SANDBOX_ALLOW", "")), *_lines()]
+    found = [*words(os.environ.get("SANDBOX_ALLOW", "")), *allow_lines()]
     return [text for text in found if text in PERMISSIONS]
-
-
-def _lines() -> Sequence[str]:
-    return read_settings(ALLOW_FILE).lines
 
 
 def reach_working_directory() -> None:
@@ -106,7 +102,7 @@ def _check_allowed(target: Any, allowed: Sequence[str]) -> None:
     if not isinstance(target, str) or "." not in target:
         raise TargetError(f"class path {target!r} is not module.Class")
     if not is_allowed_class(target, allowed):
-        patterns = ", ".join(pattern for pattern in allowed if pattern not in PERMISSIONS)
+        patterns = ", ".join(text for text in allowed if text.partition(":")[0] not in PERMISSIONS)
         raise TargetError(f"{target} is not allowed; allowed: {patterns}; {ask_for_class(target)}")
 
 

@@ -20,6 +20,7 @@ _VARIABLES = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "PYTHONUNBUFFERED": "1",  # otherwise the log grows in blocks, and metrics arrive late
     "TRANSFORMERS_VERBOSITY": "error",
+    "USE_HUB_KERNELS": "0",  # a model's config could name code on the hub
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,11 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.allowed import allowed_targets
 from sandbox.components.build import build
+from sandbox.components.permissions import with_outputs_dir
 from sandbox.components.problem import PlanError, Problem
 from sandbox.job import JobFailed, numbers
 from sandbox.planning.job_config import resolved
@@ -54,6 +57,8 @@ def run(
     from sandbox.store.records import JobStore
 
     allowed = allowed_targets() if allowed is None else allowed
+    with contextlib.suppress(OmegaConfBaseException):  # reported by the plan
+        allowed = with_outputs_dir(allowed, str(cfg.outputs_dir))
     checked = plan(cfg, allowed)
     store = JobStore(Path(cfg.store_dir))
     _check_store(store.root, to_write=not cfg.dry_run)

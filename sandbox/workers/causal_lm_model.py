@@ -18,7 +18,7 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
-from worker_start import InputError
+from worker_start import InputError, safe_loading
 
 END_OF_TEXT = "<|endoftext|>"
 _HEAD_SIZE = 32
@@ -50,9 +50,12 @@ def load(model_path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load model and tokenizer of a checkpoint folder."""
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            model_path, local_files_only=True, dtype=torch.float32
+            model_path, local_files_only=True, dtype=torch.float32, **safe_loading(model_path)
         )
-        return model, AutoTokenizer.from_pretrained(model_path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            model_path, local_files_only=True, trust_remote_code=False
+        )
+        return model, tokenizer
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(

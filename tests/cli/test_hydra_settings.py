@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from toy_project import Project, data_job, experiment
 
-from sandbox.cli.hydra_settings import hydra_problems
+from sandbox.cli.hydra_settings import hydra_problems, typed_in
 from sandbox.components.problem import Problem
 
 PROCESS = "hydra.test_utils.test_utils.run_process"
@@ -143,7 +143,7 @@ def problems(project: Project, *overrides: str, allowed: tuple[str, ...] = ()) -
     with hydra.initialize_config_dir(config_dir=str(CONF)):
         loader = GlobalHydra.instance().config_loader()
         cfg = loader.load_configuration("config", list(overrides), run_mode=hydra.types.RunMode.RUN)
-    return hydra_problems(cfg, [text for text in allowed if "." in text], allowed)
+    return hydra_problems(cfg, typed_in(cfg), [text for text in allowed if "." in text], allowed)
 
 
 @pytest.mark.parametrize(

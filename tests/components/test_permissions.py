@@ -159,9 +159,9 @@ def test_an_operator_that_writes_anywhere_needs_permission(folder: str) -> None:
     ],
 )
 def test_a_variable_that_changes_programs_needs_permission(name: str) -> None:
-    (problem,) = variable_problems([name], "env_set", OURS)
+    (problem,) = variable_problems({name: "1"}, "env_set", OURS)
     assert problem.where == f"env_set.{name}" and "env-variables" in problem.hint
-    assert not [*variable_problems([name], "env_set", ("env-variables",))]
+    assert not [*variable_problems({name: "1"}, "env_set", ("env-variables",))]
 
 
 @pytest.mark.parametrize(
@@ -176,12 +176,12 @@ def test_a_variable_that_changes_programs_needs_permission(name: str) -> None:
     ],
 )
 def test_a_variable_for_speed_may_be_set(name: str) -> None:
-    assert not [*variable_problems([name], "env_set", OURS)]
+    assert not [*variable_problems({name: "1"}, "env_set", OURS)]
 
 
 def test_a_config_never_gives_itself_a_permission() -> None:
     for name in ("SANDBOX_ALLOW", "SANDBOX_ALLOW_TARGETS"):
-        assert [*variable_problems([name], "env_set", ("*", *PERMISSIONS))]
+        assert [*variable_problems({name: "1"}, "env_set", ("*", *PERMISSIONS))]
 
 
 def test_the_plan_names_every_permission_that_an_experiment_needs(project: Project) -> None:
@@ -255,7 +255,7 @@ def test_a_function_must_be_one_of_the_module_that_is_named(
 
 
 def test_a_problem_that_names_a_permission_shows_how_to_give_it() -> None:
-    problem: Problem = next(variable_problems(["PATH"], "hydra.job.env_set", OURS))
+    problem: Problem = next(variable_problems({"PATH": "1"}, "hydra.job.env_set", OURS))
     assert 'this needs your permission; to allow it: SANDBOX_ALLOW="env-variables"' in str(problem)
     assert str(problem).endswith("sandbox trust")
     assert os.sep not in problem.where
