@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from sandbox.cli.reading import plain, read
+from sandbox.cli.reading import resolved
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.checks import literal_secrets
 from sandbox.components.permissions import without_interpolations
@@ -49,10 +49,11 @@ def secrets_in_config(cfg: DictConfig, allowed: Sequence[str]) -> list[Problem]:
     found += _secrets_in_overrides([*typed, *swept], _secret_places(raw, allowed))
     for place, leaf in leaves({**raw, "hydra": kept}):
         found += _logins(place, leaf)
-    return [*found, *_copied_secrets(cfg, raw, allowed)]
+    used = {**raw, "hydra": kept}
+    return [*found, *_copied_secrets(cfg, used, _secret_places(raw, allowed))]
 
 
-def _copied_secrets(cfg: DictConfig, raw: Any, allowed: Sequence[str]) -> Iterator[Problem]:
+def _copied_secrets(cfg: DictConfig, copy: Any, places: Collection[str]) -> Iterator[Problem]:
     """Yield values, in whatever way they are composed, that hold a secret of the environment.
 
     Only an argument that is declared secret may read one: all others are written and printed.
@@ -62,12 +63,7 @@ def _copied_secrets(cfg: DictConfig, raw: Any, allowed: Sequence[str]) -> Iterat
         for name, value in os.environ.items()
         if name.lower().endswith(_NAMES) and len(value) >= _SHORTEST_OF_ENVIRONMENT
     }
-    if not secrets:
-        return
-    places = _secret_places(raw, allowed)
-    shown = {str(key): plain(read(cfg, key)) for key in cfg if key != "hydra"}
-    hydra = {str(key): plain(read(cfg.hydra, key)) for key in cfg.hydra if key not in _PRINTED_ONLY}
-    for place, leaf in leaves({**shown, "hydra": hydra}):
+    for place, leaf in leaves(resolved(copy, cfg)) if secrets else ():
         for name, value in secrets.items():
             if value in str(leaf) and place not in places:
                 text = f"holds the value of {name}, which only an argument for secrets may read"

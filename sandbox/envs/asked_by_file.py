@@ -54,10 +54,8 @@ def _asked_by_line(path: Path, line: str, depth: int) -> Iterator[Asked]:
     if included:
         yield from asked_by_file(path.parent / included["path"].strip("'\""), depth + 1)
     elif "${" in line:
-        yield (
-            "credentials",
-            f"{path} reads an environment variable for {line.split('$', maxsplit=1)[0]!r}",
-        )
+        beginning = line.partition("${")[0]
+        yield "credentials", f"{path} reads an environment variable after {beginning!r}"
     elif line and not line.startswith("@") and not _is_plain(line):
         shown = line if NoUrlPassword().is_met_by(line) else "a URL with a login"
         yield "code-folder", f"{path} names {shown!r}, which is no name of a package"

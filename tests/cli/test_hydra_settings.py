@@ -213,6 +213,11 @@ LOG = "hydra.job_logging"
         ("hydra.run.dir=/tmp/x", "hydra.run.dir"),
         ("hydra.run.dir=outputs/${hydra:job.num}/../../../x", "hydra.run.dir"),
         ("hydra.run.dir=outputs/${hydra:job.name} hydra.job.name=../../x", "hydra.run.dir"),
+        (
+            "hydra.run.dir='outputs/${hydra:job.override_dirname}' +x='a/../../../b'",
+            "hydra.run.dir",
+        ),
+        ("hydra.sweep.subdir=${hydra:run.dir} hydra.run.dir=/tmp/x", "hydra.sweep.subdir"),
         ("hydra.sweep.dir=..", "hydra.sweep.dir"),
         ("hydra.sweep.subdir=../../../x", "hydra.sweep.subdir"),
         ("hydra.output_subdir=../../../conf", "hydra.output_subdir"),
