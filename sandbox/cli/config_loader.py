@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,12 +12,16 @@ from omegaconf import DictConfig, OmegaConf
 
 from sandbox.cli.hydra_settings import hydra_problems, typed_in
 from sandbox.cli.literal_secrets import secrets_in_config
-from sandbox.components.allowed import ALLOWED, users_patterns
+from sandbox.components.allowed import ALLOWED, our_targets, users_patterns
 from sandbox.components.permissions import is_permitted, needs
 from sandbox.components.problem import PlanError, Problem
 
 PATTERNS = users_patterns()
 """Class paths that the user allows, read at import like ``ALLOWED``."""
+
+
+USED: list[Problem] = []
+"""What the last config would have been refused for without the user's permissions."""
 
 
 class CheckedConfigLoader(ConfigLoaderImpl):
@@ -33,7 +37,7 @@ class CheckedConfigLoader(ConfigLoaderImpl):
         _refuse(secrets_in_config(cfg, ALLOWED))
         _refuse(_forged_overrides(cfg, kwargs["overrides"]))
         if kwargs.get("activate_config_repository"):  # not for --cfg, --info and --help
-            _refuse(hydra_problems(cfg, typed_in(cfg), PATTERNS, ALLOWED))
+            _check(cfg, typed_in(cfg))
         return cfg
 
     def load_sweep_config(
@@ -41,7 +45,7 @@ class CheckedConfigLoader(ConfigLoaderImpl):
     ) -> DictConfig:
         cfg = super().load_sweep_config(master_config, sweep_overrides)
         # The overrides of a trial are also those that a sweeper, and with it a config, has chosen.
-        _refuse(hydra_problems(cfg, typed_in(master_config), PATTERNS, ALLOWED))
+        _check(cfg, typed_in(master_config))
         return cfg
 
     def _process_config_searchpath(
@@ -56,6 +60,12 @@ class CheckedConfigLoader(ConfigLoaderImpl):
         if is_given and not is_permitted("config-sources", ALLOWED):
             raise PlanError([needs("config-sources", place, "reads configs from other places")])
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
+
+
+def _check(cfg: DictConfig, typed: Collection[str]) -> None:
+    _refuse(hydra_problems(cfg, typed, PATTERNS, ALLOWED))
+    is_all_ours = set(ALLOWED) == set(our_targets(ALLOWED))
+    USED[:] = [] if is_all_ours else hydra_problems(cfg, typed, (), ())
 
 
 def _forged_overrides(cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Problem]:

@@ -31,6 +31,9 @@ FAMILIES = (
 """Rooms whose classes an experiment may name."""
 
 
+_OURS = tuple(f"sandbox.{family}.*" for family in FAMILIES)
+
+
 class TargetError(ValueError):
     """A class path is not allowed, or names nothing that can be built."""
 
@@ -42,7 +45,12 @@ def allowed_targets() -> tuple[str, ...]:
     ``SANDBOX_ALLOW="recipe-code"``, by lines in ``~/.config/sandbox/allow_targets``, or by trust in
     the working directory; a config cannot.
     """
-    return (*(f"sandbox.{family}.*" for family in FAMILIES), *users_patterns(), *_permissions())
+    return (*_OURS, *users_patterns(), *_permissions())
+
+
+def our_targets(allowed: Sequence[str]) -> tuple[str, ...]:
+    """Return what is left of permissions without those of the user: our classes, outputs_dir."""
+    return tuple(text for text in allowed if text in _OURS or ":" in text)
 
 
 def users_patterns() -> tuple[str, ...]:

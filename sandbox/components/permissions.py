@@ -87,6 +87,7 @@ _PLAIN_VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "HF_HUB_OFFLINE",
 )
+_NEEDS = ": this needs your permission"
 _OR_TRUST = ", or for all of this folder: sandbox trust"
 # Libraries that are loaded, and files that are written.
 _LOADING_VARIABLES = ("NCCL_*PLUGIN*", "NCCL_*FILE*", "OMP_TOOL*", "MKL_*PATH*", "MKL_*FILE*")
@@ -110,7 +111,12 @@ def is_allowed_class(target: str, allowed: Collection[str]) -> bool:
 def needs(permission: str, where: str, text: str) -> Problem:
     """Return the problem of a config that asks for a permission that it does not have."""
     hint = f'to allow it: SANDBOX_ALLOW="{permission}"{_OR_TRUST}'
-    return Problem(where, "permission", f"{text}: this needs your permission", hint)
+    return Problem(where, "permission", f"{text}{_NEEDS}", hint)
+
+
+def as_used(problem: Problem) -> str:
+    """Return one line about a request that the user has allowed."""
+    return f"{problem.where}: {problem.text.removesuffix(_NEEDS).removesuffix(' is not allowed')}"
 
 
 def ask_for_class(target: Any) -> str:
