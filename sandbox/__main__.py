@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import os
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -22,11 +22,16 @@ COMMANDS = {"doctor": "sandbox.cli.doctor", "trust": "sandbox.cli.trust"}
 
 def main() -> int:
     """Run the command line; return the exit code."""
-    logging.raiseExceptions = False  # otherwise every line to a closed output prints an error
+    # Until interrupts_raise(): an interrupt in the middle of an import leaves nothing to tidy up,
+    # and libraries turn it into errors of their own.
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     _leave_working_directory()
     try:
         code = _command(sys.argv[1:])
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _interrupted()
     except BrokenPipeError:  # the reader of our output has left, which ends nothing else
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
         return 0
@@ -70,15 +75,24 @@ def _command(words: list[str]) -> int:
         hint = did_you_mean(name, COMMANDS)
         experiment = f"an experiment is chosen by +experiment={name}"
         return _fail("wrong command", f"there is no command {name!r}; {hint}; {experiment}", 2)
-    _return_to_working_directory()
+    try:
+        _return_to_working_directory()
+    except ValueError as error:  # the user's allow file cannot be read
+        return _fail("cannot run as written", str(error), 2)
     if name in COMMANDS:
-        code: int = importlib.import_module(COMMANDS[name]).main(words[1:])
+        from sandbox.system.signals import interrupts_raise
+
+        command = importlib.import_module(COMMANDS[name])
+        interrupts_raise()
+        code: int = command.main(words[1:])
         return code
     return _run()
 
 
 def _run() -> int:
     """Let Hydra run its task; Hydra itself returns 1 for everything."""
+    import logging
+
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
     from yaml import YAMLError
@@ -89,6 +103,7 @@ def _run() -> int:
     from sandbox.running.run import STARTED
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then hands its errors to us
+    logging.raiseExceptions = False  # otherwise every line to a closed output prints an error
     try:
         run.main()
     except SystemExit as end:  # a run's own failure, or Hydra's end
@@ -101,8 +116,6 @@ def _run() -> int:
         return _report(error)
     except BrokenPipeError:
         raise
-    except KeyboardInterrupt:
-        return _fail("interrupted", f"{_GOES_ON}{_run_folder()}", 1 if STARTED else 2)
     except (HydraException, OmegaConfBaseException, YAMLError, OSError, ValueError) as error:
         if STARTED:
             raise
@@ -117,6 +130,11 @@ def _report(error: Exception) -> int:
     if isinstance(error, JobFailed):
         return _fail("failed", f"{error}\n{_GOES_ON}{_run_folder()}", 1)
     return _fail("cannot run as written", str(error), 2)
+
+
+def _interrupted() -> int:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of an impatient person
+    return _fail("interrupted", f"{_GOES_ON}{_run_folder()}", 1)
 
 
 def _run_folder() -> str:

@@ -10,11 +10,13 @@ from hydra._internal import hydra as hydra_module
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from omegaconf import DictConfig, OmegaConf
 
-from sandbox.cli.hydra_settings import hydra_problems, typed_in
+from sandbox.cli.config_shape import finite_recursion, shape_problems
+from sandbox.cli.hydra_settings import hydra_problems, is_dry_run, typed_in, write_nothing
 from sandbox.cli.literal_secrets import secrets_in_config
 from sandbox.components.allowed import ALLOWED, our_targets, users_patterns
 from sandbox.components.permissions import is_permitted, needs
 from sandbox.components.problem import PlanError, Problem
+from sandbox.system.signals import interrupts_raise
 
 PATTERNS = users_patterns()
 """Class paths that the user allows, read at import like ``ALLOWED``."""
@@ -32,12 +34,22 @@ class CheckedConfigLoader(ConfigLoaderImpl):
     loaded here too, also in a launcher's other processes: they receive this loader by its name.
     """
 
+    def parse_overrides(self, *args: Any, **kwargs: Any) -> Any:
+        with finite_recursion([]):
+            return super().parse_overrides(*args, **kwargs)
+
     def _load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
-        cfg = super()._load_configuration(*args, **kwargs)
+        self._read: list[str] = []
+        with finite_recursion(self._read):
+            cfg = super()._load_configuration(*args, **kwargs)
+            _refuse([*shape_problems(cfg)])
         _refuse(secrets_in_config(cfg, ALLOWED))
         _refuse(_forged_overrides(cfg, kwargs["overrides"]))
         if kwargs.get("activate_config_repository"):  # not for --cfg, --info and --help
             _check(cfg, typed_in(cfg))
+            if is_dry_run(cfg):
+                write_nothing(cfg)
+            interrupts_raise()  # from now on there is something to tidy up
         return cfg
 
     def load_sweep_config(
@@ -60,6 +72,13 @@ class CheckedConfigLoader(ConfigLoaderImpl):
         if is_given and not is_permitted("config-sources", ALLOWED):
             raise PlanError([needs("config-sources", place, "reads configs from other places")])
         super()._process_config_searchpath(config_name, parsed_overrides, repo)
+        load = repo.load_config
+
+        def noted(config_path: str) -> Any:
+            self._read.append(config_path)
+            return load(config_path=config_path)
+
+        repo.load_config = noted
 
 
 def _check(cfg: DictConfig, typed: Collection[str]) -> None:

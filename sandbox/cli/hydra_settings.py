@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,7 +28,8 @@ from sandbox.components.permissions import (
 )
 from sandbox.components.problem import Problem
 from sandbox.components.tree import children, leaves, mapped, select
-from sandbox.planning.settings import interpolation_problem
+from sandbox.planning.settings import folder_problem, interpolation_problem
+from sandbox.system.files import obstacle
 
 # Texts for people, and what Hydra fills in itself.
 _UNUSED = ("help", "hydra_help", "overrides", "runtime", "aliases")
@@ -86,13 +88,33 @@ def _written_folder(
         folder = cfg.get(key)
     except OmegaConfBaseException as error:
         return "", [Problem(key, "interpolation", str(error).splitlines()[0])]
-    if not isinstance(folder, str) or not folder.strip():
-        return "", [Problem(key, "setting", f"expected a folder, given {folder!r}")]
+    reason = folder_problem(folder)
+    if not reason and not is_dry_run(cfg):
+        reason = obstacle(Path(folder))
+    if reason:
+        return "", [Problem(key, "setting", reason)]
     is_below = any(is_inside(folder, each) for each in above)
     if key in typed or is_below or is_permitted("outside-files", allowed):
         return folder, []
     text = f"a config has chosen {folder!r}, which is outside the working directory"
     return folder, [needs("outside-files", key, text)]
+
+
+def is_dry_run(cfg: DictConfig) -> bool:
+    """Return True if the run only explains itself; a sweep needs its folder all the same."""
+    node = cfg._get_node("dry_run")
+    return node is not None and OmegaConf.select(cfg, "dry_run") is True and not _is_multirun(cfg)
+
+
+def write_nothing(cfg: DictConfig) -> None:
+    """Let Hydra make no folder and no files: a dry run works where nothing can be written."""
+    hydra = cfg.hydra
+    with read_write(hydra), open_dict(hydra):
+        hydra.run.dir = "."  # exists
+        hydra.output_subdir = None
+        for _, handler in (hydra.job_logging.get("handlers") or {}).items():
+            if "filename" in handler:
+                handler.filename = os.devnull
 
 
 def _is_multirun(cfg: DictConfig) -> bool:

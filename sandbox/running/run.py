@@ -24,7 +24,7 @@ from sandbox.planning.settings import texts
 from sandbox.running.context import Context
 from sandbox.running.doors import used_permissions
 from sandbox.running.forced import Forced, recorded_now
-from sandbox.system.files import nearest
+from sandbox.system.files import obstacle
 
 if TYPE_CHECKING:
     from sandbox.running.pipeline import Pipeline
@@ -63,8 +63,8 @@ def run(
     with contextlib.suppress(OmegaConfBaseException):  # reported by the plan
         allowed = with_outputs_dir(allowed, str(cfg.outputs_dir))
     checked = plan(cfg, allowed)
+    _check_store(Path(cfg.store_dir).absolute(), to_write=not cfg.dry_run)
     store = JobStore(Path(cfg.store_dir))
-    _check_store(store.root, to_write=not cfg.dry_run)
     if cfg.dry_run:
         compute = resolved(cfg, "compute", allowed)
         _explain(checked, store, allowed, texts(cfg.force), compute)
@@ -140,8 +140,7 @@ def _check_store(root: Path, to_write: bool) -> None:
     Raises:
         PlanError: It is not, or cannot.
     """
-    existing = nearest(root)
-    reason = "" if existing.is_dir() else f"{existing} is a file, expected a folder"
+    reason = obstacle(root, to_write=to_write)
     if to_write and not reason:
         try:
             root.mkdir(parents=True, exist_ok=True)

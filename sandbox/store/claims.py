@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.system.files import sync_directory
+from sandbox.system.files import is_old, sync_directory
 from sandbox.system.liveness import (
     Observer,
     Owner,
@@ -148,6 +148,7 @@ def take(folder: Path, label: str, is_done: Callable[[], bool]) -> Claim | None:
             return None
         claim = _begin(folder, number + 1)
         if claim:
+            _remove_litter(folder)
             return claim
         time.sleep(_BETWEEN_ATTEMPTS_S)
 
@@ -216,6 +217,17 @@ def _begin(folder: Path, number: int) -> Claim | None:
     os.close(lock)
     shutil.rmtree(prepared, ignore_errors=True)
     return None
+
+
+def _remove_litter(folder: Path) -> None:
+    """Remove folders of attempts that never began, because their processes were killed."""
+    for name in _names(_attempts(folder)):
+        if not name.startswith("."):
+            continue
+        prepared = _attempts(folder) / name
+        owner = Owner.read(prepared / "owner.json")
+        if is_old(prepared) or (owner is not None and owner.is_gone):
+            shutil.rmtree(prepared, ignore_errors=True)
 
 
 def _move(prepared: Path, attempt_dir: Path, owner: Owner) -> bool:

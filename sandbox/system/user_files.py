@@ -58,6 +58,8 @@ def read_lines(name: str) -> UserFile:
 def _foreign(path: Path) -> str:
     """Return how somebody else could have written a file; empty if nobody could."""
     found = path.stat()
+    if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+        return f"{path} is no file"  # reading a pipe would never end
     if found.st_uid not in (os.geteuid(), 0):
         return f"{path} belongs to another user"
     if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

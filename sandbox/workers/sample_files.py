@@ -259,9 +259,12 @@ def parquet_batches(
             chosen = columns(file.schema_arrow) if columns else None
             for batch in file.iter_batches(num_rows, columns=chosen):
                 batch.validate(full=True)  # a text that is not UTF-8 is found nowhere else
+                _ = batch.schema.names  # nor a name
                 yield batch
                 row += batch.num_rows
-    except arrow.ArrowInvalid as error:
+    except (arrow.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the disk; Arrow has no number
+            raise
         reason = f"cannot be read as Parquet from row {row}: {error}"
         raise SampleError.at(path, None, reason) from error
 

@@ -1,0 +1,68 @@
+"""Refuse configs of a shape that nothing can read: too deep, in a circle, or with odd values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from sandbox.components.problem import PlanError, Problem
+from sandbox.components.tree import children, joined
+
+_DEEPEST = 40
+"""Deepest nesting; OmegaConf needs about eight of Python's thousand frames a level."""
+
+_CIRCLE = 20
+"""Names of configs, the last ones read, in which one that leads to itself occurs again."""
+
+_VALUES = (str, int, float, type(None))  # bool is an int
+
+
+@contextmanager
+def finite_recursion(read: Sequence[str]) -> Iterator[None]:
+    """Turn the end of Python's stack, while a config is composed, into a problem.
+
+    Args:
+        read: Names of the configs that were read until then; filled while the block goes on.
+
+    Raises:
+        PlanError: Defaults lists lead in a circle, or something is nested too deeply.
+    """
+    try:
+        yield
+    except RecursionError:
+        raise PlanError([_overflow(read)]) from None
+
+
+def _overflow(read: Sequence[str]) -> Problem:
+    if not read:
+        return Problem("command line", "setting", f"nested more than {_DEEPEST} deep")
+    last = read[-_CIRCLE:]
+    if last.count(read[-1]) > 1 and len(read) > _CIRCLE:
+        names = " and ".join(sorted(set(last)))
+        return Problem(read[-1], "setting", f"the defaults lists of {names} lead in a circle")
+    text = f"nested more than {_DEEPEST} deep, or a value on the command line is"
+    return Problem(read[-1], "setting", text)
+
+
+def shape_problems(cfg: DictConfig) -> Iterator[Problem]:
+    """Yield values that are nested too deeply, or that are neither text, number nor truth value.
+
+    YAML has tags for others, such as ``!!binary``; they could be neither shown nor recorded.
+    """
+    raw: Any = OmegaConf.to_container(cfg, resolve=False)
+    raw.pop("hydra", None)  # has a schema of its own
+    waiting = [("", raw, 0)]
+    while waiting:
+        place, value, depth = waiting.pop()
+        if depth > _DEEPEST:
+            top = ".".join(place.split(".")[:4])
+            yield Problem(top, "setting", f"nested more than {_DEEPEST} deep")
+        elif isinstance(value, (dict, list)):
+            waiting += [(joined(place, key), child, depth + 1) for key, child in children(value)]
+        elif not isinstance(value, _VALUES):
+            kind = type(value).__name__
+            text = f"given a value of the kind {kind}, expected text, a number, true, false or null"
+            yield Problem(place, "setting", text)
