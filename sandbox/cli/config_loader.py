@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -41,7 +42,7 @@ class CheckedConfigLoader(ConfigLoaderImpl):
     def _load_configuration(self, *args: Any, **kwargs: Any) -> DictConfig:
         self._read: list[str] = []
         with finite_recursion(self._read):
-            cfg = super()._load_configuration(*args, **kwargs)
+            cfg = self._composed(*args, **kwargs)
             _refuse([*shape_problems(cfg)])
         _refuse(secrets_in_config(cfg, ALLOWED))
         _refuse(_forged_overrides(cfg, kwargs["overrides"]))
@@ -51,6 +52,15 @@ class CheckedConfigLoader(ConfigLoaderImpl):
                 write_nothing(cfg)
             interrupts_raise()  # from now on there is something to tidy up
         return cfg
+
+    def _composed(self, *args: Any, **kwargs: Any) -> DictConfig:
+        try:
+            return super()._load_configuration(*args, **kwargs)
+        except KeyError as error:
+            if str(error.args[0]) in os.environ:
+                raise
+            text = f"the variable {error} is not set"
+            raise PlanError([Problem("hydra.job.env_copy", "variable", text)]) from error
 
     def load_sweep_config(
         self, master_config: DictConfig, sweep_overrides: list[str]

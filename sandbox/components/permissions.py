@@ -305,5 +305,5 @@ _WRITTEN: Mapping[str, set[str]] = {
 }
 """Arguments that name folders to write, and their classes."""
 
-_WEIGHTS = ("model_path", "name_or_path", "checkpoint_path", "weights_path")
+_WEIGHTS = ("model_path", "eval_obj", "name_or_path", "checkpoint_path", "weights_path")
 """Ends of the places of arguments that name models."""

@@ -16,7 +16,7 @@ _INCLUDE = re.compile(r"(?:-r|-c|--requirement|--constraint)[\s=]*(?P<path>\S.*)
 # Of indexes, and of how packages are chosen. Others name code, or pass text on to its build.
 _OPTION = re.compile(
     r"(?:-i|-f|--index-url|--extra-index-url|--find-links|--no-index|--pre|--prefer-binary"
-    r"|--no-binary|--only-binary|--require-hashes)(?:[\s=].*)?"
+    r"|--no-binary|--only-binary|--require-hashes)(?:[\s=]\s*[^\s'\"]+)?"
 )
 # A name with versions, and markers and hashes behind it.
 _PACKAGE = re.compile(
