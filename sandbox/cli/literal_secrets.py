@@ -25,7 +25,7 @@ _STARS = "***"
 _NAMES = ("api_key", "token", "password", "passwd", "secret", "credentials")
 _SHORTEST = 4  # shorter texts occur everywhere
 _SHORTEST_OF_ENVIRONMENT = 8
-_PRINTED_ONLY = ("help", "hydra_help", "overrides", "runtime")
+_CHECKED_APART = ("overrides", "runtime")
 
 
 def secrets_in_config(cfg: DictConfig, allowed: Sequence[str]) -> list[Problem]:
@@ -43,7 +43,7 @@ def secrets_in_config(cfg: DictConfig, allowed: Sequence[str]) -> list[Problem]:
     ]
     params = (hydra.get("sweeper") or {}).get("params") or {}
     swept = [f"{key}={value}" for key, value in params.items()]
-    kept = {key: value for key, value in hydra.items() if key not in _PRINTED_ONLY}
+    kept = {key: value for key, value in hydra.items() if key not in _CHECKED_APART}
     found = [problem for key in raw for problem in literal_secrets(raw[key], key, allowed)]
     # Values of a sweep are in no config before its trials; launchers print them first.
     found += _secrets_in_overrides([*typed, *swept], _secret_places(raw, allowed))

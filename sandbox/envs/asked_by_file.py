@@ -21,7 +21,7 @@ _OPTION = re.compile(
 # A name with versions, and markers and hashes behind it.
 _PACKAGE = re.compile(
     r"[A-Za-z0-9][\w.-]*\s*(?:\[[\w\s,.-]*\])?\s*(?:\(?[\w\s,.*+!<>=~]*\)?)\s*"
-    r"(?:;[^@]*?)?(?:\s--hash[=\s]\S+)*"
+    r"(?:;[^@]*?)?(?:\s+--hash[=\s]\S+)*"
 )
 _CONDA_PACKAGE = re.compile(r"(?:[\w./-]+::)?[\w.-]+\s*[\w\s,.*+!<>=~|\[\]'\"-]*")
 _ARCHIVE = re.compile(r".*\.(?:whl|egg|zip|conda|tgz|tbz2?|tar(?:\.\w+)?)(?:\[.*)?")

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign import campaign, forked
-from security_doors import SECRET, Attack, attack_of, merged
+from security_doors import OPTIONS, SECRET, Attack, attack_of, merged
 
 EXPERIMENT: dict[str, Any] = {
     "experiment_name": "harmless",
@@ -36,8 +36,6 @@ STAND_IN = """#!/bin/sh
 for word in "$0" "$@"; do printf '%s\\n' "$word"; done >> "$CAMPAIGN_CALLS"
 exit 1
 """
-# An index may be anything; the value is one argument with its option.
-VALUES = ("--extra-index-url=", "--find-links=")
 FOREIGN_USER = 65534
 
 
@@ -191,7 +189,7 @@ def successes(attack: Attack, place: Path, before: Mapping[str, str], output: st
 
 def is_foreign_option(call: str) -> bool:
     """Return True for a word of a command that an attack has made an option."""
-    return call.lstrip().startswith("-") and "EVIL" in call and not call.startswith(VALUES)
+    return call.lstrip().startswith(OPTIONS)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ HOME = "${oc.env:CAMPAIGN_HOME}"
 
 JOB = "jobs.merge.manipulator"
 TRAIN = "jobs.train.executor"
+OPTIONS = ("--target=EVIL", "-r/EVIL", "--index-url=EVIL", "-eEVIL", "--wrap=EVIL", "--prefix=EVIL")
+"""Options that no value of a config may become."""
+
 PROCESS = "hydra.test_utils.test_utils.run_process"
 BLANKS = ["", " ", "\t", "\n", "\u00a0", "\u2003", "\u200b", "\u3000", "\r", "\x0b", "\x00"]
 
@@ -282,9 +285,7 @@ def variable(draw: random.Random) -> Attack:
 def argument(draw: random.Random) -> Attack:
     """Let a value be read as an option of a program."""
     blank = draw.choice(BLANKS)
-    option = draw.choice(
-        ["--target=EVIL", "-r/EVIL", "--index-url=EVIL", "-eEVIL", "--wrap=EVIL", "--prefix=EVIL"]
-    )
+    option = draw.choice(OPTIONS)
     text = draw.choice([f"{blank}{option}", f"{option}{blank}", f"six{blank}{option}", option])
     env = draw.choice(["uv", "virtualenv", "venv", "conda", "micromamba"])
     name = draw.choice(

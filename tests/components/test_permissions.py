@@ -47,6 +47,12 @@ def wanted(permission: str, place: str) -> tuple[str, str]:
         (ENV, "dependencies", ["."], "code-folder"),
         (ENV, "dependencies", ["git+https://evil.org/x"], "code-folder"),
         (ENV, "dependencies", ["six @ file:///evil"], "code-folder"),
+        (ENV, "dependencies", ["evil.whl"], "code-folder"),
+        (CONDA, "packages", ["/evil/x.conda"], "code-folder"),
+        (ENV, "root", "/home/x/envs", "outside-files"),
+        (ENV, "root", "~/envs", "outside-files"),
+        (ENV, "root", "../envs", "outside-files"),
+        (SLURM, "folder", "/home/x/slurm", "outside-files"),
         (SLURM, "setup", ["id > PWNED"], "shell-lines"),
         (SLURM, "additional_parameters", {"export": "LD_PRELOAD=x.so"}, "env-variables"),
         (SLURM, "additional_parameters", {"export_file": "x"}, "env-variables"),
@@ -132,6 +138,31 @@ def test_code_that_comes_with_a_model_needs_permission(value: Any) -> None:
     }
     place = "recipe.process.llm_filter.model_params.trust_remote_code"
     assert wanted("remote-code", place) in asked(PROCESS, arguments)
+
+
+@pytest.mark.parametrize(
+    ("target", "argument"),
+    [
+        ("sandbox.executors.causal_lm.CausalLMTraining", "model_path"),
+        ("sandbox.executors.internvl_training.InternVLTraining", "model_path"),
+        ("sandbox.executors.internvl_captioning.InternVLCaptioning", "model_path"),
+        ("sandbox.executors.internvl_model.InternVLPretrained", "name_or_path"),
+        ("sandbox.evaluators.text_likelihood.TextLikelihood", "model_path"),
+        ("sandbox.hooks.evaluate_model.EvaluateModelHook", "eval_obj"),
+    ],
+)
+def test_pickled_weights_need_permission(tmp_path: Path, target: str, argument: str) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
+    value = {argument: str(tmp_path)}
+    assert wanted("pickled-weights", argument) in asked(target, value)
+    assert asked(target, value, "pickled-weights") == []
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    assert asked(target, value) == []
+
+
+def test_a_login_for_an_index_of_the_configs_choice_needs_permission() -> None:
+    arguments = {"index_url": "https://x.org", "index_credentials": "${oc.env:HOME}"}
+    assert asked(ENV, arguments) == [wanted("credentials", "index_credentials")]
 
 
 @pytest.mark.parametrize("folder", ["/home/x", "../x", "~/x"])

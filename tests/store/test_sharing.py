@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -51,3 +53,56 @@ def test_a_store_that_another_user_owns_can_be_read(
         for folder in folders:
             folder.chmod(0o755)
     assert chain.ran() == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+def test_two_users_of_a_group_share_a_store(chain: Project, umask: int) -> None:
+    """The first user begins; the second one reuses, repeats, takes over and adds."""
+    if umask != 0o002:
+        pytest.skip("the group must be allowed to write")
+    group, (first, second) = 31000, (31001, 31002)
+    chain.write("broken", experiment({"make": data_job("Unstable", error_once_done=True)}))
+    for path in [chain.root, *chain.root.rglob("*")]:
+        os.chown(path, first, group)
+        path.chmod(0o2775 if path.is_dir() else 0o664)
+    # pytest makes its folders for one user alone
+    for above in [path for path in chain.root.parents if "pytest" in path.name]:
+        above.chmod(0o755)
+    (chain.gate / "break").touch()
+    chain.ledger_path.touch()
+    chain.ledger_path.chmod(0o666)
+
+    def as_user(user: int, *words: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "sandbox", *words, "watcher.mode=disabled"],
+            cwd=chain.root,
+            env={**os.environ, **chain.variables, "HOME": str(chain.root / f"home{user}")}
+            | {"XDG_CONFIG_HOME": "", "MPLCONFIGDIR": str(chain.root / f"home{user}")},
+            user=user,
+            group=group,
+            extra_groups=[group],
+            umask=umask,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    for user, other in ((first, second), (second, first)):
+        assert as_user(user, "+experiment=chain")[0] == 0
+        chain.ran()
+        chain.ledger_path.touch()
+        chain.ledger_path.chmod(0o666)
+        code, text = as_user(other, "+experiment=chain")
+        assert code == 0 and chain.ran() == [], text
+        chain.ledger_path.touch()
+        chain.ledger_path.chmod(0o666)
+        code, text = as_user(other, "+experiment=chain", "force=[train]", "compute=local")
+        assert code == 0, text
+        assert as_user(user, "+experiment=broken")[0] == 1
+        (chain.gate / "break").unlink()
+        code, text = as_user(other, "+experiment=broken")
+        assert code == 0, text
+        code, text = as_user(user, "+experiment=broken", "force=[make]")
+        assert code == 0, text
+        (chain.gate / "break").touch()
