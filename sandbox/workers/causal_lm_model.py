@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from sample_files import texts
@@ -56,7 +57,7 @@ def load(model_path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
             model_path, local_files_only=True, trust_remote_code=False
         )
         return model, tokenizer
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"{model_path} is not a checkpoint of a causal language model: {reason}"

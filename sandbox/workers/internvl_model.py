@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -94,7 +95,7 @@ def load_model(checkpoint: str, dtype: torch.dtype = torch.float32) -> Any:
         return InternVLForConditionalGeneration.from_pretrained(
             checkpoint, dtype=dtype, **safe_loading(checkpoint)
         )
-    except OSError as error:
+    except (OSError, UnpicklingError) as error:
         raise InputError(
             f"{checkpoint} cannot be loaded as an InternVL checkpoint: {error}"
         ) from error
