@@ -12,9 +12,11 @@ import signal
 import sys
 from pathlib import Path
 
+from sandbox.system.process import SAFE_PATH
+
 _GOES_ON = "what finished is recorded; the same command goes on from there"
 
-COMMANDS = {"doctor": "sandbox.cli.doctor"}
+COMMANDS = {"doctor": "sandbox.cli.doctor", "trust": "sandbox.cli.trust"}
 """Commands by their first word, with the module whose ``main`` takes the other words."""
 
 
@@ -37,24 +39,27 @@ def main() -> int:
 
 
 def _leave_working_directory() -> None:
-    """Take the working directory off ``sys.path``: its files must not shadow packages."""
+    """Take the working directory off ``sys.path``: its files must not shadow packages.
+
+    That of the interpreters, too, that launchers and pools of processes start.
+    """
     here = {"", str(Path.cwd())}
     sys.path[:] = [entry for entry in sys.path if entry not in here]
+    os.environ.setdefault(*SAFE_PATH)
 
 
 def _return_to_working_directory() -> None:
-    """Put the working directory last on ``sys.path``, if the user has allowed code of their own.
+    """Bring the user's own modules into reach again.
 
     Hydra imports every plugin that it finds, so it looks before a ``hydra_plugins/`` of the working
-    directory is in reach. Without permission nothing there needs to be imported.
+    directory is in reach.
     """
     from hydra.core.plugins import Plugins
 
-    from sandbox.components.allowed import users_patterns
+    from sandbox.components.allowed import reach_working_directory
 
     Plugins.instance()
-    if users_patterns() and not sys.flags.safe_path:
-        sys.path.append(str(Path.cwd()))
+    reach_working_directory()
 
 
 def _command(words: list[str]) -> int:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+import hydra.utils
 from hydra.core import utils as hydra_utils
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from sandbox.cli.config_loader import PATTERNS, checked_configs
-from sandbox.components.allowed import ALLOWED
+from sandbox.cli.config_loader import PATTERNS, USED, checked_configs
+from sandbox.components.allowed import ALLOWED, reach_working_directory
 from sandbox.components.permissions import HYDRA_CLASSES, LOGGING_CLASSES, SEARCH_CLASSES
 from sandbox.components.problem import PlanError, Problem
 from sandbox.hydra_search_path import CONFIG_PATH
@@ -31,14 +32,23 @@ from sandbox.running.trial import as_trial
 from sandbox.system.files import named
 
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
-register_resolvers()  # here, because a launcher may import this module in a process of its own
+# Here, because a launcher may import this module in a process of its own.
+register_resolvers()
+reach_working_directory()
 
 
-@hydra.main(
-    config_path=CONFIG_PATH,
-    config_name="config",
-    execution_whitelist=[*HYDRA_CLASSES, *SEARCH_CLASSES, *LOGGING_CLASSES, *PATTERNS],
-)
+def _whitelist() -> Any:
+    """Return the class paths that Hydra may build, in its own grammar.
+
+    Every class path was compared with ours before. Hydra knows no other patterns than ``package.*``
+    and refuses to start with one.
+    """
+    if any("*" in pattern.removesuffix(".*") for pattern in PATTERNS):
+        return hydra.utils.UNSAFE_DISABLE_EXECUTION_CHECKS
+    return [*HYDRA_CLASSES, *SEARCH_CLASSES, *LOGGING_CLASSES, *PATTERNS]
+
+
+@hydra.main(config_path=CONFIG_PATH, config_name="config", execution_whitelist=_whitelist())
 def _experiment(cfg: DictConfig) -> float | list[float] | None:
     """Run the experiment, or one trial of a sweep, and return its objective."""
     _interrupt_on_signals()
@@ -50,7 +60,7 @@ def _experiment(cfg: DictConfig) -> float | list[float] | None:
     try:
         if is_multirun and not is_unused:
             return as_trial(run_dir, lambda: _trial(cfg, hydra_cfg, run_dir))
-        return run(cfg, run_dir, ALLOWED)
+        return run(cfg, run_dir, ALLOWED, used=USED)
     except (PlanError, JobFailed, BrokenPipeError) as error:
         if isinstance(error, PlanError):
             is_unused = True

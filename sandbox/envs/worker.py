@@ -23,6 +23,7 @@ _VARIABLES = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "PYTHONUNBUFFERED": "1",  # otherwise the log grows in blocks, and metrics arrive late
     "TRANSFORMERS_VERBOSITY": "error",
+    "USE_HUB_KERNELS": "0",  # a model's config could name code on the hub
 }
 
 
@@ -81,7 +82,7 @@ async def run_worker_async(
         await (env or CurrentEnv()).run_cmd_async(
             ["python", *_launcher(num_processes), program, request_path, result_path],
             log_path=scope.log_path,
-            variables={**_defaults(), **(variables or {})},
+            variables={**_defaults(), **_search_path(env), **(variables or {})},
         )
         if not result_path.exists():  # a library has called exit, with status 0
             cause = f"{name} ended with exit status 0 before it was done; log: {scope.log_path}"
@@ -107,6 +108,14 @@ def _launcher(num_processes: int) -> list[str]:
     # --standalone picks a free port, so that two launches on one machine do not collide.
     module = ["-m", "torch.distributed.run", "--standalone"]
     return [*module, f"--nproc-per-node={num_processes}"]
+
+
+def _search_path(env: Env | None) -> dict[str, str]:
+    """Let a worker import its siblings, and nothing from the working directory."""
+    paths = [str(_WORKERS_DIR)]
+    if env is None or isinstance(env, CurrentEnv):
+        paths += filter(None, [os.environ.get("PYTHONPATH")])
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _defaults() -> dict[str, str]:

@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.allowed import locate
+from sandbox.components.allowed import locate, reach_working_directory
 from sandbox.components.build import build
 from sandbox.components.job_results import (
     WrongResults,
@@ -52,6 +52,7 @@ def execute(element: Element) -> None:
     Raises:
         ElementFailed: The job failed; the attempt is recorded, and nothing counts as complete.
     """
+    reach_working_directory()  # from a process of a cluster, which keeps away from it
     store = JobStore(element.store_dir)
     with store.claim(
         element.job, element.fingerprint, lambda: element.record(store) is not None

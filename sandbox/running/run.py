@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,11 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.allowed import allowed_targets
 from sandbox.components.build import build
+from sandbox.components.permissions import as_used, with_outputs_dir
 from sandbox.components.problem import PlanError, Problem
 from sandbox.job import JobFailed, numbers
 from sandbox.planning.job_config import resolved
@@ -19,6 +22,7 @@ from sandbox.planning.objective import Scalar, Target
 from sandbox.planning.plan import Plan, plan
 from sandbox.planning.settings import texts
 from sandbox.running.context import Context
+from sandbox.running.doors import used_permissions
 from sandbox.running.forced import Forced, recorded_now
 from sandbox.system.files import fault_text, is_fault, named, obstacle
 
@@ -37,6 +41,7 @@ def run(
     run_dir: Path,
     allowed: tuple[str, ...] | None = None,
     forced: Forced | None = None,
+    used: Sequence[Problem] = (),
 ) -> float | list[float] | None:
     """Run an experiment; return its objective, a list where it names several.
 
@@ -45,6 +50,7 @@ def run(
         run_dir: Folder of this run.
         allowed: Patterns of allowed targets; ``None`` reads what the environment allows now.
         forced: What the sweep of this run forces; ``None``: this run forces what is recorded now.
+        used: Permissions that Hydra's part of the config uses; a dry run lists them.
 
     Raises:
         PlanError: The config is wrong; nothing was started.
@@ -54,12 +60,16 @@ def run(
     from sandbox.store.records import JobStore
 
     allowed = allowed_targets() if allowed is None else allowed
+    with contextlib.suppress(OmegaConfBaseException):  # reported by the plan
+        allowed = with_outputs_dir(allowed, str(cfg.outputs_dir))
     checked = plan(cfg, allowed)
     _check_store(Path(cfg.store_dir).absolute(), to_write=not cfg.dry_run)
     store = JobStore(Path(cfg.store_dir))
     if cfg.dry_run:
         compute = resolved(cfg, "compute", allowed)
         _explain(checked, store, allowed, texts(cfg.force), compute)
+        frame = {"compute": compute, "watcher": resolved(cfg, "watcher", allowed)}
+        _print_permissions([*used, *used_permissions(checked, frame, allowed)])
         return None
     for line in env_lines(checked, allowed):
         log.info("%s", line)
@@ -121,6 +131,13 @@ def _explain(
         raise
     except (ValueError, LookupError, OSError) as error:  # a recorded output does not fit its reader
         raise JobFailed(str(error)) from error
+
+
+def _print_permissions(used: Sequence[Problem]) -> None:
+    if used:
+        print("with your permission")
+    for problem in used:
+        print(f"  {as_used(problem)}")
 
 
 def _check_store(root: Path, to_write: bool) -> None:

@@ -17,6 +17,12 @@ from pathlib import Path
 from sandbox.system import supervisor
 from sandbox.system.follow import FileFollower
 
+SAFE_PATH = ("PYTHONSAFEPATH", "sandbox")
+"""The variable that keeps the working directory off the path of Python programs, set by us.
+
+Programs of components do not inherit it, because they may import files beside their script.
+"""
+
 _GRACE_S = 10.0
 _TAIL_LINES = 20
 _TAIL_BYTES = 64 * 1024
@@ -152,7 +158,8 @@ def _start(
 ) -> tuple[subprocess.Popen[bytes], int]:
     """Start a program under a supervisor; return both as one process, and the lifeline."""
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, **(variables or {})}
+    inherited = {name: value for name, value in os.environ.items() if (name, value) != SAFE_PATH}
+    environment = {**inherited, **(variables or {})}
     reading, lifeline = os.pipe()
     os.set_inheritable(reading, True)
     with log_path.open("ab") as log:
