@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, NewType, ParamSpec, Protocol, TypeVar
@@ -83,6 +83,10 @@ class Watch(Protocol):
         """Record ``metrics``, nested or flat, numbers only, at training step ``step``."""
 
 
+RESUME_NAME = "resume"
+"""Name of the folder inside a job's output folder that holds its state to resume from."""
+
+
 @dataclass(frozen=True)
 class JobScope:
     """Everything that a hook may touch while its job runs.
@@ -94,6 +98,8 @@ class JobScope:
         watch: Sends metrics to the run's watcher.
         cache_dir: Folder that all jobs of the store share, for results that are expensive but
             reproducible; may not exist yet. ``None``: there is none.
+        earlier_log_paths: Logs of the interrupted attempts that this one continues, oldest first;
+            metrics in them that are recorded already may be sent to ``watch`` again.
     """
 
     name: str
@@ -101,6 +107,16 @@ class JobScope:
     log_path: Path
     watch: Watch
     cache_dir: Path | None = None
+    earlier_log_paths: Sequence[Path] = ()
+
+    @property
+    def resume_dir(self) -> Path:
+        """Folder for what only an interrupted attempt's successor needs; may not exist yet.
+
+        It is kept between the attempts of a resumable component, and removed with the last one's
+        success, after the record was written.
+        """
+        return self.output_dir / RESUME_NAME
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -71,10 +72,10 @@ async def run_worker_async(
     """Like :func:`run_worker`, for a caller that follows the log at the same time."""
     program = _WORKERS_DIR / f"{name}.py"
     request_path = scope.output_dir / f"{name}_request.json"
-    with tempfile.TemporaryDirectory(dir=scope.output_dir.absolute(), prefix="work-") as work_dir:
+    with _work_dir(scope.output_dir.absolute() / f"{name}_work") as work_dir:
         content = json.dumps({**request, "work_dir": work_dir}, indent=1, default=_path_text)
         request_path.write_text(content, encoding="utf-8")
-        result_path = Path(work_dir) / "result.json"
+        result_path = work_dir / "result.json"
         await (env or CurrentEnv()).run_cmd_async(
             ["python", *_launcher(num_processes), program, request_path, result_path],
             log_path=scope.log_path,
@@ -84,6 +85,17 @@ async def run_worker_async(
             return {}
         result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))
     return result
+
+
+@contextmanager
+def _work_dir(path: Path) -> Iterator[Path]:
+    """Make an empty folder for the block, also where a killed launcher has left one."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _launcher(num_processes: int) -> list[str]:

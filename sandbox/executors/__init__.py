@@ -52,7 +52,10 @@ class BaseModelExecutor(ABC):
     override :meth:`data_connector` and :meth:`_watch_run`. Numbers go to the watcher; the results
     are paths.
 
-    ``RESUMABLE``: after a failure the next attempt finds ``output_dir`` as the last one left it.
+    ``RESUMABLE``: after a failure the next attempt finds ``output_dir`` as the last one left it,
+    and reads the metrics of the earlier ones from their logs, of which a launcher that was killed
+    has not seen the end. The program leaves its state in ``scope.resume_dir`` and removes none of
+    it at its end: the launcher may be gone before it has recorded the result.
     """
 
     VERSION: ClassVar[int] = 1
@@ -66,6 +69,9 @@ class BaseModelExecutor(ABC):
         """
         import asyncio
 
+        for log_path in scope.earlier_log_paths:
+            for line in FileFollower(log_path).read_lines():
+                self._watch_run(line, scope.watch)
         data = self.data_connector(scope=scope)
         asyncio.run(self._run_and_watch(data, scope))
         return self.outputs(scope=scope)

@@ -84,6 +84,7 @@ class CausalLMTraining(BaseModelExecutor):
         # A longer warm-up would never reach the peak.
         request["warmup_steps"] = min(self.warmup_steps, self.max_steps)
         request["output_dir"] = scope.output_dir
+        request["resume_dir"] = scope.resume_dir
         await run_worker_async("causal_lm_train", request, scope, self.env)
 
     def outputs(self, *, scope: JobScope) -> Checkpoint:

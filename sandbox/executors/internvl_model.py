@@ -170,7 +170,11 @@ class InternVLTiny(BaseModelExecutor):
         return write_training_set(pairs, scope.output_dir, "warmup")
 
     async def _run(self, data: Path, *, scope: JobScope) -> None:
-        files = {"output_dir": scope.output_dir, "train_meta": data}
+        files = {
+            "output_dir": scope.output_dir,
+            "checkpoints_dir": scope.resume_dir,
+            "train_meta": data,
+        }
         await run_worker_async("internvl_build", {**_WARMUP, **vars(self), **files}, scope)
 
     def outputs(self, *, scope: JobScope) -> Checkpoint:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
@@ -140,12 +139,13 @@ class InternVLTraining(BaseModelExecutor):
             **data,
             "model_path": str(self.model_path),  # text, because a hub id is no path
             "output_dir": scope.output_dir,
+            "checkpoints_dir": (
+                scope.output_dir / "checkpoints" if self.keep_checkpoints else scope.resume_dir
+            ),
         }
         await run_worker_async(
             "internvl_train", request, scope, self.env, num_processes=self.num_processes
         )
-        if not self.keep_checkpoints:
-            shutil.rmtree(scope.output_dir / "checkpoints", ignore_errors=True)
 
     def outputs(self, *, scope: JobScope) -> Checkpoint:
         """Return the trained model in the format it started from, adapters merged."""

@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 from importlib.metadata import version
@@ -27,7 +28,7 @@ from sandbox.components.job_results import (
     results_class,
 )
 from sandbox.components.tree import leaves, mapped, nodes
-from sandbox.job import JobScope, Outputs, is_real, numbers
+from sandbox.job import RESUME_NAME, JobScope, Outputs, is_real, numbers
 from sandbox.running.leaving import no_silent_exit
 from sandbox.store.claims import Claim, ClaimLost, work_dirs
 from sandbox.store.content import digest
@@ -63,12 +64,22 @@ def execute(element: Element) -> None:
             outputs = attempt.run()
             store.hashes.refresh()
             store.commit(_record(attempt, store, outputs, started), claim)
+            discard_resume_state(element)
         except (Exception, SystemExit) as error:  # some libraries exit, even with status 0
             attempt.fail(error, started)
             raise ElementFailed(_failure(element, error, attempt.log_path)) from error
         except BaseException as error:
             attempt.fail(error, started)
             raise
+
+
+def discard_resume_state(element: Element) -> None:
+    """Remove what the attempts at a recorded element left to resume from."""
+    left = [path / "out" / RESUME_NAME for path in work_dirs(element.folder)]
+    left = [path for path in left if path.exists()]
+    if left and _resumable(element):
+        for path in left:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _failure(element: Element, error: BaseException, log_path: Path) -> str:
@@ -91,6 +102,7 @@ class _Attempt:
         self.metrics_path = self.work_dir / "metrics.jsonl"
         self.log_path = self.folder / "logs" / f"{claim.number}.log"
         self.sources: Mapping[str, Any] = {}
+        self._continued: Counter[str] = Counter()  # lines of metrics by earlier attempts
         self.previous_dir = claim.attempt_dir.with_name(f"{claim.number - 1}")
 
     def run(self) -> Outputs:
@@ -108,6 +120,7 @@ class _Attempt:
             watch=self._watch,
             cache_dir=self.element.store_dir.absolute()
             / ".cache",  # no job's name: that is one word
+            earlier_log_paths=self._continued_logs(),
         )
         try:
             with no_silent_exit():
@@ -166,12 +179,34 @@ class _Attempt:
         elif not self.output_dir.exists():
             self._adopt()
         self.output_dir.mkdir(parents=True, exist_ok=True)
+        self._continue_metrics()
         import yaml
 
         write_durably(
             self.folder / "config.yaml",
             yaml.safe_dump(_yaml_data(self.element.config), sort_keys=False, allow_unicode=True),
         )
+
+    def _continue_metrics(self) -> None:
+        """Note which metrics earlier attempts have recorded, and end a line that was cut off."""
+        if not self.metrics_path.exists():
+            return
+        text = self.metrics_path.read_text(encoding="utf-8", errors="replace")
+        self._continued.update(text.splitlines())
+        if text and not text.endswith("\n"):
+            with self.metrics_path.open("a", encoding="utf-8") as file:
+                file.write("\n")
+
+    def _continued_logs(self) -> list[Path]:
+        """Return the logs of the attempts whose results this one continues, oldest first."""
+        logs: list[Path] = []
+        for number in range(self.claim.number - 1, 0, -1):
+            attempt_dir = self.claim.attempt_dir.with_name(f"{number}")
+            # Results were moved here: whoever came later began with an empty folder.
+            if any((attempt_dir / name).exists() for _, name in self._products()):
+                break
+            logs.insert(0, self.folder / "logs" / f"{number}.log")
+        return [path for path in logs if path.exists()]
 
     def _products(self) -> list[tuple[Path, str]]:
         """Return folder and name of everything that an attempt makes, the record last."""
@@ -193,8 +228,12 @@ class _Attempt:
         copy.rename(self.output_dir)
 
     def _watch(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        line = json.dumps({"metrics": numbers(metrics), "step": step})
+        if self._continued[line]:  # an earlier attempt's, read from its log again
+            self._continued[line] -= 1
+            return
         with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"metrics": numbers(metrics), "step": step}) + "\n")
+            file.write(f"{line}\n")
 
 
 def metrics_event(line: str | bytes) -> Mapping[str, Any] | None:

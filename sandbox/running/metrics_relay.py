@@ -72,7 +72,10 @@ class MetricsRelay:
             event = metrics_event(line)
             if event is None:
                 continue
-            self._sent[index].add(canonical(event))
+            text = canonical(event)
+            if event["step"] is not None and text in self._sent[index]:
+                continue  # a step that a resumed training repeats
+            self._sent[index].add(text)
             self._send(index, event)
             self._log_progress(index, event)
 

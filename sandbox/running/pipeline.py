@@ -11,7 +11,7 @@ from typing import Any
 from sandbox.components.build import build
 from sandbox.compute import ComputeSession
 from sandbox.job import JobFailed, JobSpec
-from sandbox.running.attempt import ElementFailed, execute
+from sandbox.running.attempt import ElementFailed, discard_resume_state, execute
 from sandbox.running.context import Context
 from sandbox.running.elements import expand, gather
 from sandbox.running.forced import Forced
@@ -96,6 +96,7 @@ class Pipeline:
         relay = MetricsRelay(elements, self.watcher)
         for index, record in records.items():
             relay.finish(index, record)
+            discard_resume_state(elements[index])  # its process was killed just after recording
         failures: list[str] = []
         if session:
             failures = self._run_elements(elements, missing, records, session, relay)

@@ -14,11 +14,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from sandbox.system import supervisor
 from sandbox.system.follow import FileFollower
 
 _GRACE_S = 10.0
 _TAIL_LINES = 20
 _POLL_S = 0.05
+_SUPERVISOR = Path(supervisor.__file__)
 
 
 class ProcessError(RuntimeError):
@@ -26,8 +28,8 @@ class ProcessError(RuntimeError):
 
     Args:
         message: The cause, the command, the log file and its last lines.
-        returncode: Exit status; a negative one is the number of the signal that ended the program,
-            ``None`` means that it did not start.
+        returncode: Exit status; 127 if the program could not be started, a negative one is the
+            number of the signal that ended it, ``None`` means that there is none.
     """
 
     def __init__(self, message: str, returncode: int | None = None) -> None:
@@ -81,7 +83,7 @@ async def run_async(
     command = [str(part) for part in argv]
     began = log_path.stat().st_size if log_path.exists() else 0
     follower = FileFollower(log_path, began) if echo else None
-    process = _start(command, log_path, variables, cwd, stdin_text is not None)
+    process, lifeline = _start(command, log_path, variables, cwd, stdin_text is not None)
     pause_s = _POLL_S / 50  # so short at first, because some programs end within milliseconds
     try:
         if stdin_text is not None:
@@ -92,6 +94,7 @@ async def run_async(
             _echo(follower)
     finally:
         _end_group(process)
+        os.close(lifeline)
         _echo(follower)
     if process.returncode != 0:
         raise ProcessError(
@@ -140,16 +143,19 @@ def _start(
     variables: Mapping[str, str | None] | None,
     cwd: Path | None,
     has_input: bool,
-) -> subprocess.Popen[bytes]:
+) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a program under a supervisor; return both as one process, and the lifeline."""
     log_path.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **(variables or {})}
+    reading, lifeline = os.pipe()
+    os.set_inheritable(reading, True)
     with log_path.open("ab") as log:
         try:
-            # close_fds=False passes on the one inheritable descriptor, the lock of the job's claim:
-            # a program that outlives its launcher keeps others from starting the same job.
+            # close_fds=False passes on the inheritable descriptors: the lifeline, and the lock of
+            # the job's claim, so that nobody starts the same job before its programs have ended.
             # In a session of its own the program does not receive Ctrl-C; we end it in order.
-            return subprocess.Popen(
-                command,
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", _SUPERVISOR, str(reading), *command],
                 stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -159,9 +165,13 @@ def _start(
                 start_new_session=True,
             )
         except OSError as error:
+            os.close(lifeline)
             raise ProcessError(
                 f"cannot start {command[0]!r}: {error.strerror}: {error.filename}"
             ) from error
+        finally:
+            os.close(reading)
+    return process, lifeline
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

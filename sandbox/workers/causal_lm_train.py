@@ -1,8 +1,8 @@
 """Worker: train a causal language model on the texts of a pool.
 
-Request: the arguments of ``CausalLMTraining`` and ``output_dir``, which receives ``checkpoint/``.
-The state is saved every ``save_steps``; a worker that is started again resumes from it and reaches
-the same weights.
+Request: the arguments of ``CausalLMTraining``, ``output_dir`` (receives ``checkpoint/``) and
+``resume_dir`` (receives the state every ``save_steps``). A worker that is started again resumes
+from the state and reaches the same weights.
 """
 
 from __future__ import annotations
@@ -42,7 +42,6 @@ def main(request: dict[str, Any]) -> None:
     checkpoint = Path(request["output_dir"], "checkpoint")
     model.save_pretrained(checkpoint)
     tokenizer.save_pretrained(checkpoint)
-    training.state_path.unlink(missing_ok=True)
 
 
 def _start(request: dict[str, Any]) -> tuple[PreTrainedModel, Any]:
@@ -56,7 +55,7 @@ class _Training:
     """Model, optimizer, schedule and the number of steps done: the content of a state file."""
 
     def __init__(self, model: PreTrainedModel, request: dict[str, Any], num_rows: int) -> None:
-        self.state_path = Path(request["output_dir"], "state.pt")
+        self._state_path = Path(request["resume_dir"], "state.pt")
         self.step = 0
         self._model = model
         self._request = request
@@ -99,15 +98,16 @@ class _Training:
             "schedule": self._schedule.state_dict(),
             "random": torch.get_rng_state(),
         }
-        partial = self.state_path.with_suffix(".partial")
+        self._state_path.parent.mkdir(exist_ok=True)
+        partial = self._state_path.with_suffix(".partial")
         torch.save(state, partial)
-        partial.replace(self.state_path)
+        partial.replace(self._state_path)
 
     def resume(self) -> None:
         """Load the state file, if there is one."""
-        if not self.state_path.exists():
+        if not self._state_path.exists():
             return
-        state = torch.load(self.state_path, map_location=self._model.device)
+        state = torch.load(self._state_path, map_location=self._model.device)
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])

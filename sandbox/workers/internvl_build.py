@@ -1,7 +1,7 @@
 """Worker: build a tiny InternVL from a config, with a tokenizer of its own, and train it briefly.
 
-Request: ``output_dir`` (receives ``checkpoint/``), ``train_meta``, the sizes of ``InternVLTiny``,
-and the arguments of :func:`internvl_trainer.train`.
+Request: ``output_dir`` (receives ``checkpoint/``), the sizes of ``InternVLTiny``, and what
+:func:`internvl_trainer.train` needs: ``train_meta``, ``checkpoints_dir``, its arguments.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Worker: fine-tune an InternVL checkpoint, fully or with LoRA.
 
-Request: ``model_path``, ``output_dir`` (receives ``checkpoint/``, with LoRA also ``adapter/``, and
-``checkpoints/`` while training), ``train_meta``, ``eval_meta`` (InternVL's meta files) and the
-arguments of ``InternVLTraining`` by their names.
+Request: ``model_path``, ``output_dir`` (receives ``checkpoint/``, with LoRA also ``adapter/``),
+``checkpoints_dir`` (receives the checkpoints to resume from), ``train_meta``, ``eval_meta``
+(InternVL's meta files) and the arguments of ``InternVLTraining`` by their names.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def newest_complete(folder: Path) -> str | None:
 
 def train(model: Any, processor: Any, request: Mapping[str, Any]) -> InternVLTrainer:
     """Train ``model`` as requested, starting from its newest complete checkpoint, if any."""
-    folder = Path(request["output_dir"]) / "checkpoints"
+    folder = Path(request["checkpoints_dir"])
     datasets = _datasets(processor, request)
     callbacks: list[Any] = [MetricLines(), CompleteCheckpoints()]
     if request["early_stopping_patience"] is not None:

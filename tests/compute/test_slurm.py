@@ -18,6 +18,7 @@ from toy_project import Project, alive, data_job, experiment, finish, until
 from sandbox.compute.slurm import Slurm, queue
 
 pytestmark = [pytest.mark.slow, pytest.mark.slurm]
+STEPS = {"_target_": "toys.Steps"}
 SLURM = ["compute=slurm", "compute.poll_s=1", "compute.mem_gb=0.5"]
 
 
@@ -244,6 +245,24 @@ def test_a_killed_driver_finds_its_elements_again(project: Project, cluster: Pat
     ended = finish(again)
     assert ended.code == 0, ended.text
     assert sorted(project.ran()) == ["x 1", "x 2", "x 3"]
+
+
+def test_a_training_goes_on_without_its_driver_and_its_metrics_are_whole(
+    project: Project, cluster: Path
+) -> None:
+    project.write("toy", experiment({"train": ("train_model", {"executor": STEPS})}))
+    killed = project.start("toy", *SLURM)
+    project.wait_for("steps")
+    killed.kill()
+    killed.communicate()
+    project.let_go("steps")
+    project.let_go("end")
+    until(lambda: len(project.records("train")) == 1, "it did not go on")
+    assert project.ran() == [f"step {step}" for step in range(12)]
+    assert project.main("toy", *SLURM).code == 0
+    assert project.ran() == []
+    lines = (project.runs("toy")[1] / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [*range(12)]
 
 
 def test_two_drivers_of_the_same_run_submit_each_element_once(

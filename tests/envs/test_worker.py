@@ -91,7 +91,7 @@ def test_another_error_keeps_its_traceback_in_the_log(start: Start, scope: JobSc
         start("raise KeyError('x')")
     assert str(error.value).splitlines()[0] == "KeyError: 'x'"
     assert "Traceback" in scope.log_path.read_text()
-    assert not list(scope.output_dir.glob("work-*"))
+    assert not list(scope.output_dir.glob("*_work"))
 
 
 def test_variables_of_the_user_win_over_defaults(

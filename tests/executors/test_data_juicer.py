@@ -68,7 +68,7 @@ def run(tmp_path: Path) -> Run:
         out.mkdir(parents=True)
         scope = JobScope("job", out, tmp_path / "log", lambda metrics, step=None: None, **more)
         results = component.run(dataset_path, recipe, scope=scope)
-        assert not list(out.glob("work-*"))
+        assert not list(out.glob("*_work"))
         return dict(vars(results))
 
     return go

@@ -54,6 +54,11 @@ def children(pid: int) -> list[int]:
     return found
 
 
+def parent(pid: int) -> int:
+    """Process id of the parent."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def all_gone(pids: list[int]) -> None:
     """Wait until none of these processes runs any more."""
     until(
@@ -83,25 +88,51 @@ def test_after_kill_9_the_same_command_repeats_nothing_recorded(
     assert project.ran() == []
 
 
-def test_a_program_that_outlives_its_driver_keeps_its_job(chain: Project) -> None:
-    killed = chain.start("chain", "+jobs.train.executor.gate=training")
-    (program,) = chain.wait_for("training")
-    killed.kill()
+STEPS = ("train_model", {"executor": {"_target_": "toys.Steps"}})
+
+
+@COMPUTES
+def test_a_killed_training_continues_and_its_metrics_are_whole(
+    project: Project, compute: str
+) -> None:
+    project.write("toy", experiment({"train": STEPS}))
+    killed = project.start("toy", f"compute={compute}")
+    (program,) = project.wait_for("steps")
+    launcher = [
+        pid for pid in (killed.pid, *children(killed.pid)) if pid not in (program, parent(program))
+    ]
+    # Stopped, the launcher does not see the steps that the program now makes.
+    for pid in launcher:
+        os.kill(pid, signal.SIGSTOP)
+    project.let_go("steps")
+    project.wait_for("end")
+    for pid in launcher:
+        os.kill(pid, signal.SIGKILL)
     killed.communicate()
-    assert alive(program)
-    again = chain.start("chain", "+jobs.train.executor.gate=training")
-    until(lambda: len(chain.runs("chain")) == 2, "the second run did not start")
-    log = chain.runs("chain")[1] / "sandbox.log"
-    until(
-        lambda: log.exists() and "waiting to reuse its result" in log.read_text(), "it did not wait"
-    )
-    assert chain.ran() == ["rows row 4", "training data.jsonl small 0.1 0"]
-    chain.let_go("training")
-    assert finish(again).code == 0
-    assert not alive(program)
-    assert chain.ran() == ["training data.jsonl small 0.1 0", "score small None"], (
-        "its result had no record"
-    )
+    until(lambda: not alive(program), "the program outlives its launcher", 10)
+    assert project.ran() == [f"step {step}" for step in range(11)]
+    project.let_go("end")
+    assert project.main("toy", f"compute={compute}").code == 0
+    assert project.ran() == ["step 10", "step 11"], "it did not continue from its state"
+    record = json.loads(project.records("train")[0].read_text())
+    assert [event["step"] for event in record["metrics"]] == [*range(12)]
+    lines = (project.runs("toy")[1] / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
+    assert sorted(step for step in steps if step is not None) == [*range(12)]
+    assert not (project.records("train")[0].parent / "out" / "resume").exists()
+
+
+def test_state_to_resume_from_goes_also_if_the_launcher_was_killed_after_recording(
+    project: Project,
+) -> None:
+    project.write("toy", experiment({"train": STEPS}))
+    project.let_go("steps")
+    project.let_go("end")
+    assert project.main("toy").code == 0
+    left = project.records("train")[0].parent / "out" / "resume"
+    left.mkdir()
+    assert project.main("toy").code == 0
+    assert not left.exists()
 
 
 @COMPUTES

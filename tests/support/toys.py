@@ -159,6 +159,33 @@ class ResumableTraining(BaseModelExecutor):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Steps(BaseModelExecutor):
+    """Train in a program that saves its state after every second step.
+
+    Before step ``pause_at`` it waits at the gate ``steps``, before step ``end_at`` at ``end``.
+    """
+
+    RESUMABLE: ClassVar[bool] = True
+
+    num_steps: int = 12
+    pause_at: int = 5
+    end_at: int = 11
+
+    async def _run(self, data: Any, *, scope: JobScope) -> None:
+        scope.resume_dir.mkdir(exist_ok=True)
+        words = [self.num_steps, self.pause_at, self.end_at, scope.resume_dir / "state"]
+        program = WORKER.with_name("toy_steps.py")
+        await process.run_async(
+            [sys.executable, program, *map(str, words)], log_path=scope.log_path
+        )
+
+    def outputs(self, *, scope: JobScope) -> Checkpoint:
+        path = scope.output_dir / "checkpoint.json"
+        path.write_text((scope.resume_dir / "state").read_text())
+        return Checkpoint(checkpoint_path=path)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Scores:
     """Scores of a checkpoint, also by group, and a file of details."""
 

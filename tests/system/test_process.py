@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -116,7 +119,8 @@ def test_a_failure_names_the_command_the_status_the_log_and_its_end(
 def test_a_program_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(ProcessError, match="no-such-program") as caught:
         process.run(["no-such-program"], log_path=tmp_path / "log.txt")
-    assert caught.value.returncode is None
+    assert caught.value.returncode == 127
+    assert str(caught.value).startswith("cannot start 'no-such-program': No such file")
     with pytest.raises(ProcessError, match="no-such-folder"):
         process.run(python(""), log_path=tmp_path / "log.txt", cwd=tmp_path / "no-such-folder")
 
@@ -156,10 +160,41 @@ def test_a_cancelled_program_is_ended_also_if_it_ignores_sigterm(
     assert not alive(int(log.read_text()))
 
 
+@pytest.mark.parametrize("ignored", [False, True], ids=["obedient", "ignores SIGTERM"])
+def test_a_program_and_what_it_started_end_with_a_killed_launcher(
+    tmp_path: Path, ignored: bool
+) -> None:
+    program = (
+        "import os, signal, subprocess, sys, time\n"
+        f"{ignored} and signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        "print(os.getpid(), os.getppid(), child.pid, flush=True)\n"
+        "time.sleep(60)"
+    )
+    log = tmp_path / "log.txt"
+    launch = (
+        "import sys; from pathlib import Path; from sandbox.system import process\n"
+        "process.run([sys.executable, '-c', sys.argv[1]], log_path=Path(sys.argv[2]))"
+    )
+    launcher = subprocess.Popen(python(launch, program, str(log)))
+    until(lambda: log.exists() and log.read_text().endswith("\n"), "it did not start")
+    launcher.kill()
+    launcher.wait()
+    pids = [int(pid) for pid in log.read_text().split()]
+    until(lambda: not any(alive(pid) for pid in pids), "something goes on", 10)
+
+
+def test_a_program_gets_no_descriptor_of_its_supervisor(tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    process.run(python("import os; print(os.listdir('/dev/fd'))"), log_path=log)
+    # the fourth is that of the folder which it lists
+    assert len(ast.literal_eval(log.read_text())) == 4
+
+
 def test_a_program_is_in_a_session_of_its_own(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
-    process.run(python("import os; print(os.getsid(0) == os.getpid())"), log_path=log)
-    assert log.read_text() == "True\n"
+    process.run(python("import os; print(os.getsid(0))"), log_path=log)
+    assert int(log.read_text()) != os.getsid(0)
 
 
 def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
