@@ -77,8 +77,9 @@ class Pipeline:
             self._run_job(spec, f"[{number}/{len(self.specs)}] {spec.name}")
 
     def close(self) -> None:
-        """Leave the sessions of the computes."""
-        self._open.close()
+        """Leave the sessions of the computes, and complete the run's folder."""
+        with self._open:
+            self.folder.write_outputs()
 
     def _run_job(self, spec: JobSpec, title: str) -> None:
         replaced = self.forced.get(spec.name)
@@ -93,7 +94,7 @@ class Pipeline:
         is_forced = replaced is not None
         log.info("%s: %s", title, _counts(len(elements), len(missing), session, is_forced))
         self._report_changes(spec, elements, records)
-        relay = MetricsRelay(elements, self.watcher)
+        relay = MetricsRelay(elements, self.watcher, self.folder.catch_up)
         for index, record in records.items():
             relay.finish(index, record)
             discard_resume_state(elements[index])  # its process was killed just after recording
@@ -133,13 +134,17 @@ class Pipeline:
         """Run the elements without a record and add their records; return messages of failures."""
         failures = []
         with relay:
-            for number, error in session.map(execute, [elements[index] for index in missing]):
+            begun = [elements[index] for index in missing]
+            for number, error in session.map(
+                execute, begun, lambda number: relay.begin(missing[number])
+            ):
                 self.store.hashes.refresh()
                 index = missing[number]
                 element = elements[index]
                 record = None if error else element.record(self.store)
                 if record is None:
                     failures.append(_error_text(element, error))
+                    relay.fail(index)
                     if len(missing) > 1:
                         log.error("%s failed; the others go on", element.label)
                     continue
