@@ -13,6 +13,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +38,7 @@ from sandbox.store.metrics import METRICS_NAME
 from sandbox.store.records import RESERVED_KEYS, JobRecord, JobStore
 from sandbox.store.sources import sources_of
 from sandbox.system.files import write_durably
+from sandbox.system.usage import UsageMeter
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +64,11 @@ def execute(element: Element) -> None:
         attempt = _Attempt(element, claim)
         started = time.time()
         try:
-            outputs = attempt.run()
-            store.hashes.refresh()
-            store.commit(_record(attempt, store, outputs, started), claim)
+            with UsageMeter() as meter:
+                outputs = attempt.run()
+                store.hashes.refresh()
+                record = _record(attempt, store, outputs, started, meter)
+            store.commit(record, claim)
             discard_resume_state(element)
         except (Exception, SystemExit) as error:  # some libraries exit, even with status 0
             attempt.fail(error, started)
@@ -245,7 +249,9 @@ def _yaml_data(config: Mapping[str, Any]) -> Any:
     return mapped(config, lambda leaf: str(leaf) if isinstance(leaf, Path) else leaf)
 
 
-def _record(attempt: _Attempt, store: JobStore, outputs: Outputs, started: float) -> JobRecord:
+def _record(
+    attempt: _Attempt, store: JobStore, outputs: Outputs, started: float, meter: UsageMeter
+) -> JobRecord:
     element = attempt.element
     checked = {key: _recordable(value, f"{element.label}.{key}") for key, value in outputs.items()}
     wrong = result_problems(checked, results_class(element.config, element.allowed))
@@ -255,10 +261,11 @@ def _record(attempt: _Attempt, store: JobStore, outputs: Outputs, started: float
     metrics_path = attempt.end_metrics()
     if metrics_path is not None:
         paths.append(metrics_path)
+    hashes = {str(path): store.hashes.of(path) for path in paths}
     run = {
         "started": started,
         "ended": time.time(),
-        "seconds": round(time.time() - started, 2),
+        **asdict(meter.usage()),
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "host": platform.node(),
         "pid": os.getpid(),
@@ -272,7 +279,7 @@ def _record(attempt: _Attempt, store: JobStore, outputs: Outputs, started: float
         attempt=attempt.claim.number,
         parts=element.parts,
         outputs=checked,
-        hashes={str(path): store.hashes.of(path) for path in paths},
+        hashes=hashes,
         metrics=metrics_path or (),
         run=run,
     )

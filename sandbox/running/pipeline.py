@@ -13,6 +13,7 @@ from sandbox.compute import ComputeSession
 from sandbox.job import JobFailed, JobSpec
 from sandbox.running.attempt import ElementFailed, discard_resume_state, execute
 from sandbox.running.context import Context
+from sandbox.running.costs import Costs
 from sandbox.running.elements import expand, gather
 from sandbox.running.forced import Forced
 from sandbox.running.metrics_relay import MetricsRelay
@@ -62,6 +63,8 @@ class Pipeline:
         self._sessions: dict[str, ComputeSession] = {}
         self._open = ExitStack()
         self._reported: set[tuple[str, str]] = set()
+        self.ran = Costs()
+        self.reused = Costs()
 
     def run(self, iteration: int) -> None:
         """Run every job of one iteration that is not recorded yet.
@@ -97,6 +100,7 @@ class Pipeline:
         relay = MetricsRelay(elements, self.watcher, self.folder.catch_up)
         for index, record in records.items():
             relay.finish(index, record)
+            self.reused.add((self.context.iteration, spec.name), record.run)
             discard_resume_state(elements[index])  # its process was killed just after recording
         failures: list[str] = []
         if session:
@@ -150,6 +154,7 @@ class Pipeline:
                     continue
                 records[index] = record
                 relay.finish(index, record)
+                self.ran.add((self.context.iteration, element.job), record.run)
                 done = f"{len(records)} of {len(elements)}"
                 log.info("%s done in %.1f s (%s)", _named(element), record.run["seconds"], done)
         return failures

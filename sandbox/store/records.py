@@ -59,7 +59,8 @@ class JobRecord:
         hashes: Content hash of every output that is a path, and of ``metrics``, by path.
         metrics: File of what was watched while it ran; in records of earlier versions the metrics
             themselves, and empty where nothing was watched. Read by :meth:`events`.
-        run: When, where, how long and by what command; versions and source hashes.
+        run: When, where and by what command; what it cost (``Usage``, in records of earlier
+            versions only ``seconds``); versions and source hashes.
     """
 
     job: str
