@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import signal
 import threading
@@ -32,6 +33,9 @@ from sandbox.running.trial import as_trial
 from sandbox.system.files import named
 
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
+# OmegaConf reads 10,000 values of a file at most, which are 1,000 jobs; what it checks besides, how
+# far aliases multiply a file, stays.
+os.environ.setdefault("OMEGACONF_MAX_YAML_EXPANDED_NODES", "1000000")
 # Here, because a launcher may import this module in a process of its own.
 register_resolvers()
 reach_working_directory()

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 
-from sandbox.compute import BaseCompute, ComputeSession, T
+from sandbox.compute import BaseCompute, Begun, ComputeSession, T, ignore
 from sandbox.job import NonNegativeInt, Workers
 from sandbox.system.hardware import available_cpus, visible_gpus
 
@@ -94,12 +95,13 @@ class LocalSession(ComputeSession):
         self._threads: ThreadPoolExecutor | None = None
 
     def map(
-        self, function: Callable[[T], None], items: Sequence[T]
+        self, function: Callable[[T], None], items: Sequence[T], begun: Begun = ignore
     ) -> Iterator[tuple[int, Exception | None]]:
         self._threads = threads = ThreadPoolExecutor(min(self.num_workers, len(items)))
         try:
             futures = {
-                threads.submit(self._run, function, item): index for index, item in enumerate(items)
+                threads.submit(self._run, function, item, partial(begun, index)): index
+                for index, item in enumerate(items)
             }
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -126,9 +128,12 @@ class LocalSession(ComputeSession):
     def __str__(self) -> str:
         return f"local, {self.num_workers} at a time"
 
-    def _run(self, function: Callable[[T], None], item: T) -> Exception | None:
+    def _run(
+        self, function: Callable[[T], None], item: T, begun: Callable[[], None]
+    ) -> Exception | None:
         slot = self._free.get()
         try:
+            begun()
             slot.run(function, item)
         except Exception as error:
             return error

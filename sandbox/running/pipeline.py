@@ -13,6 +13,7 @@ from sandbox.compute import ComputeSession
 from sandbox.job import JobFailed, JobSpec
 from sandbox.running.attempt import ElementFailed, discard_resume_state, execute
 from sandbox.running.context import Context
+from sandbox.running.costs import Costs
 from sandbox.running.elements import expand, gather
 from sandbox.running.forced import Forced
 from sandbox.running.metrics_relay import MetricsRelay
@@ -63,6 +64,8 @@ class Pipeline:
         self._sessions: dict[str, ComputeSession] = {}
         self._open = ExitStack()
         self._reported: set[tuple[str, str]] = set()
+        self.ran = Costs()
+        self.reused = Costs()
 
     def run(self, iteration: int) -> None:
         """Run every job of one iteration that is not recorded yet.
@@ -78,8 +81,9 @@ class Pipeline:
             self._run_job(spec, f"[{number}/{len(self.specs)}] {spec.name}")
 
     def close(self) -> None:
-        """Leave the sessions of the computes."""
-        self._open.close()
+        """Leave the sessions of the computes, and complete the run's folder."""
+        with self._open:
+            self.folder.write_outputs()
 
     def _run_job(self, spec: JobSpec, title: str) -> None:
         replaced = self.forced.get(spec.name)
@@ -96,9 +100,10 @@ class Pipeline:
         is_forced = replaced is not None
         log.info("%s: %s", title, _counts(len(elements), len(missing), session, is_forced))
         self._report_changes(spec, elements, records)
-        relay = MetricsRelay(elements, self.watcher)
+        relay = MetricsRelay(elements, self.watcher, self.folder.catch_up)
         for index, record in records.items():
             relay.finish(index, record)
+            self.reused.add((self.context.iteration, spec.name), record.run)
             discard_resume_state(elements[index])  # its process was killed just after recording
         failures: list[str] = []
         if session:
@@ -136,18 +141,23 @@ class Pipeline:
         """Run the elements without a record and add their records; return messages of failures."""
         failures = []
         with relay:
-            for number, error in session.map(execute, [elements[index] for index in missing]):
+            begun = [elements[index] for index in missing]
+            for number, error in session.map(
+                execute, begun, lambda number: relay.begin(missing[number])
+            ):
                 self.store.hashes.refresh()
                 index = missing[number]
                 element = elements[index]
                 record = None if error else element.record(self.store)
                 if record is None:
                     failures.append(_error_text(element, error))
+                    relay.fail(index)
                     if len(missing) > 1:
                         log.error("%s failed; the others go on", element.label)
                     continue
                 records[index] = record
                 relay.finish(index, record)
+                self.ran.add((self.context.iteration, element.job), record.run)
                 done = f"{len(records)} of {len(elements)}"
                 log.info("%s done in %.1f s (%s)", _named(element), record.run["seconds"], done)
         return failures

@@ -22,6 +22,7 @@ from sandbox.planning.objective import Scalar, Target
 from sandbox.planning.plan import Plan, plan
 from sandbox.planning.settings import texts
 from sandbox.running.context import Context
+from sandbox.running.costs import cost_lines
 from sandbox.running.doors import used_permissions
 from sandbox.running.forced import Forced, recorded_now
 from sandbox.system.files import fault_text, is_fault, named, obstacle
@@ -112,7 +113,7 @@ def _run(
             pipeline.close()
         if values:
             watcher.watch(numbers({"objective": values if len(values) > 1 else values[0]}))
-    _summarise(run_dir, checked, pipeline.context, values)
+    _summarise(run_dir, checked, pipeline, values)
     return values
 
 
@@ -185,12 +186,15 @@ def _value(scalar: Scalar, checked: Plan, context: Context) -> float:
     return scalar.value(context.lookup, checked.lower_is_better(scalar))
 
 
-def _summarise(run_dir: Path, checked: Plan, context: Context, objective: list[float]) -> None:
-    """Log what jobs summarise of themselves, the objective and the run's folder."""
+def _summarise(run_dir: Path, checked: Plan, pipeline: Pipeline, objective: list[float]) -> None:
+    """Log what jobs summarise of themselves, the costs, the objective and the run's folder."""
+    context = pipeline.context
     for spec in checked.jobs:
         summary = context.results[context.iteration, spec.name].get("summary") or []
         for line in summary if isinstance(summary, list) else [summary]:
             log.info("%s: %s", spec.name, line)
+    for line in cost_lines(pipeline.ran, pipeline.reused):
+        log.info("%s", line)
     for scalar, value in zip(checked.objective, objective, strict=True):
         log.info("objective %s = %.6g", scalar.text, value)
     log.info("done; everything about this run: %s", run_dir)

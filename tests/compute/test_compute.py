@@ -41,8 +41,10 @@ def nothing(item: int) -> None:
 
 @pytest.mark.parametrize("compute", [Inline(), Local(num_workers=2)], ids=["inline", "local"])
 def test_every_item_is_reported_with_its_error_and_the_others_go_on(compute: BaseCompute) -> None:
+    begun: list[int] = []
     with compute.open() as session:
-        found = dict(session.map(nothing, [1, 13, 3]))
+        found = dict(session.map(nothing, [1, 13, 3], begun.append))
+    assert sorted(begun) == [0, 1, 2]
     assert found[0] is None and found[2] is None
     assert isinstance(found[1], ValueError) and "unlucky" in str(found[1])
 

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sandbox.compute import Begun
 from sandbox.compute.slurm import queue, result
 from sandbox.compute.slurm.queue import JobState
 from sandbox.system import process
@@ -153,11 +154,13 @@ class QueueWatcher:
     Args:
         waiting: The watched items by index; the caller adds and removes some.
         poll_s: Seconds between two calls of squeue.
+        begun: Called with the index of an item when squeue first reports that it runs.
     """
 
-    def __init__(self, waiting: Mapping[int, QueuedItem], poll_s: float) -> None:
+    def __init__(self, waiting: Mapping[int, QueuedItem], poll_s: float, begun: Begun) -> None:
         self.waiting = waiting
         self.poll_s = poll_s
+        self._begun = begun
         self._next_poll = 0.0
         self._logged_reasons: set[str] = set()
         self._is_unanswered = False
@@ -172,7 +175,7 @@ class QueueWatcher:
         self._next_poll = time.monotonic() + self.poll_s
         for index, state in self._poll().items():
             one = self.waiting[index]
-            self._handle_news(one, state)
+            self._handle_news(index, one, state)
             one.state = state
             if not self._has_certainly_ended(one):
                 continue
@@ -211,13 +214,14 @@ class QueueWatcher:
             return False
         return True
 
-    def _handle_news(self, one: QueuedItem, state: JobState) -> None:
+    def _handle_news(self, index: int, one: QueuedItem, state: JobState) -> None:
         """Log what has changed, and let a requeued job start at once."""
         if state.name != "PENDING":
             one.requeued_at = None
             was_running = one.state is not None and one.state.name == "RUNNING"
             if state.name == "RUNNING" and not was_running:
                 log.info("%s: running on %s", one.label, state.node)
+                self._begun(index)
         elif state.reason == "BeginTime" and one.log_path.exists():
             self._handle_requeue(one)
         elif state.reason not in {*self._logged_reasons, "None", "Priority"}:
