@@ -20,8 +20,8 @@ import sandbox.executors.causal_lm as causal_lm
 from sandbox.evaluators.perplexity import PerplexityEvaluator
 from sandbox.executors.causal_lm import CausalLMTraining
 from sandbox.job import JobScope
-from sandbox.system.warm import FRESH
 from sandbox.system.process import ProcessError
+from sandbox.system.warm import FRESH
 
 WORKER = Path(causal_lm.__file__).parents[1] / "workers" / "causal_lm_train.py"
 SMALL: dict[str, Any] = {
