@@ -83,6 +83,7 @@ async def run_worker_async(
             ["python", *_launcher(num_processes), program, request_path, result_path],
             log_path=scope.log_path,
             variables={**_defaults(), **_search_path(env), **(variables or {})},
+            is_worker=num_processes == 1,
         )
         if not result_path.exists():  # a library has called exit, with status 0
             cause = f"{name} ended with exit status 0 before it was done; log: {scope.log_path}"

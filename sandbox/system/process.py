@@ -13,8 +13,8 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
-from sandbox.system import supervisor
 from sandbox.system.follow import FileFollower
 
 SAFE_PATH = ("PYTHONSAFEPATH", "sandbox")
@@ -28,7 +28,34 @@ _TAIL_LINES = 20
 _TAIL_BYTES = 64 * 1024
 _TAIL_CHARACTERS = 1000
 _POLL_S = 0.05
-_SUPERVISOR = Path(supervisor.__file__)
+_SUPERVISOR = Path(__file__).with_name("supervisor.py")
+
+
+class Program(Protocol):
+    """A running program, the leader of a process group ``pid``."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+
+    def poll(self) -> int | None:
+        """Return its exit status; ``None`` while it runs."""
+
+    def wait(self) -> int:
+        """Wait for its end; return its exit status."""
+
+
+class Starter(Protocol):
+    """A way to start a program; returns it, and the lifeline by which it ends with us."""
+
+    def __call__(
+        self,
+        command: list[str],
+        log_path: Path,
+        variables: Mapping[str, str | None] | None,
+        cwd: Path | None,
+    ) -> tuple[Program, int]:
+        """Start ``command``; the arguments are those of :func:`run`."""
 
 
 class ProcessError(RuntimeError):
@@ -51,17 +78,15 @@ def run(
     log_path: Path,
     variables: Mapping[str, str | None] | None = None,
     cwd: Path | None = None,
-    stdin_text: str | None = None,
     echo: bool = False,
 ) -> None:
-    """Run a program to its end, with standard output and error appended to ``log_path``.
+    """Run a program to its end, without input, its output and errors appended to ``log_path``.
 
     Args:
         argv: Program and arguments, passed on without a shell.
         log_path: Log file; created with its folder where it does not exist.
         variables: Environment variables added to those of this process; ``None`` removes one.
         cwd: Working directory; ``None``: that of this process.
-        stdin_text: Text for standard input; ``None``: no input.
         echo: Also write the program's output to this process's standard output.
 
     Raises:
@@ -69,11 +94,7 @@ def run(
     """
     import asyncio
 
-    asyncio.run(
-        run_async(
-            argv, log_path=log_path, variables=variables, cwd=cwd, stdin_text=stdin_text, echo=echo
-        )
-    )
+    asyncio.run(run_async(argv, log_path=log_path, variables=variables, cwd=cwd, echo=echo))
 
 
 async def run_async(
@@ -82,32 +103,32 @@ async def run_async(
     log_path: Path,
     variables: Mapping[str, str | None] | None = None,
     cwd: Path | None = None,
-    stdin_text: str | None = None,
     echo: bool = False,
+    starter: Starter | None = None,
 ) -> None:
-    """Run a program like :func:`run`, while the caller follows its log."""
+    """Run a program like :func:`run`, while the caller follows its log.
+
+    ``starter`` starts the program; ``None`` is :func:`start`.
+    """
     import asyncio
 
     command = [str(part) for part in argv]
     began = log_path.stat().st_size if log_path.exists() else 0
     follower = FileFollower(log_path, began) if echo else None
-    process, lifeline = _start(command, log_path, variables, cwd, stdin_text is not None)
+    process, lifeline = (starter or start)(command, log_path, variables, cwd)
     pause_s = _POLL_S / 50  # so short at first, because some programs end within milliseconds
     try:
-        if stdin_text is not None:
-            await asyncio.to_thread(process.communicate, stdin_text.encode())
         while process.poll() is None:
             await asyncio.sleep(pause_s)
             pause_s = min(1.5 * pause_s, _POLL_S)
             _echo(follower)
     finally:
-        _end_group(process)
+        end_group(process)
         os.close(lifeline)
         _echo(follower)
-    if process.returncode != 0:
-        raise ProcessError(
-            _failure(command, process.returncode, log_path, began), process.returncode
-        )
+    status = process.wait()
+    if status != 0:
+        raise ProcessError(_failure(command, status, log_path, began), status)
 
 
 def output(argv: Sequence[str | Path], *, timeout_s: float = 60.0) -> str:
@@ -149,17 +170,18 @@ def _echo(follower: FileFollower | None) -> None:
         sys.stdout.flush()
 
 
-def _start(
+def start(
     command: list[str],
     log_path: Path,
     variables: Mapping[str, str | None] | None,
     cwd: Path | None,
-    has_input: bool,
-) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a program under a supervisor; return both as one process, and the lifeline."""
+) -> tuple[Program, int]:
+    """Start a program under a supervisor; return both as one, and the lifeline.
+
+    Raises:
+        ProcessError: It cannot be started.
+    """
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    inherited = {name: value for name, value in os.environ.items() if (name, value) != SAFE_PATH}
-    environment = {**inherited, **(variables or {})}
     reading, lifeline = os.pipe()
     os.set_inheritable(reading, True)
     with log_path.open("ab") as log:
@@ -169,10 +191,10 @@ def _start(
             # In a session of its own the program does not receive Ctrl-C; we end it in order.
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", _SUPERVISOR, str(reading), *command],
-                stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={name: value for name, value in environment.items() if value is not None},
+                env=environment(variables),
                 cwd=cwd,
                 close_fds=False,
                 start_new_session=True,
@@ -187,7 +209,14 @@ def _start(
     return process, lifeline
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def environment(variables: Mapping[str, str | None] | None) -> dict[str, str]:
+    """Return the environment of a program; ``None`` removes a variable of this process."""
+    inherited = {name: value for name, value in os.environ.items() if (name, value) != SAFE_PATH}
+    merged = {**inherited, **(variables or {})}
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+def end_group(process: Program) -> None:
     """End what is left of the program's process group: TERM, then KILL.
 
     A second interrupt kills at once.
@@ -202,7 +231,7 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def _signal_group(process: Program, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
 
