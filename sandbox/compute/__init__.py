@@ -22,8 +22,9 @@ class ComputeSession(ABC):
     ) -> Iterator[tuple[int, Exception | None]]:
         """Run ``function`` on every item; yield, as each ends, its index and its error or ``None``.
 
-        An item that fails does not stop the others. An interrupted run may leave the iterator
-        unfinished; leaving the session then ends what still runs.
+        An item that fails does not stop the others. Items may leave programs open for the next one
+        (``sandbox.system.kept``); they are closed after the last. An interrupted run may leave the
+        iterator unfinished; leaving the session then ends what still runs.
         """
 
     def __exit__(self, *exc: object) -> None:  # noqa: B027  most have nothing to release

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sandbox.compute import BaseCompute, ComputeSession, T
+from sandbox.system.kept import close_kept
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,13 +21,16 @@ class _InlineSession(ComputeSession):
     def map(
         self, function: Callable[[T], None], items: Sequence[T]
     ) -> Iterator[tuple[int, Exception | None]]:
-        for index, item in enumerate(items):
-            try:
-                function(item)
-            except Exception as error:
-                yield index, error
-            else:
-                yield index, None
+        try:
+            for index, item in enumerate(items):
+                try:
+                    function(item)
+                except Exception as error:
+                    yield index, error
+                else:
+                    yield index, None
+        finally:
+            close_kept()
 
     def __str__(self) -> str:
         return "inline"

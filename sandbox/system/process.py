@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -120,6 +121,66 @@ def output(argv: Sequence[str | Path], *, timeout_s: float = 60.0) -> str:
     return done.stdout
 
 
+class Dialogue:
+    """An open program that answers lines with lines; its errors are appended to a log.
+
+    For one thread at a time. The program ends with :meth:`close`, and by itself when its standard
+    input ends, which is when this process does, however that ends.
+
+    Args:
+        argv: Program and arguments, passed on without a shell.
+        log_path: Log file; created with its folder where it does not exist.
+
+    Raises:
+        ProcessError: The program does not exist.
+    """
+
+    def __init__(self, argv: Sequence[str | Path], *, log_path: Path) -> None:
+        self._command = [str(part) for part in argv]
+        self._log_path = log_path
+        self._began = log_path.stat().st_size if log_path.exists() else 0
+        self._process = _start(self._command, log_path, None, None, True, is_dialogue=True)
+
+    def ask(self, text: str, num_lines: int) -> list[str]:
+        """Send a text and return the next lines that the program writes, without line ends.
+
+        Raises:
+            ProcessError: The program ended before.
+        """
+        assert self._process.stdout is not None
+        # Written beside: a program that waits for a reader of its answers reads no further.
+        writer = threading.Thread(target=self._write, args=(text.encode(),), daemon=True)
+        writer.start()
+        try:
+            lines = [self._process.stdout.readline() for _ in range(num_lines)]
+        except BaseException:  # the next question would get the answers that are still to come
+            self.close()
+            raise
+        finally:
+            writer.join()
+        if lines and not lines[-1].endswith(b"\n"):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE_S)
+            self.close()
+            status = self._process.returncode
+            raise ProcessError(_failure(self._command, status, self._log_path, self._began), status)
+        return [line.rstrip(b"\r\n").decode() for line in lines]
+
+    def close(self) -> None:
+        """End the program."""
+        _end_group(self._process)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+    def _write(self, content: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # the reader of the answers finds the end
+            self._process.stdin.write(content)
+            self._process.stdin.flush()
+
+
 def tail(log_path: Path, num_lines: int = _TAIL_LINES, began: int = 0) -> str:
     """Return the last lines of a log file, from byte ``began`` on, as one text."""
     with log_path.open("rb") as file:
@@ -140,22 +201,24 @@ def _start(
     variables: Mapping[str, str | None] | None,
     cwd: Path | None,
     has_input: bool,
+    is_dialogue: bool = False,
 ) -> subprocess.Popen[bytes]:
     log_path.parent.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **(variables or {})}
     with log_path.open("ab") as log:
         try:
             # close_fds=False passes on the one inheritable descriptor, the lock of the job's claim:
-            # a program that outlives its launcher keeps others from starting the same job.
+            # a program that outlives its launcher keeps others from starting the same job. A
+            # dialogue goes on after the job and must not.
             # In a session of its own the program does not receive Ctrl-C; we end it in order.
             return subprocess.Popen(
                 command,
                 stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                stdout=subprocess.PIPE if is_dialogue else log,
+                stderr=log,
                 env={name: value for name, value in environment.items() if value is not None},
                 cwd=cwd,
-                close_fds=False,
+                close_fds=is_dialogue,
                 start_new_session=True,
             )
         except OSError as error:
