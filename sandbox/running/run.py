@@ -50,7 +50,7 @@ def run(
         PlanError: The config is wrong; nothing was started.
         JobFailed: A job failed; what finished is recorded.
     """
-    from sandbox.running.explain import env_lines
+    from sandbox.running.explain import env_lines, remark_lines
     from sandbox.store.records import JobStore
 
     allowed = allowed_targets() if allowed is None else allowed
@@ -61,7 +61,7 @@ def run(
         compute = resolved(cfg, "compute", allowed)
         _explain(checked, store, allowed, texts(cfg.force), compute)
         return None
-    for line in env_lines(checked, allowed):
+    for line in (*remark_lines(checked, allowed), *env_lines(checked, allowed)):
         log.info("%s", line)
     forced = recorded_now(store, texts(cfg.force)) if forced is None else forced
     values = _run(cfg, run_dir, checked, store, allowed, forced)
