@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,11 @@ from sandbox.envs import CurrentEnv, Env
 from sandbox.job import JobScope
 
 _WORKERS_DIR = Path(__file__).resolve().parent.parent / "workers"
+
+MODEL_PACKAGES: Mapping[str, Sequence[str]] = {
+    "models": ("torch", "transformers", "peft", "accelerate")
+}
+"""``PACKAGES`` of components whose workers read or train models."""
 
 # Defaults for every worker; a variable that the user has set keeps its value.
 _VARIABLES = {

@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
-from sandbox.evaluators import BaseEvaluator, check_package
+from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.caption_references import (
     Captions,
     ImageId,
@@ -85,6 +85,8 @@ class CaptionEvaluator(BaseEvaluator):
             ``COCOCaptionReferences``.
     """
 
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"caption": ("pycocoevalcap",)}
+
     annotation_path: Path | None = None
     references_dir: Path | None = None
 
@@ -115,7 +117,7 @@ class COCOCaptionEvaluator(CaptionEvaluator):
 
     @staticmethod
     def check() -> None:
-        """Raise ValueError if Java or pycocoevalcap is missing."""
+        """Raise ValueError if Java is missing."""
         check_java("evaluator of that name")
 
     def run(self, eval_type: None, eval_obj: Path, *, scope: JobScope) -> CaptionScores:
@@ -185,11 +187,6 @@ class COCOCaptionJavaFreeEvaluator(CaptionEvaluator):
         references_dir: Their tokens, instead; those of ``tokenizer=regex``.
     """
 
-    @staticmethod
-    def check() -> None:
-        """Raise ValueError if pycocoevalcap is missing."""
-        check_package("pycocoevalcap", "caption")
-
     def run(self, eval_type: None, eval_obj: Path, *, scope: JobScope) -> JavaFreeCaptionScores:
         """Score the captions in a file, see :meth:`COCOCaptionEvaluator.run`."""
         if self.references_dir is not None:
@@ -203,15 +200,14 @@ class COCOCaptionJavaFreeEvaluator(CaptionEvaluator):
 
 
 def check_java(alternative: str) -> None:
-    """Require what the PTB tokenizer and METEOR need.
+    """Require Java, for the PTB tokenizer and METEOR.
 
     Args:
         alternative: What the choice without Java selects, for the message.
 
     Raises:
-        ValueError: Java or pycocoevalcap is missing.
+        ValueError: It is missing.
     """
-    check_package("pycocoevalcap", "caption")
     if shutil.which(JAVA) is None:
         raise ValueError(
             "Java is missing (no program java on the PATH): install it (Debian: apt-get "

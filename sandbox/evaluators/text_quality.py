@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
@@ -80,6 +81,8 @@ class TextQuality(BaseEvaluator):
     the start of Spark.
     """
 
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"quality": ("pyspark",)}
+
     model_path: Path
     tokenizer_path: Path | None = None
     text_key: str = "text"
@@ -92,7 +95,6 @@ class TextQuality(BaseEvaluator):
         """Raise ValueError if Java or pyspark is missing, or ``model_path`` is no classifier."""
         is_here = isinstance(self.env, CurrentEnv)  # another env brings its own packages
         if is_here:
-            check_package("pyspark", "quality")
             _check_java()
         has_tokenizer = self._has_tokenizer()
         if has_tokenizer and self.tokenizer_path:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from sandbox.evaluators import check_package
 from sandbox.evaluators.caption_references import (
     TokenizerName,
     read_references,
@@ -39,15 +40,15 @@ class COCOCaptionReferences(BaseDataExecutor):
             ``COCOCaptionJavaFreeEvaluator``.
     """
 
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"caption": ("pycocoevalcap",)}
+
     annotation_path: Path
     tokenizer: TokenizerName = "ptb"
 
     def check(self) -> None:
-        """Raise ValueError if a program or package is missing."""
+        """Raise ValueError if Java is missing."""
         if self.tokenizer == "ptb":
             check_java("tokenizer=regex")
-        else:
-            check_package("pycocoevalcap", "caption")
 
     def run(self, *, scope: JobScope) -> TokenizedReferences:
         """Write the tokens.

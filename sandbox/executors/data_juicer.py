@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -79,6 +79,8 @@ class DataJuicerAnalyzer(BaseRecipeExecutor):
         env: Where Data-Juicer runs.
     """
 
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"data": ("data_juicer",)}
+
     VERSION: ClassVar[int] = 2
 
     num_proc: PositiveInt | None = None
@@ -118,6 +120,8 @@ class DataJuicerFastProbe(BaseRecipeExecutor):
             1. The result is the same with any number.
         env: Where Data-Juicer runs.
     """
+
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"data": ("data_juicer",)}
 
     num_proc: PositiveInt | None = None
     env: Env = field(default_factory=CurrentEnv)
@@ -168,6 +172,8 @@ class DataJuicerExecutor(BaseRecipeExecutor):
         num_proc: Processes per operator (Data-Juicer's ``np``); ``None`` takes the recipe's, or 1.
         env: Where Data-Juicer runs.
     """
+
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"data": ("data_juicer",)}
 
     num_proc: PositiveInt | None = None
     env: Env = field(default_factory=CurrentEnv)

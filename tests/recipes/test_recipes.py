@@ -222,7 +222,7 @@ def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, hoo
         importlib.util, "find_spec", lambda name: None if name == "ray" else find(name)
     )
     (problem,) = hook(recipe={"executor_type": "ray", "process": {"words_num_filter": {}}})
-    assert problem.kind == "machine"
+    assert problem.kind == "rule"
     assert "ray is not installed; pip install 'sandbox[ray]'" in problem.text
 
 
