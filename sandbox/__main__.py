@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 from sandbox.system.process import SAFE_PATH
@@ -124,7 +125,8 @@ def _run() -> int:
         if STARTED:
             raise
         details = f"{error}\n{error.__cause__ or ''}".rstrip()
-        return _fail("wrong command or config", f"{details}{_quoting_hint(details)}", 2)
+        details += _quoting_hint(details) + _extra_hint(details)
+        return _fail("wrong command or config", details, 2)
     return 0
 
 
@@ -161,6 +163,14 @@ def _run_folder() -> str:
     from sandbox.running.run import STARTED
 
     return f"\nrun folder: {STARTED[-1]}" if STARTED and STARTED[-1].is_dir() else ""
+
+
+def _extra_hint(details: str) -> str:
+    """Return what installs a sweeper or launcher that Hydra does not find."""
+    is_missing = re.search(r"Could not find 'hydra/(sweeper|launcher)/", details)
+    if not is_missing or find_spec("optuna"):
+        return ""
+    return "\noptuna, joblib and submitit are not installed; pip install 'sandbox[sweeps]'"
 
 
 def _quoting_hint(details: str) -> str:

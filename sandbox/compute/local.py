@@ -20,6 +20,7 @@ from functools import partial
 from sandbox.compute import BaseCompute, Begun, ComputeSession, T, ignore
 from sandbox.job import NonNegativeInt, Workers
 from sandbox.system.hardware import available_cpus, visible_gpus
+from sandbox.system.kept import close_kept
 
 _END_S = 30.0
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGHUP)
@@ -107,6 +108,8 @@ class LocalSession(ComputeSession):
                 yield futures[future], future.result()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
+            for slot in self._slots:
+                slot.close_kept()
 
     def __exit__(self, *exc: object) -> None:
         if self._threads is not None:
@@ -177,6 +180,12 @@ class _Slot:
         if self._busy_pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._busy_pid, signal.SIGTERM)
+
+    def close_kept(self) -> None:
+        """Close what the process keeps open for the next item, once it is idle."""
+        if self._pool is not None:
+            with contextlib.suppress(RuntimeError):  # the process died, or is being shut down
+                self._pool.submit(close_kept)
 
     def close(self) -> None:
         if self._pool is not None:

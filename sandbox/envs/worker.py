@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,11 @@ from sandbox.system import process
 from sandbox.system.process import ProcessError
 
 _WORKERS_DIR = Path(__file__).resolve().parent.parent / "workers"
+
+MODEL_PACKAGES: Mapping[str, Sequence[str]] = {
+    "models": ("torch", "transformers", "peft", "accelerate")
+}
+"""``PACKAGES`` of components whose workers read or train models."""
 
 # Defaults for every worker; a variable that the user has set keeps its value.
 _VARIABLES = {

@@ -6,11 +6,11 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
@@ -83,6 +83,8 @@ class TextQuality(BaseEvaluator):
     the start of Spark.
     """
 
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"quality": ("pyspark",)}
+
     model_path: Path
     tokenizer_path: Path | None = None
     text_key: str = "text"
@@ -95,7 +97,6 @@ class TextQuality(BaseEvaluator):
         """Raise ValueError if Java or pyspark is missing, or ``model_path`` is no classifier."""
         is_here = isinstance(self.env, CurrentEnv)  # another env brings its own packages
         if is_here:
-            check_package("pyspark", "quality")
             _check_java()
         has_tokenizer = self._has_tokenizer()
         if has_tokenizer and self.tokenizer_path:

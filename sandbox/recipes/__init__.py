@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -54,13 +55,17 @@ def check_recipe_file(recipe: Mapping[str, Any] | None, recipe_path: Path | None
         raise ValueError(f"{where}: {error}") from error
 
 
-def check_executor(recipe: Mapping[str, Any]) -> None:
+def check_executor(recipe: Mapping[str, Any] | None, recipe_path: Path | None) -> None:
     """Require the package that the recipe's executor needs on this machine.
 
     Raises:
         ModuleNotFoundError: Ray is not installed for ``executor_type: ray``.
     """
-    if recipe.get("executor_type") == "ray" and importlib.util.find_spec("ray") is None:
+    given = dict(recipe or {})
+    if recipe_path is not None and "executor_type" not in given:
+        with contextlib.suppress(ValueError, OSError):  # the file's own rule reports it
+            given = load_recipe(recipe, recipe_path)
+    if given.get("executor_type") == "ray" and importlib.util.find_spec("ray") is None:
         raise ModuleNotFoundError("executor_type: ray is not installed; pip install 'sandbox[ray]'")
 
 

@@ -57,7 +57,7 @@ def run(
         PlanError: The config is wrong; nothing was started.
         JobFailed: A job failed; what finished is recorded.
     """
-    from sandbox.running.explain import env_lines
+    from sandbox.running.explain import env_lines, remark_lines
     from sandbox.store.records import JobStore
 
     allowed = allowed_targets() if allowed is None else allowed
@@ -72,7 +72,7 @@ def run(
         frame = {"compute": compute, "watcher": resolved(cfg, "watcher", allowed)}
         _print_permissions([*used, *used_permissions(checked, frame, allowed)])
         return None
-    for line in env_lines(checked, allowed):
+    for line in (*remark_lines(checked, allowed), *env_lines(checked, allowed)):
         log.info("%s", line)
     try:
         forced = recorded_now(store, texts(cfg.force)) if forced is None else forced

@@ -30,7 +30,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-# Under PYTHONSAFEPATH our folder is not on the path; and it must not stay there, because its modules
+# Our folder is not on the path under PYTHONSAFEPATH, and must not stay there otherwise: its modules
 # have common names.
 _HERE = str(Path(__file__).parent)
 sys.path[:] = [_HERE, *(entry for entry in sys.path if entry != _HERE)]

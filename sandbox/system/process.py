@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -152,6 +153,73 @@ def output(argv: Sequence[str | Path], *, timeout_s: float = 60.0) -> str:
     return done.stdout
 
 
+class Dialogue:
+    """An open program that answers lines with lines; its errors are appended to a log.
+
+    For one thread at a time. The program ends with :meth:`close`, and by itself when its standard
+    input ends, which is when this process does, however that ends.
+
+    Args:
+        argv: Program and arguments, passed on without a shell.
+        log_path: Log file; created with its folder where it does not exist.
+
+    Raises:
+        ProcessError: The program does not exist.
+    """
+
+    def __init__(self, argv: Sequence[str | Path], *, log_path: Path) -> None:
+        self._command = [str(part) for part in argv]
+        self._log_path = log_path
+        self._began = log_path.stat().st_size if log_path.exists() else 0
+        self._is_closed = False
+        self._process, self._lifeline = _popen(
+            self._command, log_path, environment(None), None, is_dialogue=True
+        )
+
+    def ask(self, text: str, num_lines: int) -> list[str]:
+        """Send a text and return the next lines that the program writes, without line ends.
+
+        Raises:
+            ProcessError: The program ended before.
+        """
+        assert self._process.stdout is not None
+        # Written beside: a program that waits for a reader of its answers reads no further.
+        writer = threading.Thread(target=self._write, args=(text.encode(),), daemon=True)
+        writer.start()
+        try:
+            lines = [self._process.stdout.readline() for _ in range(num_lines)]
+        except BaseException:  # the next question would get the answers that are still to come
+            self.close()
+            raise
+        finally:
+            writer.join()
+        if lines and not lines[-1].endswith(b"\n"):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_GRACE_S)
+            self.close()
+            status = self._process.returncode
+            raise ProcessError(_failure(self._command, status, self._log_path, self._began), status)
+        return [line.rstrip(b"\r\n").decode() for line in lines]
+
+    def close(self) -> None:
+        """End the program; closing it again does nothing."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        end_group(self._process)
+        os.close(self._lifeline)
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+
+    def _write(self, content: bytes) -> None:
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):  # the reader of the answers finds the end
+            self._process.stdin.write(content)
+            self._process.stdin.flush()
+
+
 def tail(log_path: Path, num_lines: int = _TAIL_LINES, began: int = 0) -> str:
     """Return the last lines of a log file, from byte ``began`` on, as one text."""
     try:
@@ -181,6 +249,17 @@ def start(
     Raises:
         ProcessError: It cannot be started.
     """
+    return _popen(command, log_path, environment(variables), cwd, is_dialogue=False)
+
+
+def _popen(
+    command: list[str],
+    log_path: Path,
+    environment: Mapping[str, str],
+    cwd: Path | None,
+    *,
+    is_dialogue: bool,
+) -> tuple[subprocess.Popen[bytes], int]:
     log_path.parent.mkdir(parents=True, exist_ok=True)
     reading, lifeline = os.pipe()
     os.set_inheritable(reading, True)
@@ -188,15 +267,17 @@ def start(
         try:
             # close_fds=False passes on the inheritable descriptors: the lifeline, and the lock of
             # the job's claim, so that nobody starts the same job before its programs have ended.
+            # A dialogue goes on after the job and must not hold its lock.
             # In a session of its own the program does not receive Ctrl-C; we end it in order.
             process = subprocess.Popen(
                 [sys.executable, "-I", "-S", _SUPERVISOR, str(reading), *command],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment(variables),
+                stdin=subprocess.PIPE if is_dialogue else subprocess.DEVNULL,
+                stdout=subprocess.PIPE if is_dialogue else log,
+                stderr=log,
+                env=environment,
                 cwd=cwd,
-                close_fds=False,
+                close_fds=is_dialogue,
+                pass_fds=[reading] if is_dialogue else (),
                 start_new_session=True,
             )
         except OSError as error:

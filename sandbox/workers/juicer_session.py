@@ -118,8 +118,11 @@ def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> A
     """
     import_data_juicer(with_ray=request["recipe"].get("executor_type") == "ray")
     from data_juicer.config import get_init_configs
+    from data_juicer.config.config import load_custom_operators
 
-    recipe = request["recipe"]
+    recipe = dict(request["recipe"])
+    # Data-Juicer loads them only after the check, which knows no operators but those loaded.
+    load_custom_operators(recipe.pop("custom_operator_paths", None) or [])
     check_operators(recipe["process"])
     _log_reuse()
     own = {

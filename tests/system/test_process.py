@@ -12,7 +12,7 @@ import pytest
 from toy_project import alive, until, until_async
 
 from sandbox.system import process
-from sandbox.system.process import ProcessError
+from sandbox.system.process import Dialogue, ProcessError
 
 
 def python(code: str, *arguments: str) -> list[str]:
@@ -202,3 +202,73 @@ def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     assert process.tail(log, 2) == "99998\n99999"
     log.write_text("")
     assert process.tail(log) == ""
+
+
+ECHO = "import sys\nfor line in sys.stdin: print(line.strip() * 2, flush=True)"
+
+
+def test_a_dialogue_answers_lines_with_lines(tmp_path: Path) -> None:
+    dialogue = Dialogue(python(ECHO), log_path=tmp_path / "log")
+    assert dialogue.ask("a\nü\n", 2) == ["aa", "üü"]
+    assert dialogue.ask("b\n", 1) == ["bb"]
+    assert dialogue.ask("", 0) == []
+    dialogue.close()
+    dialogue.close()
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_a_dialogue_takes_more_than_a_pipe_holds(tmp_path: Path) -> None:
+    dialogue = Dialogue(python(ECHO), log_path=tmp_path / "log")
+    answers = dialogue.ask(f"{'x' * 99}\n" * 10_000, 10_000)
+    assert answers == ["x" * 198] * 10_000
+    dialogue.close()
+
+
+def test_a_dialogue_whose_program_ends_is_an_error_with_its_last_words(tmp_path: Path) -> None:
+    code = "import sys; print(sys.stdin.readline(), end='', flush=True); sys.exit('no more')"
+    (tmp_path / "log").write_text("before\n")
+    dialogue = Dialogue(python(code), log_path=tmp_path / "log")
+    assert dialogue.ask("a\n", 1) == ["a"]
+    with pytest.raises(ProcessError, match=r"^no more\n") as caught:
+        dialogue.ask("b\n", 1)
+    assert caught.value.returncode == 1
+    assert "before" not in str(caught.value)
+
+
+def test_the_program_of_a_dialogue_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ProcessError, match="cannot start 'no-such-program'"):
+        Dialogue(["no-such-program"], log_path=tmp_path / "log")
+
+
+def test_a_dialogue_ends_with_its_owner_however_that_ends(tmp_path: Path) -> None:
+    owner_code = """
+import os, sys
+from pathlib import Path
+from sandbox.system.process import Dialogue
+dialogue = Dialogue([sys.executable, "-c", sys.argv[1]], log_path=Path(sys.argv[2]))
+print(dialogue.ask("\\n", 1)[0], flush=True)
+sys.stdin.read()
+"""
+    program = "import os, sys\nfor line in sys.stdin: print(os.getpid(), flush=True)"
+    command = python(owner_code, program, str(tmp_path / "log"))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        assert alive(pid)
+        owner.kill()
+    until(lambda: not alive(pid), "the program outlived its owner")
+
+
+def test_a_dialogue_does_not_hold_the_lock_of_a_claim(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    os.set_inheritable(descriptor, True)
+    code = f"""
+import os, sys
+for line in sys.stdin:
+    try: print(os.fstat({descriptor}), flush=True)
+    except OSError: print("closed", flush=True)
+"""
+    dialogue = Dialogue(python(code), log_path=tmp_path / "log")
+    assert dialogue.ask("\n", 1) == ["closed"]
+    dialogue.close()
+    os.close(descriptor)
