@@ -63,11 +63,19 @@ def _copied_secrets(cfg: DictConfig, copy: Any, places: Collection[str]) -> Iter
         for name, value in os.environ.items()
         if name.lower().endswith(_NAMES) and len(value) >= _SHORTEST_OF_ENVIRONMENT
     }
+    places = {*places, *_unused_names(copy)}
     for place, leaf in leaves(resolved(copy, cfg)) if secrets else ():
         for name, value in secrets.items():
             if value in str(leaf) and place not in places:
                 text = f"holds the value of {name}, which only an argument for secrets may read"
                 yield Problem(place, "secret", text)
+
+
+def _unused_names(copy: Any) -> Iterator[str]:
+    """Yield Hydra's name of all overrides, unless a folder or a log has it: it repeats secrets."""
+    name = "override_dirname"
+    if not any(name in str(leaf) for place, leaf in leaves(copy) if not place.endswith(name)):
+        yield f"hydra.job.{name}"
 
 
 def _secret_places(raw: Any, allowed: Sequence[str]) -> set[str]:
