@@ -9,6 +9,12 @@ from typing import Self, TypeVar
 
 T = TypeVar("T")
 
+Begun = Callable[[int], None]
+
+
+def ignore(index: int) -> None:
+    """Do nothing when an item begins."""
+
 
 class ComputeSession(ABC):
     """An open compute: a context manager that holds processes, queued jobs or signal handlers."""
@@ -18,12 +24,16 @@ class ComputeSession(ABC):
 
     @abstractmethod
     def map(
-        self, function: Callable[[T], None], items: Sequence[T]
+        self, function: Callable[[T], None], items: Sequence[T], begun: Begun = ignore
     ) -> Iterator[tuple[int, Exception | None]]:
         """Run ``function`` on every item; yield, as each ends, its index and its error or ``None``.
 
-        An item that fails does not stop the others. An interrupted run may leave the iterator
-        unfinished; leaving the session then ends what still runs.
+        ``begun`` is called with the index of an item when it begins, in any thread. A short item
+        of a cluster may end before that is known; it is then never called.
+
+        An item that fails does not stop the others. Items may leave programs open for the next one
+        (``sandbox.system.kept``); they are closed after the last. An interrupted run may leave the
+        iterator unfinished; leaving the session then ends what still runs.
         """
 
     def __exit__(self, *exc: object) -> None:  # noqa: B027  most have nothing to release

@@ -15,10 +15,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 
-from sandbox.compute import BaseCompute, ComputeSession, T
-from sandbox.job import NonNegativeInt, PositiveInt
+from sandbox.compute import BaseCompute, Begun, ComputeSession, T, ignore
+from sandbox.job import NonNegativeInt, Workers
 from sandbox.system.hardware import available_cpus, visible_gpus
+from sandbox.system.kept import close_kept
 
 _END_S = 30.0
 _FROM_TERMINAL = (signal.SIGINT, signal.SIGHUP)
@@ -36,7 +38,7 @@ class Local(BaseCompute):
             some; ``None``: all of these, else all that NVIDIA's driver lists.
     """
 
-    num_workers: PositiveInt | None = None
+    num_workers: Workers | None = None
     gpus_per_worker: NonNegativeInt = 0
     num_gpus: NonNegativeInt | None = None
 
@@ -94,17 +96,20 @@ class LocalSession(ComputeSession):
         self._threads: ThreadPoolExecutor | None = None
 
     def map(
-        self, function: Callable[[T], None], items: Sequence[T]
+        self, function: Callable[[T], None], items: Sequence[T], begun: Begun = ignore
     ) -> Iterator[tuple[int, Exception | None]]:
         self._threads = threads = ThreadPoolExecutor(min(self.num_workers, len(items)))
         try:
             futures = {
-                threads.submit(self._run, function, item): index for index, item in enumerate(items)
+                threads.submit(self._run, function, item, partial(begun, index)): index
+                for index, item in enumerate(items)
             }
             for future in as_completed(futures):
                 yield futures[future], future.result()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
+            for slot in self._slots:
+                slot.close_kept()
 
     def __exit__(self, *exc: object) -> None:
         if self._threads is not None:
@@ -126,9 +131,12 @@ class LocalSession(ComputeSession):
     def __str__(self) -> str:
         return f"local, {self.num_workers} at a time"
 
-    def _run(self, function: Callable[[T], None], item: T) -> Exception | None:
+    def _run(
+        self, function: Callable[[T], None], item: T, begun: Callable[[], None]
+    ) -> Exception | None:
         slot = self._free.get()
         try:
+            begun()
             slot.run(function, item)
         except Exception as error:
             return error
@@ -172,6 +180,12 @@ class _Slot:
         if self._busy_pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._busy_pid, signal.SIGTERM)
+
+    def close_kept(self) -> None:
+        """Close what the process keeps open for the next item, once it is idle."""
+        if self._pool is not None:
+            with contextlib.suppress(RuntimeError):  # the process died, or is being shut down
+                self._pool.submit(close_kept)
 
     def close(self) -> None:
         if self._pool is not None:

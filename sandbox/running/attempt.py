@@ -13,12 +13,13 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.allowed import locate
+from sandbox.components.allowed import locate, reach_working_directory
 from sandbox.components.build import build
 from sandbox.components.job_results import (
     WrongResults,
@@ -33,9 +34,11 @@ from sandbox.running.leaving import no_silent_exit
 from sandbox.store.claims import Claim, ClaimLost, work_dirs
 from sandbox.store.content import digest
 from sandbox.store.fingerprint import Element
+from sandbox.store.metrics import METRICS_NAME
 from sandbox.store.records import RESERVED_KEYS, JobRecord, JobStore
 from sandbox.store.sources import sources_of
-from sandbox.system.files import write_durably
+from sandbox.system.files import append_line, fault_text, write_durably
+from sandbox.system.usage import UsageMeter
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +55,7 @@ def execute(element: Element) -> None:
     Raises:
         ElementFailed: The job failed; the attempt is recorded, and nothing counts as complete.
     """
+    reach_working_directory()  # from a process of a cluster, which keeps away from it
     store = JobStore(element.store_dir)
     with store.claim(
         element.job, element.fingerprint, lambda: element.record(store) is not None
@@ -61,9 +65,11 @@ def execute(element: Element) -> None:
         attempt = _Attempt(element, claim)
         started = time.time()
         try:
-            outputs = attempt.run()
-            store.hashes.refresh()
-            store.commit(_record(attempt, store, outputs, started), claim)
+            with UsageMeter() as meter:
+                outputs = attempt.run()
+                store.hashes.refresh()
+                record = _record(attempt, store, outputs, started, meter)
+            store.commit(record, claim)
             discard_resume_state(element)
         except (Exception, SystemExit) as error:  # some libraries exit, even with status 0
             attempt.fail(error, started)
@@ -84,7 +90,9 @@ def discard_resume_state(element: Element) -> None:
 
 def _failure(element: Element, error: BaseException, log_path: Path) -> str:
     text = str(error).strip() or type(error).__name__
-    if not isinstance(error, (ValueError, RuntimeError, OSError)):
+    if isinstance(error, OSError):
+        text = fault_text(error)
+    elif not isinstance(error, (ValueError, RuntimeError)):
         text = f"{type(error).__name__}: {text}"
     log_line = "" if str(log_path) in text else f"\nlog: {log_path}"
     return f"{element.label}: {text}{log_line}"
@@ -99,10 +107,11 @@ class _Attempt:
         self.folder = claim.folder
         *self.earlier_dirs, self.work_dir = work_dirs(claim.folder)
         self.output_dir = self.work_dir / "out"
-        self.metrics_path = self.work_dir / "metrics.jsonl"
+        self.metrics_path = self.work_dir / METRICS_NAME
         self.log_path = self.folder / "logs" / f"{claim.number}.log"
         self.sources: Mapping[str, Any] = {}
         self._continued: Counter[str] = Counter()  # lines of metrics by earlier attempts
+        self._is_ended = False
         self.previous_dir = claim.attempt_dir.with_name(f"{claim.number - 1}")
 
     def run(self) -> Outputs:
@@ -130,18 +139,14 @@ class _Attempt:
             name = producer_class.__name__ if producer_class else type(hook).__name__
             raise RuntimeError(f"{name} {error}") from error
 
-    def metrics(self) -> list[Mapping[str, Any]]:
-        """Return the watched metrics in order; of a step that was repeated, the last."""
+    def end_metrics(self) -> Path | None:
+        """Let the file of metrics grow no more; return it, ``None`` where nothing was watched."""
+        self._is_ended = True
         if not self.metrics_path.exists():
-            return []
-        kept = {}
-        for index, line in enumerate(self.metrics_path.read_bytes().splitlines()):
-            event = metrics_event(line)
-            if event is not None:
-                # metrics without a step have no identity but their position
-                step = str(index) if event["step"] is None else event["step"]
-                kept[(step, *event["metrics"])] = event
-        return [*kept.values()]
+            return None
+        with self.metrics_path.open("rb") as file:
+            os.fsync(file.fileno())
+        return self.metrics_path
 
     def fail(self, error: BaseException, started: float) -> None:
         """Record the failure, and put back a complete result that a forced rerun had moved away."""
@@ -216,14 +221,11 @@ class _Attempt:
             self.previous_dir.rmdir()
 
     def _continue_metrics(self) -> None:
-        """Note which metrics earlier attempts have recorded, and end a line that was cut off."""
+        """Note which metrics earlier attempts have recorded."""
         if not self.metrics_path.exists():
             return
         text = self.metrics_path.read_text(encoding="utf-8", errors="replace")
         self._continued.update(text.splitlines())
-        if text and not text.endswith("\n"):
-            with self.metrics_path.open("a", encoding="utf-8") as file:
-                file.write("\n")
 
     def _continued_logs(self) -> list[Path]:
         """Return the logs of the attempts whose results this one continues, oldest first."""
@@ -239,7 +241,7 @@ class _Attempt:
     def _products(self) -> list[tuple[Path, str]]:
         """Return folder and name of everything that an attempt makes, the record last."""
         return [
-            (self.work_dir, "metrics.jsonl"),
+            (self.work_dir, METRICS_NAME),
             (self.work_dir, "out"),
             (self.folder, "record.json"),
         ]
@@ -253,30 +255,18 @@ class _Attempt:
             shutil.rmtree(unfinished)
         copy = self.work_dir / f"copy_{self.claim.number}"
         shutil.copytree(left / "out", copy, symlinks=True)
-        if (left / "metrics.jsonl").exists():
-            shutil.copyfile(left / "metrics.jsonl", self.metrics_path)
+        if (left / METRICS_NAME).exists():
+            shutil.copyfile(left / METRICS_NAME, self.metrics_path)
         copy.rename(self.output_dir)
 
     def _watch(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        if self._is_ended:  # by a thread that its component has left behind
+            return
         line = json.dumps({"metrics": numbers(metrics), "step": step})
         if self._continued[line]:  # an earlier attempt's, read from its log again
             self._continued[line] -= 1
             return
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
-
-
-def metrics_event(line: str | bytes) -> Mapping[str, Any] | None:
-    """Return one line of an attempt's metrics; ``None`` if a crash or a full disk damaged it."""
-    try:
-        event = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    match event:
-        case {"metrics": dict(metrics), "step": int() | None as step}:
-            if numbers(metrics).keys() == metrics.keys():  # flat, and nothing but numbers
-                return {"metrics": metrics, "step": step}
-    return None
+        append_line(self.metrics_path, line)
 
 
 def _resumable(element: Element) -> bool:
@@ -288,17 +278,23 @@ def _yaml_data(config: Mapping[str, Any]) -> Any:
     return mapped(config, lambda leaf: str(leaf) if isinstance(leaf, Path) else leaf)
 
 
-def _record(attempt: _Attempt, store: JobStore, outputs: Outputs, started: float) -> JobRecord:
+def _record(
+    attempt: _Attempt, store: JobStore, outputs: Outputs, started: float, meter: UsageMeter
+) -> JobRecord:
     element = attempt.element
     checked = {key: _recordable(value, f"{element.label}.{key}") for key, value in outputs.items()}
     wrong = result_problems(checked, results_class(element.config, element.allowed))
     if wrong:
         raise RuntimeError("\n".join(f"{element.label}.{problem}" for problem in wrong))
     paths = [leaf for _, leaf in leaves(checked) if isinstance(leaf, Path)]
+    metrics_path = attempt.end_metrics()
+    if metrics_path is not None:
+        paths.append(metrics_path)
+    hashes = {str(path): store.hashes.of(path) for path in paths}
     run = {
         "started": started,
         "ended": time.time(),
-        "seconds": round(time.time() - started, 2),
+        **asdict(meter.usage()),
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "host": platform.node(),
         "pid": os.getpid(),
@@ -312,8 +308,8 @@ def _record(attempt: _Attempt, store: JobStore, outputs: Outputs, started: float
         attempt=attempt.claim.number,
         parts=element.parts,
         outputs=checked,
-        hashes={str(path): store.hashes.of(path) for path in paths},
-        metrics=attempt.metrics(),
+        hashes=hashes,
+        metrics=metrics_path or (),
         run=run,
     )
 

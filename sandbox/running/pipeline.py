@@ -13,6 +13,7 @@ from sandbox.compute import ComputeSession
 from sandbox.job import JobFailed, JobSpec
 from sandbox.running.attempt import ElementFailed, discard_resume_state, execute
 from sandbox.running.context import Context
+from sandbox.running.costs import Costs
 from sandbox.running.elements import expand, gather
 from sandbox.running.forced import Forced
 from sandbox.running.metrics_relay import MetricsRelay
@@ -21,6 +22,7 @@ from sandbox.store.content import canonical
 from sandbox.store.fingerprint import Element
 from sandbox.store.records import JobRecord, JobStore
 from sandbox.store.sources import changes
+from sandbox.system.files import fault_text
 from sandbox.watchers.open_watcher import OpenWatcher
 
 log = logging.getLogger(__name__)
@@ -62,6 +64,8 @@ class Pipeline:
         self._sessions: dict[str, ComputeSession] = {}
         self._open = ExitStack()
         self._reported: set[tuple[str, str]] = set()
+        self.ran = Costs()
+        self.reused = Costs()
 
     def run(self, iteration: int) -> None:
         """Run every job of one iteration that is not recorded yet.
@@ -77,25 +81,29 @@ class Pipeline:
             self._run_job(spec, f"[{number}/{len(self.specs)}] {spec.name}")
 
     def close(self) -> None:
-        """Leave the sessions of the computes."""
-        self._open.close()
+        """Leave the sessions of the computes, and complete the run's folder."""
+        with self._open:
+            self.folder.write_outputs()
 
     def _run_job(self, spec: JobSpec, title: str) -> None:
         replaced = self.forced.get(spec.name)
         try:
             elements = expand(spec, self.context, self.store, self.allowed, replaced)
-        except (ValueError, LookupError, OSError) as error:
+            found = {index: element.record(self.store) for index, element in enumerate(elements)}
+        except OSError as error:
+            raise JobFailed(f"{spec.name}: {fault_text(error)}") from error
+        except (ValueError, LookupError) as error:
             raise JobFailed(f"{spec.name}: {error}") from error
-        found = {index: element.record(self.store) for index, element in enumerate(elements)}
         records = {index: record for index, record in found.items() if record is not None}
         missing = [index for index, record in found.items() if record is None]
         session = self._session(spec) if missing else None
         is_forced = replaced is not None
         log.info("%s: %s", title, _counts(len(elements), len(missing), session, is_forced))
         self._report_changes(spec, elements, records)
-        relay = MetricsRelay(elements, self.watcher)
+        relay = MetricsRelay(elements, self.watcher, self.folder.catch_up)
         for index, record in records.items():
             relay.finish(index, record)
+            self.reused.add((self.context.iteration, spec.name), record.run)
             discard_resume_state(elements[index])  # its process was killed just after recording
         failures: list[str] = []
         if session:
@@ -133,18 +141,23 @@ class Pipeline:
         """Run the elements without a record and add their records; return messages of failures."""
         failures = []
         with relay:
-            for number, error in session.map(execute, [elements[index] for index in missing]):
+            begun = [elements[index] for index in missing]
+            for number, error in session.map(
+                execute, begun, lambda number: relay.begin(missing[number])
+            ):
                 self.store.hashes.refresh()
                 index = missing[number]
                 element = elements[index]
                 record = None if error else element.record(self.store)
                 if record is None:
                     failures.append(_error_text(element, error))
+                    relay.fail(index)
                     if len(missing) > 1:
                         log.error("%s failed; the others go on", element.label)
                     continue
                 records[index] = record
                 relay.finish(index, record)
+                self.ran.add((self.context.iteration, element.job), record.run)
                 done = f"{len(records)} of {len(elements)}"
                 log.info("%s done in %.1f s (%s)", _named(element), record.run["seconds"], done)
         return failures
@@ -190,6 +203,8 @@ def _counts(
 def _error_text(element: Element, error: Exception | None) -> str:
     if isinstance(error, ElementFailed):
         return str(error)
+    if isinstance(error, OSError):
+        return f"{element.label}: {fault_text(error)}"
     return f"{element.label}: {error or 'left no record'}"
 
 

@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.system.files import sync_directory
+from sandbox.system.files import named, sync_directory, write_all
 from sandbox.system.liveness import (
     Observer,
     Owner,
@@ -63,8 +63,9 @@ class Claim:
         self.attempt_dir = _attempts(folder) / str(number)
         self._path = self.attempt_dir / "claim"
         self._lock = lock
-        self._file = self._path.open("r+", encoding="utf-8")
-        self._pulse = Pulse(self._file.fileno(), self._check_is_held)
+        # Without a buffer, which would keep what a full disk has refused.
+        self._file = os.open(self._path, os.O_RDWR)
+        self._pulse = Pulse(self._file, self._check_is_held)
 
     @property
     def is_held(self) -> bool:
@@ -89,11 +90,11 @@ class Claim:
         self._pulse.stop()
         # Checked before writing: once the claim has become a file, that file must not change.
         self.ensure_held()
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(text)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with named(path):
+            os.ftruncate(self._file, 0)
+            os.lseek(self._file, 0, os.SEEK_SET)
+            write_all(self._file, text.encode())
+            os.fsync(self._file)
         try:
             self._path.rename(path)
         except FileNotFoundError as error:
@@ -106,8 +107,10 @@ class Claim:
         """Give the job free, whether or not the attempt has ended."""
         self._pulse.stop()
         _remove_litter(_attempts(self.folder))
-        self._path.unlink(missing_ok=True)
-        self._file.close()
+        # Where it stays, whoever comes next sees that its lock is gone.
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        os.close(self._file)
         # Explicitly: closing would not unlock what a program left behind has inherited.
         with contextlib.suppress(OSError):
             fcntl.flock(self._lock, fcntl.LOCK_UN)
@@ -120,7 +123,7 @@ class Claim:
         return True
 
     def _has_become(self, path: Path) -> bool:
-        return path.exists() and os.path.samestat(path.stat(), os.fstat(self._file.fileno()))
+        return path.exists() and os.path.samestat(path.stat(), os.fstat(self._file))
 
     def _takeover_text(self) -> str:
         winner = _owner_text(_attempts(self.folder) / str(self.number + 1))

@@ -10,7 +10,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from sandbox.components.tree import mapped
 from sandbox.store.claims import Claim, take
 from sandbox.store.content import ContentHashes
+from sandbox.store.metrics import Event, read_metrics
 
 log = logging.getLogger(__name__)
 
@@ -55,9 +56,11 @@ class JobRecord:
         attempt: Number of the attempt that made it.
         parts: What the fingerprint is made of: argument or input → value or ``Content``.
         outputs: Outputs by name: JSON values, and ``Path`` for files and folders.
-        hashes: Content hash of every output that is a path, by path.
-        metrics: What was watched while it ran: ``{"metrics": {...}, "step": ...}``, in order.
-        run: When, where, how long and by what command; versions and source hashes.
+        hashes: Content hash of every output that is a path, and of ``metrics``, by path.
+        metrics: File of what was watched while it ran; in records of earlier versions the metrics
+            themselves, and empty where nothing was watched. Read by :meth:`events`.
+        run: When, where and by what command; what it cost (``Usage``, in records of earlier
+            versions only ``seconds``); versions and source hashes.
     """
 
     job: str
@@ -66,8 +69,12 @@ class JobRecord:
     parts: Mapping[str, Any]
     outputs: Mapping[str, Any]
     hashes: Mapping[str, str]
-    metrics: list[Mapping[str, Any]] = field(default_factory=list)
+    metrics: Path | Sequence[Event] = ()
     run: Mapping[str, Any] = field(default_factory=dict)
+
+    def events(self) -> Iterator[Event]:
+        """Yield what was watched while it ran, in order; of a step that was repeated, the last."""
+        yield from read_metrics(self.metrics) if isinstance(self.metrics, Path) else self.metrics
 
 
 class JobStore:

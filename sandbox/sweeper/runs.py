@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.running.attempt import metrics_event
 from sandbox.running.trial import ALIVE, RESULT, STOP, TRIAL
+from sandbox.store.metrics import metrics_event
 from sandbox.sweeper.launching import OUTPUT, Launch
 from sandbox.sweeper.slurm_jobs import RunJob, job_id_of
 from sandbox.system import process

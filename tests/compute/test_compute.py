@@ -17,6 +17,7 @@ from sandbox.compute import BaseCompute
 from sandbox.compute.inline import Inline
 from sandbox.compute.local import Local
 from sandbox.system.hardware import available_cpus
+from sandbox.system.kept import use_kept
 
 CORES = available_cpus()
 
@@ -41,10 +42,43 @@ def nothing(item: int) -> None:
 
 @pytest.mark.parametrize("compute", [Inline(), Local(num_workers=2)], ids=["inline", "local"])
 def test_every_item_is_reported_with_its_error_and_the_others_go_on(compute: BaseCompute) -> None:
+    begun: list[int] = []
     with compute.open() as session:
-        found = dict(session.map(nothing, [1, 13, 3]))
+        found = dict(session.map(nothing, [1, 13, 3], begun.append))
+    assert sorted(begun) == [0, 1, 2]
     assert found[0] is None and found[2] is None
     assert isinstance(found[1], ValueError) and "unlucky" in str(found[1])
+
+
+class Note:
+    """Something open that leaves a file when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.path.with_suffix(f".opened-{os.getpid()}").touch()
+
+    def close(self) -> None:
+        self.path.with_suffix(f".closed-{os.getpid()}").touch()
+
+
+def keep_a_note(path: Path) -> None:
+    """Use a note that stays open for the next item, beside a file that shows its state."""
+    use_kept("note", lambda: Note(path), lambda note: None)
+    assert not list(path.parent.glob(f"*.closed-{os.getpid()}"))
+
+
+@pytest.mark.parametrize("compute", [Inline(), Local(num_workers=1)], ids=["inline", "local"])
+def test_what_items_keep_open_is_shared_by_a_job_and_closed_after_it(
+    compute: BaseCompute, tmp_path: Path
+) -> None:
+    with compute.open() as session:
+        for job in ("a", "b"):
+            (tmp_path / job).mkdir()
+            items = [tmp_path / job / f"{number}.note" for number in range(3)]
+            assert dict(session.map(keep_a_note, items)) == {0: None, 1: None, 2: None}
+    for job in ("a", "b"):
+        assert [path.stem for path in (tmp_path / job).glob("*.opened-*")] == ["0"]
+        assert len(list((tmp_path / job).glob("0.closed-*"))) == 1
 
 
 def test_inline_runs_in_the_launcher_one_after_another(project: Project) -> None:

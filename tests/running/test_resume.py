@@ -114,8 +114,7 @@ def test_a_killed_training_continues_and_its_metrics_are_whole(
     project.let_go("end")
     assert project.main("toy", f"compute={compute}").code == 0
     assert project.ran() == ["step 10", "step 11"], "it did not continue from its state"
-    record = json.loads(project.records("train")[0].read_text())
-    assert [event["step"] for event in record["metrics"]] == [*range(12)]
+    assert [event["step"] for event in project.watched("train")] == [*range(12)]
     lines = (project.runs("toy")[1] / "metrics.jsonl").read_text().splitlines()
     steps = [json.loads(line)["step"] for line in lines]
     assert sorted(step for step in steps if step is not None) == [*range(12)]

@@ -15,8 +15,8 @@ from toy_project import Project
 
 from sandbox.components.tree import children
 from sandbox.compute.slurm.watch import Submission
-from sandbox.running.attempt import metrics_event
 from sandbox.store.claims import take
+from sandbox.store.metrics import metrics_event
 from sandbox.store.records import Content, JobRecord, JobStore
 from sandbox.system.liveness import Owner
 

@@ -368,8 +368,8 @@ def test_a_record_describes_its_job(chain: Project) -> None:
     name, content_hash = record["parts"]["executor.dataset_path"]["$content"]
     assert name == "data.jsonl" and len(content_hash) == 64
     assert record["outputs"] == {"checkpoint_path": {"$path": "out/checkpoint.json"}}
-    assert list(record["hashes"]) == ["out/checkpoint.json"]
-    assert [line["step"] for line in record["metrics"]] == [0, 1, 2]
+    assert list(record["hashes"]) == ["out/checkpoint.json", "metrics.jsonl"]
+    assert [line["step"] for line in chain.watched("train")] == [0, 1, 2]
     assert record["run"]["seconds"] >= 0 and record["run"]["host"] and record["run"]["command"]
     assert {"toys", "toys:toy_worker.py"} <= record["run"]["sources"].keys()
     config = yaml.safe_load((path.parent / "config.yaml").read_text())

@@ -158,6 +158,15 @@ class Project:
         """Records of a job in the store."""
         return sorted((self.root / "outputs" / "store" / job).glob("*/record.json"))
 
+    def watched(self, job: str) -> list[Any]:
+        """Metrics in the only record of a job."""
+        from sandbox.store.records import JobStore
+
+        (path,) = self.records(job)
+        record = JobStore(path.parents[2]).find(job, path.parent.name)
+        assert record is not None
+        return [*record.events()]
+
     def end(self) -> None:
         """End what is left of the runs that were started."""
         for started in self._started:

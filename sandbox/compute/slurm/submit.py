@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sandbox.compute import ComputeSession, T
+from sandbox.compute import Begun, ComputeSession, T, ignore
 from sandbox.compute.slurm import queue
 from sandbox.compute.slurm.node import NodeTask
 from sandbox.compute.slurm.watch import QueuedItem, QueueWatcher, Submission
@@ -78,16 +78,15 @@ class SlurmSession(ComputeSession):
                 log.info("SLURM jobs go on: %s; the same command takes them up again", ids)
 
     def map(
-        self, function: Callable[[T], None], items: Sequence[T]
+        self, function: Callable[[T], None], items: Sequence[T], begun: Begun = ignore
     ) -> Iterator[tuple[int, Exception | None]]:
         # Equal elements have the same folder, and are done once.
         equal: dict[Any, list[int]] = {}
         for index, item in enumerate(items):
             equal.setdefault(_folder_of(item) or index, []).append(index)
         indices_by_first = {indices[0]: indices for indices in equal.values()}
-        for first, error in self._map(
-            function, {first: items[first] for first in indices_by_first}
-        ):
+        distinct = {first: items[first] for first in indices_by_first}
+        for first, error in self._map(function, distinct, begun):
             for index in indices_by_first[first]:
                 yield index, error
 
@@ -109,7 +108,7 @@ class SlurmSession(ComputeSession):
             log.error("they may still be in the queue: %s", error)
 
     def _map(
-        self, function: Callable[[T], None], items: Mapping[int, T]
+        self, function: Callable[[T], None], items: Mapping[int, T], begun: Begun
     ) -> Iterator[tuple[int, Exception | None]]:
         """Queue every item, and yield each as it ends."""
         task = NodeTask(
@@ -121,7 +120,7 @@ class SlurmSession(ComputeSession):
             max_num_timeout=self.compute.max_num_timeout,
         )
         yield from self._queue_or_refuse(task, items)
-        watcher = QueueWatcher(self._waiting, self.compute.poll_s)
+        watcher = QueueWatcher(self._waiting, self.compute.poll_s, begun)
         while self._waiting:
             for index, error, is_cancelled in watcher.ended():
                 one = self._waiting.pop(index)
@@ -179,8 +178,10 @@ class SlurmSession(ComputeSession):
 
     def _submit(self, task: NodeTask[T], items: Mapping[int, T]) -> dict[int, QueuedItem]:
         """Submit items as one array, and note every job in its item's folder."""
-        folder = self._folder / "%j"
-        comment = f"sandbox {uuid.uuid4().hex}"
+        name = uuid.uuid4().hex
+        # A new folder: nobody can have prepared files of jobs in it.
+        folder = self._folder / name[:8] / "%j"
+        comment = f"sandbox {name}"
         try:
             with outside_of_a_job():
                 executor = self._executor(folder, comment, items)
@@ -203,7 +204,8 @@ class SlurmSession(ComputeSession):
         label = _label_of(next(iter(items.values())))
         # `exec` makes Python the batch step itself: SLURM announces a coming end only to that step,
         # and must not signal the programs that the item starts.
-        executor = SlurmExecutor(folder, python=f"exec {shlex.quote(sys.executable)}")
+        python = shlex.join(["exec", "env", "=".join(process.SAFE_PATH), sys.executable])
+        executor = SlurmExecutor(folder, python=python)
         executor.update_parameters(
             job_name=re.sub(r"\W+", "-", label.partition("[")[0]) or "sandbox",
             comment=comment,

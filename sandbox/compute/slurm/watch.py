@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import pickle
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -14,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sandbox.compute.slurm import queue
+from sandbox.compute import Begun
+from sandbox.compute.slurm import queue, result
 from sandbox.compute.slurm.queue import JobState
 from sandbox.system import process
 from sandbox.system.files import read_json
@@ -115,8 +115,10 @@ class QueuedItem:
 
     def result(self) -> Exception | None:
         """Return the item's error, or ``None``."""
-        # submitit's file, in a folder that only the user's own jobs write.
-        outcome, value = pickle.loads(self.result_path.read_bytes())  # noqa: S301
+        try:
+            outcome, value = result.read(self.result_path.read_bytes())
+        except Exception as error:  # a damaged pickle raises errors of many kinds
+            return RuntimeError(f"{self.result_path} is no result of a job: {error}")
         if outcome == "success":
             return value if isinstance(value, Exception) else None
         # Otherwise the value is a traceback: the item did not even begin.
@@ -152,11 +154,13 @@ class QueueWatcher:
     Args:
         waiting: The watched items by index; the caller adds and removes some.
         poll_s: Seconds between two calls of squeue.
+        begun: Called with the index of an item when squeue first reports that it runs.
     """
 
-    def __init__(self, waiting: Mapping[int, QueuedItem], poll_s: float) -> None:
+    def __init__(self, waiting: Mapping[int, QueuedItem], poll_s: float, begun: Begun) -> None:
         self.waiting = waiting
         self.poll_s = poll_s
+        self._begun = begun
         self._next_poll = 0.0
         self._logged_reasons: set[str] = set()
         self._is_unanswered = False
@@ -171,7 +175,7 @@ class QueueWatcher:
         self._next_poll = time.monotonic() + self.poll_s
         for index, state in self._poll().items():
             one = self.waiting[index]
-            self._handle_news(one, state)
+            self._handle_news(index, one, state)
             one.state = state
             if not self._has_certainly_ended(one):
                 continue
@@ -210,13 +214,14 @@ class QueueWatcher:
             return False
         return True
 
-    def _handle_news(self, one: QueuedItem, state: JobState) -> None:
+    def _handle_news(self, index: int, one: QueuedItem, state: JobState) -> None:
         """Log what has changed, and let a requeued job start at once."""
         if state.name != "PENDING":
             one.requeued_at = None
             was_running = one.state is not None and one.state.name == "RUNNING"
             if state.name == "RUNNING" and not was_running:
                 log.info("%s: running on %s", one.label, state.node)
+                self._begun(index)
         elif state.reason == "BeginTime" and one.log_path.exists():
             self._handle_requeue(one)
         elif state.reason not in {*self._logged_reasons, "None", "Priority"}:
