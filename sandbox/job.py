@@ -26,6 +26,9 @@ NonNegativeFloat = Annotated[float, Ge(0)]
 Fraction01 = Annotated[float, Interval(ge=0, le=1)]
 """A number from 0 to 1, both included."""
 
+Workers = Annotated[int, Interval(ge=1, le=1024)]
+"""A number of processes at a time: more would only exhaust the machine."""
+
 NonEmptyText = Annotated[str, MinLen(1)]
 
 Secret = NewType("Secret", str)

@@ -327,7 +327,7 @@ def test_the_component_of_a_preset_can_be_swapped(preset: str, project: Project)
         ("evaluator@jobs.diversity.evaluator=pool_distance", "diversity.evaluator", "PoolDistance"),
         ("env@jobs.train.executor.env=uv", "train.executor.env", "VirtualEnv"),
         ("data=shapes_caption", "data.executor", "ShapesCaption"),
-        ("probe=fast", "probe_again.analyzer", "DataJuicerFastProbe"),
+        ("probe=analyzer", "probe_again.analyzer", "DataJuicerAnalyzer"),
     ],
 )
 def test_parts_of_a_job_are_chosen_from_the_command_line(

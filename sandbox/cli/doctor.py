@@ -119,11 +119,12 @@ def _machine(cfg: Any, store: Path) -> Iterator[Finding]:
 def _experiment(cfg: Any, given: Sequence[str]) -> Iterator[Finding]:
     """Yield what a run would refuse to start with, and the envs that it would make."""
     from sandbox.components.allowed import allowed_targets
+    from sandbox.components.permissions import with_outputs_dir
     from sandbox.components.problem import PlanError
     from sandbox.planning.plan import plan
     from sandbox.running.explain import env_lines
 
-    allowed = allowed_targets()
+    allowed = with_outputs_dir(allowed_targets(), str(cfg.outputs_dir))
     try:
         checked = plan(cfg, allowed)
     except PlanError as error:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from sandbox.cli.reading import read, resolved
+from sandbox.cli.sweep_size import size_problems
 from sandbox.components.permissions import (
     HYDRA_CLASSES,
     LOGGING_CLASSES,
     SBATCH_VARIABLES,
     SEARCH_CLASSES,
+    ask_for_class,
     is_allowed_class,
     is_inside,
     is_permitted,
@@ -25,28 +29,39 @@ from sandbox.components.permissions import (
 )
 from sandbox.components.problem import Problem
 from sandbox.components.tree import children, leaves, mapped, select
-from sandbox.planning.settings import interpolation_problem
+from sandbox.components.values import shortened
+from sandbox.planning.settings import folder_problem, interpolation_problem
+from sandbox.system.files import obstacle
 
 # Texts for people, and what Hydra fills in itself.
 _UNUSED = ("help", "hydra_help", "overrides", "runtime", "aliases")
-_DEEPEST = 30
 _STREAMS = ("ext://sys.stdout", "ext://sys.stderr")
 _LOGGING = ("hydra_logging", "job_logging")
 _HYDRA_VALUE = re.compile(r"\$\{\s*hydra:\s*([\w.]+)\s*\}")
 _LOCAL_STORAGE = re.compile(r"(?:sqlite:///)?(?P<path>[^?:]+)")
 
 
+def typed_in(cfg: DictConfig) -> set[str]:
+    """Return the keys that were typed on the command line."""
+    # Not resolved: values on the command line may hold interpolations.
+    words: Any = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
+    return {word.partition("=")[0].lstrip("+") for word in words}
+
+
 def hydra_problems(
-    cfg: DictConfig, patterns: Sequence[str], allowed: Sequence[str]
+    cfg: DictConfig, typed: Collection[str], patterns: Sequence[str], allowed: Sequence[str]
 ) -> list[Problem]:
     """Return what the ``hydra`` node asks for and must not have.
 
     Args:
         cfg: A composed config, nothing of which has been used yet.
+        typed: Keys that were typed on the command line.
         patterns: Class paths that the user allows; ours are no business of Hydra's.
         allowed: What the user permits.
     """
-    root, problems = _outputs_dir(cfg, allowed)
+    root, problems = _written_folder(cfg, "outputs_dir", (".",), typed, allowed)
+    if not problems:
+        _, problems = _written_folder(cfg, "store_dir", (".", root), typed, allowed)
     folder, unreadable = _run_folder(cfg)
     problems = problems or unreadable
     if problems:
@@ -60,25 +75,49 @@ def hydra_problems(
         *_logging_problems(hydra, root, patterns, allowed),
         *_launcher_problems(hydra, allowed),
         *_sweeper_problems(hydra, root, patterns, allowed),
+        *size_problems({**hydra, "overrides": read(cfg.hydra, "overrides")}, _is_multirun(cfg)),
     ]
 
 
-def _outputs_dir(cfg: DictConfig, allowed: Sequence[str]) -> tuple[str, list[Problem]]:
-    """Return the folder below which a run may write, and what is wrong with it."""
-    where = "outputs_dir"
+def _written_folder(
+    cfg: DictConfig,
+    key: str,
+    above: Sequence[str],
+    typed: Collection[str],
+    allowed: Sequence[str],
+) -> tuple[str, list[Problem]]:
+    """Return a folder of the frame below which a run may write, and what is wrong with it."""
     try:
-        root = cfg.get(where)
+        folder = cfg.get(key)
     except OmegaConfBaseException as error:
-        return "", [Problem(where, "interpolation", str(error).splitlines()[0])]
-    if not isinstance(root, str) or not root.strip():
-        return "", [Problem(where, "setting", f"expected a folder, given {root!r}")]
-    # Not resolved: values on the command line may hold interpolations.
-    typed: Any = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
-    is_typed = any(text.startswith(f"{where}=") for text in typed)
-    if is_typed or is_inside(root, ".") or is_permitted("outside-files", allowed):
-        return root, []
-    text = f"a config has chosen {root!r}, which is outside the working directory"
-    return root, [needs("outside-files", where, text)]
+        return "", [Problem(key, "interpolation", str(error).splitlines()[0])]
+    reason = folder_problem(folder)
+    if not reason and not is_dry_run(cfg):
+        reason = obstacle(Path(folder))
+    if reason:
+        return "", [Problem(key, "setting", reason)]
+    is_below = any(is_inside(folder, each) for each in above)
+    if key in typed or is_below or is_permitted("outside-files", allowed):
+        return folder, []
+    text = f"a config has chosen {folder!r}, which is outside the working directory"
+    return folder, [needs("outside-files", key, text)]
+
+
+def is_dry_run(cfg: DictConfig) -> bool:
+    """Return True if the run only explains itself; a sweep needs its folder all the same."""
+    node = cfg._get_node("dry_run")
+    return node is not None and OmegaConf.select(cfg, "dry_run") is True and not _is_multirun(cfg)
+
+
+def write_nothing(cfg: DictConfig) -> None:
+    """Let Hydra make no folder and no files: a dry run works where nothing can be written."""
+    hydra = cfg.hydra
+    with read_write(hydra), open_dict(hydra):
+        hydra.run.dir = "."  # exists
+        hydra.output_subdir = None
+        for _, handler in (hydra.job_logging.get("handlers") or {}).items():
+            if "filename" in handler:
+                handler.filename = os.devnull
 
 
 def _is_multirun(cfg: DictConfig) -> bool:
@@ -99,7 +138,7 @@ def _run_folder(cfg: DictConfig) -> tuple[str, list[Problem]]:
     except OmegaConfBaseException as error:
         if "HydraConfig was not set" not in str(error):  # else its value comes later
             problems = [interpolation_problem(error, f"hydra.{key}.dir")]
-    return str(_read(cfg.hydra[key], "dir")), problems
+    return str(read(cfg.hydra[key], "dir")), problems
 
 
 def _settled(cfg: DictConfig, folder: str) -> dict[str, Any]:
@@ -126,7 +165,7 @@ def _settled(cfg: DictConfig, folder: str) -> dict[str, Any]:
         before = runtime._get_node("output_dir")._value()
         # Hydra sets it when the run starts, after it has read the folder; log files name it.
         runtime.output_dir = str(Path("/unknown" if "${" in folder else folder).absolute())
-        found: dict[str, Any] = _expanded(_resolved(used, hydra, (), 0), hydra)
+        found: dict[str, Any] = _expanded(resolved(used, hydra), hydra)
         runtime.output_dir = before
     return found
 
@@ -141,44 +180,13 @@ def _expanded(value: Any, hydra: DictConfig) -> Any:
         found: Any = hydra
         for key in match[1].split("."):
             is_there = isinstance(found, DictConfig) and key in found.keys()  # noqa: SIM118
-            found = _read(found, key) if is_there else None
+            found = read(found, key) if is_there else None
         return "x" if found is None else str(found)
 
     def expanded(leaf: Any) -> Any:
         return _HYDRA_VALUE.sub(known, leaf) if isinstance(leaf, str) else leaf
 
     return mapped(value, expanded)
-
-
-def _read(node: Any, key: Any) -> Any:
-    try:
-        if OmegaConf.is_missing(node, key):
-            return None
-        return node[key]
-    except OmegaConfBaseException:
-        plain: Any = OmegaConf.to_container(node, resolve=False)
-        return plain[key]
-
-
-def _resolved(copy: Any, root: Any, place: tuple[Any, ...], depth: int) -> Any:
-    """Resolve the interpolations in the unresolved copy of what is at ``place`` below ``root``."""
-    if depth > _DEEPEST:  # an interpolation can lead in a circle
-        return "${too deep}"
-    if isinstance(copy, Mapping):
-        items = copy.items()
-        return {str(key): _resolved(child, root, (*place, key), depth + 1) for key, child in items}
-    if isinstance(copy, (list, tuple)):
-        found = enumerate(copy)
-        return [_resolved(child, root, (*place, index), depth + 1) for index, child in found]
-    if not isinstance(copy, str) or ("${" not in copy and copy != "???"):
-        return copy
-    *above, last = place
-    for key in above:
-        root = root[key]
-    value = _read(root, last)
-    if not OmegaConf.is_config(value):
-        return value
-    return _resolved(OmegaConf.to_container(value, resolve=False), value, (), depth)
 
 
 def _class_problems(hydra: Mapping[str, Any], patterns: Sequence[str]) -> Iterator[Problem]:
@@ -194,13 +202,16 @@ def _is_known(target: Any, known: Sequence[str]) -> bool:
 
 
 def _unknown_class(place: str, target: Any) -> Problem:
-    hint = f'to allow it: SANDBOX_ALLOW_TARGETS="{target}"'
-    return Problem(place, "target", f"{target} is not allowed", hint)
+    return Problem(place, "target", f"{target} is not allowed", ask_for_class(target))
 
 
 def _job_problems(hydra: Mapping[str, Any], allowed: Sequence[str]) -> Iterator[Problem]:
     variables = select(hydra, "job.env_set") or {}
     yield from variable_problems(variables, "hydra.job.env_set", allowed)
+    verbose = hydra.get("verbose")
+    if not isinstance(verbose, (bool, str, list)):
+        text = f"given {shortened(verbose)}, expected true, false or names of loggers"
+        yield Problem("hydra.verbose", "setting", text)
     if select(hydra, "job.chdir"):
         hint = "paths and the store are found from where you start"
         yield Problem("hydra.job.chdir", "setting", "must be false", hint)
@@ -231,6 +242,7 @@ def _logging_problems(
     known = (*LOGGING_CLASSES, *patterns)
     for section in _LOGGING:
         where = f"hydra.{section}"
+        yield from _shape_problems(hydra.get(section), where)
         for place, leaf in _entries(hydra.get(section), where):
             key = place.rpartition(".")[2]
             if key in ("class", "()", "queue", "listener") and not _is_known(leaf, known):
@@ -240,6 +252,16 @@ def _logging_problems(
                 yield Problem(place, "permission", text)
         for name, handler in children(select(hydra, f"{section}.handlers")):
             yield from _handler_problems(handler, root, f"{where}.handlers.{name}", allowed)
+
+
+def _shape_problems(section: Any, where: str) -> Iterator[Problem]:
+    """Yield parts of a logging config that are no mappings; Python's logging names no place."""
+    parts = {where: section}
+    for key in ("root", "handlers", "formatters", "loggers", "filters"):
+        parts[f"{where}.{key}"] = section.get(key) if isinstance(section, Mapping) else None
+    for place, part in parts.items():
+        if part is not None and not isinstance(part, Mapping):
+            yield Problem(place, "setting", f"given {shortened(part)}, expected a mapping")
 
 
 def _entries(value: Any, where: str) -> Iterator[tuple[str, Any]]:

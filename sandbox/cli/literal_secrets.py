@@ -1,14 +1,14 @@
-"""Find secrets that are typed as literals, and hide them in what is printed."""
+"""Find secrets that are typed as literals."""
 
 from __future__ import annotations
 
-import difflib
-import re
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from sandbox.cli.reading import resolved
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.checks import literal_secrets
 from sandbox.components.permissions import without_interpolations
@@ -18,11 +18,9 @@ from sandbox.components.tree import leaves, nodes
 from sandbox.components.values import secret_problems
 from sandbox.job import NoUrlPassword
 
-_LOGIN = re.compile(r"(://)[^/\s@]+@")
-_STARS = "***"
 _NAMES = ("api_key", "token", "password", "passwd", "secret", "credentials")
-_SHORTEST = 4  # shorter texts occur everywhere
-_PRINTED_ONLY = ("help", "hydra_help", "overrides", "runtime")
+_SHORTEST_OF_ENVIRONMENT = 8
+_CHECKED_APART = ("overrides", "runtime")
 
 
 def secrets_in_config(cfg: DictConfig, allowed: Sequence[str]) -> list[Problem]:
@@ -40,13 +38,31 @@ def secrets_in_config(cfg: DictConfig, allowed: Sequence[str]) -> list[Problem]:
     ]
     params = (hydra.get("sweeper") or {}).get("params") or {}
     swept = [f"{key}={value}" for key, value in params.items()]
-    kept = {key: value for key, value in hydra.items() if key not in _PRINTED_ONLY}
+    kept = {key: value for key, value in hydra.items() if key not in _CHECKED_APART}
     found = [problem for key in raw for problem in literal_secrets(raw[key], key, allowed)]
     # Values of a sweep are in no config before its trials; launchers print them first.
     found += _secrets_in_overrides([*typed, *swept], _secret_places(raw, allowed))
     for place, leaf in leaves({**raw, "hydra": kept}):
         found += _logins(place, leaf)
-    return found
+    used = {**raw, "hydra": kept}
+    return [*found, *_copied_secrets(cfg, used, _secret_places(raw, allowed))]
+
+
+def _copied_secrets(cfg: DictConfig, copy: Any, places: Collection[str]) -> Iterator[Problem]:
+    """Yield values, in whatever way they are composed, that hold a secret of the environment.
+
+    Only an argument that is declared secret may read one: all others are written and printed.
+    """
+    secrets = {
+        name: value
+        for name, value in os.environ.items()
+        if name.lower().endswith(_NAMES) and len(value) >= _SHORTEST_OF_ENVIRONMENT
+    }
+    for place, leaf in leaves(resolved(copy, cfg)) if secrets else ():
+        for name, value in secrets.items():
+            if value in str(leaf) and place not in places:
+                text = f"holds the value of {name}, which only an argument for secrets may read"
+                yield Problem(place, "secret", text)
 
 
 def _secret_places(raw: Any, allowed: Sequence[str]) -> set[str]:
@@ -77,25 +93,3 @@ def _logins(place: str, leaf: Any) -> Iterator[Problem]:
     if is_url and not NoUrlPassword().is_met_by(without_interpolations(leaf, "")):
         text = "a URL holds a name or password; secrets may only be given as ${oc.env:NAME}"
         yield Problem(place, "secret", text)
-
-
-def masked(text: str, words: Sequence[str]) -> str:
-    """Return ``text`` without the secrets among the words of the command line.
-
-    Messages about a command that cannot be composed repeat it, before any class is known: words
-    count as secret by the names of their keys, misspelt ones too.
-    """
-    for secret in sorted(_typed_secrets(words), key=len, reverse=True):
-        text = text.replace(secret, _STARS)
-    return _LOGIN.sub(rf"\1{_STARS}@", text)
-
-
-def _typed_secrets(words: Sequence[str]) -> Iterator[str]:
-    for word in words:
-        key, _, value = word.partition("=")
-        name = key.rpartition(".")[2].lstrip("+~")
-        is_secret = name.endswith(_NAMES) or difflib.get_close_matches(name, _NAMES, 1, 0.8)
-        for part in [value, *re.split(r"[,()\[\]]", value)] if is_secret else ():
-            bare = part.strip(" '\"")
-            if len(bare) >= _SHORTEST and not bare.startswith("${"):
-                yield bare

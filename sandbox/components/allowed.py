@@ -5,13 +5,16 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import sys
 from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sandbox.components.permissions import PERMISSIONS, is_allowed_class, words
+from sandbox.components.permissions import PERMISSIONS, ask_for_class, is_allowed_class, words
+from sandbox.components.trust import EVERYTHING, allow_lines, is_trusted
+from sandbox.system.process import SAFE_PATH
 from sandbox.system.wording import did_you_mean
 
 FAMILIES = (
@@ -28,6 +31,9 @@ FAMILIES = (
 """Rooms whose classes an experiment may name."""
 
 
+_OURS = tuple(f"sandbox.{family}.*" for family in FAMILIES)
+
+
 class TargetError(ValueError):
     """A class path is not allowed, or names nothing that can be built."""
 
@@ -36,31 +42,40 @@ def allowed_targets() -> tuple[str, ...]:
     """Return patterns of class paths that may be built, ours and the user's, and permissions.
 
     A person allows more through ``SANDBOX_ALLOW_TARGETS="my_package.*,other.Class"``,
-    ``SANDBOX_ALLOW="recipe-code"`` or by lines in ``~/.config/sandbox/allow_targets``; a config
-    cannot.
+    ``SANDBOX_ALLOW="recipe-code"``, by lines in ``~/.config/sandbox/allow_targets``, or by trust in
+    the working directory; a config cannot.
     """
-    return (*(f"sandbox.{family}.*" for family in FAMILIES), *users_patterns(), *_permissions())
+    return (*_OURS, *users_patterns(), *_permissions())
+
+
+def our_targets(allowed: Sequence[str]) -> tuple[str, ...]:
+    """Return what is left of permissions without those of the user: our classes, outputs_dir."""
+    return tuple(text for text in allowed if text in _OURS or ":" in text)
 
 
 def users_patterns() -> tuple[str, ...]:
     """Return the patterns of class paths that the user allows."""
-    found = [*words(os.environ.get("SANDBOX_ALLOW_TARGETS", "")), *_lines()]
+    found = [*words(os.environ.get("SANDBOX_ALLOW_TARGETS", "")), *allow_lines()]
+    found += [EVERYTHING] if is_trusted(Path.cwd()) else []
     return tuple(text for text in found if text not in PERMISSIONS)
 
 
 def _permissions() -> list[str]:
     """Return the permissions that the user gives; their names are no class paths."""
-    found = [*words(os.environ.get("SANDBOX_ALLOW", "")), *_lines()]
+    found = [*words(os.environ.get("SANDBOX_ALLOW", "")), *allow_lines()]
     return [text for text in found if text in PERMISSIONS]
 
 
-def _lines() -> list[str]:
-    """Return the lines of the user's allow file without comments."""
-    folder = Path(os.environ.get("XDG_CONFIG_HOME", "~/.config")).expanduser()
-    path = folder / "sandbox/allow_targets"
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    texts = (line.partition("#")[0].strip() for line in lines)
-    return [text for text in texts if text]
+def reach_working_directory() -> None:
+    """Put the working directory last on ``sys.path``, if the user has allowed code of their own.
+
+    Without permission nothing there needs to be imported.
+    """
+    name, ours = SAFE_PATH
+    is_unwanted = sys.flags.safe_path and os.environ.get(name) != ours
+    here = str(Path.cwd())
+    if users_patterns() and not is_unwanted and here not in sys.path:
+        sys.path.append(here)
 
 
 def locate(target: Any, allowed: Sequence[str]) -> type:
@@ -95,11 +110,8 @@ def _check_allowed(target: Any, allowed: Sequence[str]) -> None:
     if not isinstance(target, str) or "." not in target:
         raise TargetError(f"class path {target!r} is not module.Class")
     if not is_allowed_class(target, allowed):
-        patterns = ", ".join(pattern for pattern in allowed if pattern not in PERMISSIONS)
-        raise TargetError(
-            f"{target} is not allowed; allowed: {patterns}; "
-            f'to allow it: SANDBOX_ALLOW_TARGETS="{target}"'
-        )
+        patterns = ", ".join(text for text in allowed if text.partition(":")[0] not in PERMISSIONS)
+        raise TargetError(f"{target} is not allowed; allowed: {patterns}; {ask_for_class(target)}")
 
 
 def _imported(module_name: str, target: str) -> ModuleType:

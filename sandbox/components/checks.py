@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any
 
 from sandbox.components.allowed import TargetError, locate
@@ -22,6 +23,7 @@ from sandbox.components.values import (
     is_open,
     value_problems,
 )
+from sandbox.envs import CurrentEnv
 from sandbox.system.wording import did_you_mean
 
 UNKNOWN: Any = "???"
@@ -188,11 +190,13 @@ def rule_problems(
 def machine_problems(
     node: Node, where: str, allowed: Sequence[str], is_complete: bool
 ) -> Iterator[Problem]:
-    """Yield what a component's ``check`` misses on this machine: a program, a package, a key.
+    """Yield what a component misses on this machine: ``PACKAGES``, and what its ``check`` finds.
 
     A static ``check`` is asked also while arguments are still unknown.
     """
     cls = locate(node["_target_"], allowed)
+    if _runs_here(node, allowed):
+        yield from _missing_packages(cls, where)
     is_static = isinstance(inspect.getattr_static(cls, "check", None), staticmethod)
     if not hasattr(cls, "check") or not (is_static or is_complete):
         return
@@ -202,10 +206,29 @@ def machine_problems(
         yield Problem(where, "machine", _error_text(error, f"check of {cls.__name__}"))
 
 
+def _runs_here(node: Node, allowed: Sequence[str]) -> bool:
+    """Return True if a component uses the launcher's own packages: another env has its own."""
+    env: Any = node.get("env")
+    if isinstance(env, Pending):
+        return False
+    return not is_node(env) or issubclass(locate(env["_target_"], allowed), CurrentEnv)
+
+
+def _missing_packages(cls: type, where: str) -> Iterator[Problem]:
+    needs: Mapping[str, Sequence[str]] = getattr(cls, "PACKAGES", {})
+    for extra, names in needs.items():
+        missing = [name for name in names if find_spec(name) is None]
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            remedy = f"'sandbox[{extra}]'" if extra else " ".join(missing)
+            text = f"{', '.join(missing)} {verb} not installed; pip install {remedy}"
+            yield Problem(where, "machine", text)
+
+
 def _error_text(error: Exception, source: str) -> str:
     """Return the message of an error; of one that is no message to people, its type and source."""
     text = str(error).strip()
-    if isinstance(error, (ValueError, RuntimeError, OSError)) and text:
+    if isinstance(error, (ValueError, RuntimeError, OSError, ImportError)) and text:
         return text
     return f"{type(error).__name__} in {source}: {text}".rstrip(": ")
 

@@ -2,15 +2,16 @@
 
 This is the one place for the rule; docs/security.md is its description for users. A permission is
 given by the person who starts the run and never by a config: class paths by
-``SANDBOX_ALLOW_TARGETS``, everything else by name in ``SANDBOX_ALLOW``, or both by lines of the
-user's allow file. Functions here read a config and import none of the code that it names.
+``SANDBOX_ALLOW_TARGETS``, everything else by name in ``SANDBOX_ALLOW``, both by lines of the user's
+allow file, or all of them by trust in the working directory. Functions here read a config and
+import none of the code that it names.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,9 @@ from typing import Any
 
 from sandbox.components.problem import Problem
 from sandbox.components.tree import is_node, leaves
+from sandbox.components.trust import unbelieved_files
 from sandbox.components.values import Pending
+from sandbox.system.weights import weights_permission
 
 PERMISSIONS: Mapping[str, str] = {
     "env-variables": "an environment variable that can change how programs start",
@@ -26,10 +29,13 @@ PERMISSIONS: Mapping[str, str] = {
     "recipe-code": "a recipe that carries code, starts programs or writes files anywhere",
     "interpreter": "an interpreter or an env of the config's choice",
     "code-folder": "installing the code of a folder or a URL",
+    "credentials": "sending the value of a variable to an index of the config's choice",
     "shell-lines": "lines of shell, or options that start programs",
     "config-sources": "further places from which configs are read",
     "remote-code": "code that comes with a model or a data set",
     "storage-url": "a database that a URL names",
+    "pickled-weights": "weights in a format that can carry code",
+    "torchscript": "a model that is a program",
 }
 """Names of the permissions besides class paths, each with what it permits."""
 
@@ -82,8 +88,15 @@ _PLAIN_VARIABLES = (
     "CUDA_VISIBLE_DEVICES",
     "HF_HUB_OFFLINE",
 )
-# NCCL loads libraries that these name.
-_LOADING_VARIABLES = ("NCCL_*PLUGIN*", "NCCL_CONF_FILE", "OMP_TOOL*", "MKL_*PATH*")
+_NEEDS = ": this needs your permission"
+_OR_TRUST = ", or for all of this folder: sandbox trust"
+# Libraries that are loaded, and files that are written.
+_LOADING_VARIABLES = ("NCCL_*PLUGIN*", "NCCL_*FILE*", "OMP_TOOL*", "MKL_*PATH*", "MKL_*FILE*")
+
+
+def with_outputs_dir(allowed: Sequence[str], folder: str) -> tuple[str, ...]:
+    """Return permissions with that of writing below a folder that the user has chosen."""
+    return (*allowed, f"outside-files:{os.path.realpath(folder)}")
 
 
 def is_permitted(permission: str, allowed: Collection[str]) -> bool:
@@ -104,12 +117,24 @@ def _matches(target: str, patterns: tuple[str, ...]) -> bool:
 
 def needs(permission: str, where: str, text: str) -> Problem:
     """Return the problem of a config that asks for a permission that it does not have."""
-    hint = f'to allow it: SANDBOX_ALLOW="{permission}"'
-    return Problem(where, "permission", f"{text}: this needs your permission", hint)
+    hint = f'to allow it: SANDBOX_ALLOW="{permission}"{_OR_TRUST}'
+    return Problem(where, "permission", f"{text}{_NEEDS}", hint)
+
+
+def as_used(problem: Problem) -> str:
+    """Return one line about a request that the user has allowed."""
+    return f"{problem.where}: {problem.text.removesuffix(_NEEDS).removesuffix(' is not allowed')}"
+
+
+def ask_for_class(target: Any) -> str:
+    """Return how a person allows a class path."""
+    return f'to allow it: SANDBOX_ALLOW_TARGETS="{target}"{_OR_TRUST}'
 
 
 def unknown_permissions() -> Iterator[Problem]:
-    """Yield names in ``SANDBOX_ALLOW`` that permit nothing."""
+    """Yield names in ``SANDBOX_ALLOW`` that permit nothing, and files that are not believed."""
+    for file in unbelieved_files():
+        yield Problem(file.path, "permission", f"is not believed: {file.fault}")
     for name in words(os.environ.get("SANDBOX_ALLOW", "")):
         if name not in PERMISSIONS:
             hint = f"available: {', '.join(PERMISSIONS)}"
@@ -121,12 +146,16 @@ def words(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def variable_problems(names: Collection[Any], where: str, allowed: Any) -> Iterator[Problem]:
+def variable_problems(
+    variables: Mapping[Any, Any], where: str, allowed: Collection[str]
+) -> Iterator[Problem]:
     """Yield the environment variables that a config must not set by itself.
 
-    Variables of our own are always refused: a config cannot give a permission.
+    Variables of our own are always refused: a config cannot give a permission. Values that are
+    paths need one, because a path of the config may be built from the variable later.
     """
-    for name in map(str, names):
+    for key, value in variables.items():
+        name = str(key)
         place = f"{where}.{name}"
         if name.upper().startswith("SANDBOX_"):
             yield Problem(
@@ -134,6 +163,7 @@ def variable_problems(names: Collection[Any], where: str, allowed: Any) -> Itera
             )
             continue
         is_plain = is_allowed_class(name, _PLAIN_VARIABLES)
+        is_plain = is_plain and not re.search(r"/|\.\.|\$\{", str(value))
         if is_plain and not is_allowed_class(name, _LOADING_VARIABLES):
             continue
         if not is_permitted("env-variables", allowed):
@@ -142,6 +172,8 @@ def variable_problems(names: Collection[Any], where: str, allowed: Any) -> Itera
 
 def is_inside(path: str | Path, folder: str | Path) -> bool:
     """Return True if ``path`` is ``folder`` or lies below it, links followed."""
+    if "\0" in f"{path}{folder}":  # no path at all
+        return False
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
@@ -152,6 +184,15 @@ def path_problems(path: Any, root: str, where: str, allowed: Collection[str]) ->
     # The value of an interpolation that is left could lead anywhere.
     if "${" in path or not is_inside(path, root):
         yield needs("outside-files", where, f"given {path!r}, which is not below {root!r}")
+
+
+def _is_outside(path: Any, allowed: Collection[str]) -> bool:
+    """Return True for a path neither below the working directory nor below ``outputs_dir``."""
+    if not isinstance(path, (str, Path)) or is_permitted("outside-files", allowed):
+        return False
+    chosen = [text.partition(":")[2] for text in allowed if text.startswith("outside-files:")]
+    place = Path(path).expanduser()
+    return not any(is_inside(place, folder) for folder in (".", *chosen))
 
 
 def without_interpolations(text: str, instead: str = "x") -> str:
@@ -180,8 +221,14 @@ def component_permissions(
         for name, (permission, asks) in _ARGUMENTS[owner].items():
             value = own.get(name)
             if value and asks(value) and not is_permitted(permission, allowed):
-                text = f"given {value!r}, {PERMISSIONS[permission]}"
+                shown = "a secret" if permission == "credentials" else repr(value)
+                text = f"given {shown}, {PERMISSIONS[permission]}"
                 yield needs(permission, f"{where}.{name}", text)
+    for name in _WRITTEN.keys() & own.keys():
+        if bases & _WRITTEN[name] and _is_outside(own[name], allowed):
+            text = f"given {str(own[name])!r}, below neither the working directory nor outputs_dir"
+            yield needs("outside-files", f"{where}.{name}", text)
+    yield from _weights_problems(cls, own, where, allowed)
     for place, leaf in leaves(own, where):
         is_remote = place.endswith(".trust_remote_code") and bool(leaf)
         if is_remote and not is_permitted("remote-code", allowed):
@@ -191,9 +238,24 @@ def component_permissions(
         yield from variable_problems(variables, f"{where}.variables", allowed)
     # A family knows its own arguments best: hooks of recipes find code in them.
     ask = getattr(cls, "permissions", None)
-    for place, permission, text in ask(own) if ask else ():
+    arguments = {key: value for key, value in own.items() if key != "_target_"}
+    for place, permission, text in ask(arguments) if ask else ():
         if not is_permitted(permission, allowed):
             yield needs(permission, f"{where}.{place}", text)
+
+
+def _weights_problems(
+    cls: type, own: Mapping[str, Any], where: str, allowed: Collection[str]
+) -> Iterator[Problem]:
+    """Yield weights in a format that can carry code; a user's own classes know what they load."""
+    if not cls.__module__.startswith("sandbox."):
+        return
+    for place, leaf in leaves(own, where):
+        if not isinstance(leaf, (str, Path)) or not place.endswith(_WEIGHTS):
+            continue
+        permission = weights_permission(Path(leaf))
+        if permission and not is_permitted(permission, allowed):
+            yield needs(permission, place, f"given {str(leaf)!r}, {PERMISSIONS[permission]}")
 
 
 def _own(value: Any) -> Any:
@@ -216,7 +278,10 @@ def _is_path(value: Any) -> bool:
 def _has_sources(value: Any) -> bool:
     """Return True if a package is given by a folder or a URL."""
     texts = value if isinstance(value, (list, tuple)) else [value]
-    return any(isinstance(text, str) and re.search(r"[/\\@]|^\.", text) for text in texts)
+    return any(isinstance(text, str) and _SOURCE.search(text) for text in texts)
+
+
+_SOURCE = re.compile(r"[/\\@]|^\.|\.(?:whl|egg|zip|conda|tgz|tbz2?|tar(?:\.\w+)?)(?:\[.*)?\s*$")
 
 
 def _exports(value: Any) -> bool:
@@ -233,6 +298,8 @@ _ARGUMENTS: Mapping[str, Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
         "python": ("interpreter", _is_path),
         "code_dir": ("code-folder", _always),
         "dependencies": ("code-folder", _has_sources),
+        "packages": ("code-folder", _has_sources),
+        "index_credentials": ("credentials", _always),
     },
     "sandbox.compute.slurm.Slurm": {
         "setup": ("shell-lines", _always),
@@ -240,3 +307,12 @@ _ARGUMENTS: Mapping[str, Mapping[str, tuple[str, Callable[[Any], bool]]]] = {
     },
 }
 """By class and argument: the permission, and the values that need it."""
+
+_WRITTEN: Mapping[str, set[str]] = {
+    "root": {"sandbox.envs.isolated.IsolatedEnv"},
+    "folder": {"sandbox.compute.slurm.Slurm"},
+}
+"""Arguments that name folders to write, and their classes."""
+
+_WEIGHTS = ("model_path", "eval_obj", "name_or_path", "checkpoint_path", "weights_path")
+"""Ends of the places of arguments that name models."""

@@ -21,6 +21,7 @@ from sandbox.components.problem import Problem
 from sandbox.components.signature import is_secret
 from sandbox.components.tree import is_node, joined
 from sandbox.job import NoUrlPassword
+from sandbox.system.files import absence, special_kind
 
 _ENV_REFERENCE = re.compile(r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*(,\s*null\s*)?\}")
 
@@ -48,9 +49,12 @@ def value_problems(value: Any, annotation: Any, where: str) -> Iterator[Problem]
     elif origin in (Union, types.UnionType):
         yield from _union_problems(value, annotation, where)
     elif annotation is Path and isinstance(value, (str, Path)) and str(value):
-        if not Path(value).exists():
-            text = f"{value} does not exist"
+        text = absence(Path(value))
+        if text:
             yield Problem(where, "missing_path", text, f"working directory: {Path.cwd()}")
+        elif kind := special_kind(Path(value).stat().st_mode):
+            text = f"{value} is {kind}, expected a regular file or a folder"
+            yield Problem(where, "constraint", text)
     elif not _is_of_kind(value, annotation):
         yield _wrong_type(value, annotation, where)
     else:
@@ -235,7 +239,7 @@ def _value_annotation(annotation: Any) -> Any:
 
 def _option_for(value: Any, options: Sequence[Any]) -> Any:
     """Return the option of a union that a value is converted to."""
-    if isinstance(value, str) and Path in options and Path(value).exists():
+    if isinstance(value, str) and Path in options and not absence(Path(value)):
         return Path
     attempts = {
         index: list(value_problems(value, option, "")) for index, option in enumerate(options)

@@ -31,8 +31,9 @@ class ComputeSession(ABC):
         ``begun`` is called with the index of an item when it begins, in any thread. A short item
         of a cluster may end before that is known; it is then never called.
 
-        An item that fails does not stop the others. An interrupted run may leave the iterator
-        unfinished; leaving the session then ends what still runs.
+        An item that fails does not stop the others. Items may leave programs open for the next one
+        (``sandbox.system.kept``); they are closed after the last. An interrupted run may leave the
+        iterator unfinished; leaving the session then ends what still runs.
         """
 
     def __exit__(self, *exc: object) -> None:  # noqa: B027  most have nothing to release

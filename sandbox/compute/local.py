@@ -18,10 +18,13 @@ from dataclasses import dataclass
 from functools import partial
 
 from sandbox.compute import BaseCompute, Begun, ComputeSession, T, ignore
-from sandbox.job import NonNegativeInt, PositiveInt
+from sandbox.job import NonNegativeInt, Workers
 from sandbox.system.hardware import available_cpus, visible_gpus
+from sandbox.system.kept import close_kept
 
 _END_S = 30.0
+_FROM_TERMINAL = (signal.SIGINT, signal.SIGHUP)
+"""Signals that every process of a terminal receives; only the launcher reacts to them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +38,7 @@ class Local(BaseCompute):
             some; ``None``: all of these, else all that NVIDIA's driver lists.
     """
 
-    num_workers: PositiveInt | None = None
+    num_workers: Workers | None = None
     gpus_per_worker: NonNegativeInt = 0
     num_gpus: NonNegativeInt | None = None
 
@@ -105,6 +108,8 @@ class LocalSession(ComputeSession):
                 yield futures[future], future.result()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
+            for slot in self._slots:
+                slot.close_kept()
 
     def __exit__(self, *exc: object) -> None:
         if self._threads is not None:
@@ -156,7 +161,9 @@ class _Slot:
         pool = self._pool = self._pool or self._start()
         try:
             # Known before the item begins: an interrupt goes to this process.
-            self._busy_pid = pool.submit(os.getpid).result()
+            with _blocked_in_programs():
+                begun = pool.submit(os.getpid)  # starts the process, if there is none
+            self._busy_pid = begun.result()
             self._check_goes_on(label)  # starting the process may have taken a while
             pool.submit(_do, function, item).result()
         except BrokenProcessPool as error:
@@ -173,6 +180,12 @@ class _Slot:
         if self._busy_pid is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._busy_pid, signal.SIGTERM)
+
+    def close_kept(self) -> None:
+        """Close what the process keeps open for the next item, once it is idle."""
+        if self._pool is not None:
+            with contextlib.suppress(RuntimeError):  # the process died, or is being shut down
+                self._pool.submit(close_kept)
 
     def close(self) -> None:
         if self._pool is not None:
@@ -193,16 +206,28 @@ class _Slot:
             raise RuntimeError(f"{label}: was interrupted before it began")
 
 
+@contextlib.contextmanager
+def _blocked_in_programs() -> Iterator[None]:
+    """Block the terminal's signals in processes that this thread starts in the block.
+
+    Such a process has no handler before it is prepared; Python would print a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _FROM_TERMINAL)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _prepare_process(num_threads: int, gpus: Sequence[str] | None, level: int) -> None:
     """Set up a new process: its threads and GPUs, its log, and its end with the launcher."""
     os.environ["OMP_NUM_THREADS"] = str(num_threads)
     if gpus is not None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    # Every process of a terminal receives Ctrl-C and a hang-up. Only the launcher reacts to them,
-    # and passes SIGTERM on.
-    signal.signal(signal.SIGINT, lambda number, frame: None)
-    signal.signal(signal.SIGHUP, lambda number, frame: None)
+    for number in _FROM_TERMINAL:  # the launcher passes SIGTERM on
+        signal.signal(number, lambda number, frame: None)
     signal.signal(signal.SIGTERM, _interrupt_item)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FROM_TERMINAL)
     logging.basicConfig(level=level, format="[%(asctime)s] %(message)s", datefmt="%H:%M:%S")
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

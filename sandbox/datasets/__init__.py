@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from annotated_types import Interval
 
 from sandbox.samples import write_coco
+from sandbox.system.files import require_regular
 
 Share = Annotated[float, Interval(gt=0, lt=1)]
 """Share of a whole, above 0 and below 1: both parts are left with something."""
@@ -104,6 +105,7 @@ def picture_size(path: Path, *, decode: bool) -> tuple[int, int]:
     """
     from PIL import Image
 
+    require_regular(path)
     try:
         with Image.open(path) as image:
             size = image.size

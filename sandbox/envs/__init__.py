@@ -127,8 +127,13 @@ class Env(ABC):
         variables: Mapping[str, str] | None = None,
         log_path: Path | None = None,
         echo: bool = False,
+        is_worker: bool = False,
     ) -> None:
-        """Run a command like :meth:`run_cmd`, for a caller that follows the log meanwhile."""
+        """Run a command like :meth:`run_cmd`, for a caller that follows the log meanwhile.
+
+        With ``is_worker`` the command is ``python`` with a worker of ours, and may be a fork of a
+        process that has the worker's libraries loaded.
+        """
         argv = _split(cmd)
         log_path = log_path or self.log_path
         folder = await self._ready(log_path, echo)
@@ -136,8 +141,16 @@ class Env(ABC):
         self._check_program(argv[0], environment["PATH"], folder)
         command = self._wrapped(argv, folder)
         await process.run_async(
-            command, log_path=log_path, variables=environment, cwd=cwd, echo=echo
+            command,
+            log_path=log_path,
+            variables=environment,
+            cwd=cwd,
+            echo=echo,
+            starter=self._worker_starter() if is_worker else None,
         )
+
+    def _worker_starter(self) -> process.Starter | None:
+        return None
 
     def _interpreter(self, folder: Path) -> Path:
         return folder / "bin" / "python"
@@ -208,6 +221,11 @@ class CurrentEnv(Env):
 
     async def _ready(self, log_path: Path, echo: bool) -> Path:
         return self.folder
+
+    def _worker_starter(self) -> process.Starter | None:
+        from sandbox.system import warm
+
+        return warm.start if warm.is_possible() else None
 
     def _interpreter(self, folder: Path) -> Path:
         return Path(sys.executable)

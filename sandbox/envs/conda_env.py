@@ -101,7 +101,7 @@ class CondaEnv(IsolatedEnv):
         return [*command, *create, *channels, *only, version, "pip", *packages]
 
     def installer(self, folder: Path) -> list[str | Path]:
-        pip = ["python", "-m", "pip", "install", "--no-input", *self.indexes.options()]
+        pip = ["python", "-I", "-m", "pip", "install", "--no-input", *self.indexes.options()]
         return [*self._wrapped(pip, folder)]
 
     def contents(self) -> Mapping[str, object]:

@@ -26,6 +26,7 @@ log = getLogger(__name__)
 # The programs that create envs must not see the settings of the launcher's own interpreter.
 _VARIABLES: Mapping[str, str | None] = {
     **dict.fromkeys(("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")),
+    "PYTHONSAFEPATH": "1",  # nor modules of the working directory
     "PIP_DISABLE_PIP_VERSION_CHECK": "1",
 }
 
@@ -117,7 +118,7 @@ class Installation:
             await process.run_async(
                 argv,
                 log_path=self.log_path,
-                variables={**_VARIABLES, **indexes.variables()},
+                variables={**_VARIABLES, **_settings_of_uv(), **indexes.variables()},
                 # The log can be cleaned afterwards, the console cannot.
                 echo=self.echo and not indexes.credentials,
             )
@@ -153,6 +154,15 @@ class Installation:
             yield
         finally:
             await lock.release()
+
+
+def _settings_of_uv() -> dict[str, str]:
+    """Let uv read the user's settings, and none of a checkout: they choose where Python is from."""
+    if {"UV_CONFIG_FILE", "UV_NO_CONFIG"} & os.environ.keys():
+        return {}
+    own = Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "uv/uv.toml"
+    found = [path for path in (own, Path("/etc/uv/uv.toml")) if path.is_file()]
+    return {"UV_CONFIG_FILE": str(found[0].absolute())} if found else {"UV_NO_CONFIG": "1"}
 
 
 def _sign(lock: int) -> None:

@@ -7,12 +7,14 @@ import json
 import os
 import re
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from logging import getLogger
 from pathlib import Path
+from typing import Any
 
 from sandbox.envs import DEFAULT_ROOT, Env, managers, record
+from sandbox.envs.asked_by_file import asked_by_file
 from sandbox.envs.dependencies import Dependencies
 from sandbox.envs.indexes import Indexes
 from sandbox.envs.installation import Installation
@@ -116,6 +118,26 @@ class IsolatedEnv(Env):
                 f"env_name {env_name} is an existing env, into which nothing is installed unless "
                 f"install is true; given: {declared}"
             )
+
+    @classmethod
+    def permissions(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+        """Yield what only the user can allow: place, permission and reason.
+
+        Args:
+            given: The arguments, plain data; some may not be known yet.
+        """
+        for name in ("requirements_path", "env_file_path"):
+            path = given.get(name)
+            if isinstance(path, (str, Path)) and Path(path).is_file():
+                yield from ((name, *found) for found in asked_by_file(Path(path)))
+        try:
+            env = cls(**{name: _argument(name, value) for name, value in given.items()})
+            found = None if env.existing_folder() else record.read(env.own_folder)
+        except (TypeError, ValueError, OSError, AttributeError):  # reported by their own checks
+            return
+        if found and not found.is_own:
+            text = f"{env.own_folder} is an env that somebody else has made"
+            yield "root", "interpreter", text
 
     @abstractmethod
     def creation(self, folder: Path) -> list[str | Path]:
@@ -248,6 +270,10 @@ class IsolatedEnv(Env):
             log_path.parent.mkdir(parents=True, exist_ok=True)
             record.copy_locks(folder, log_path)
         return folder
+
+
+def _argument(name: str, value: Any) -> Any:
+    return Path(value) if name.endswith(("_path", "_dir")) and isinstance(value, str) else value
 
 
 def _is_folder(env_name: str | None) -> bool:

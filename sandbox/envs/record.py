@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from sandbox.system.files import write_durably
+from sandbox.system.user_files import append_line, read_lines
 
 RECORD = "sandbox_env.json"
 LOCK = "sandbox_env.lock.txt"
 CONDA_LOCK = "sandbox_env.conda.txt"
+MADE_FILE = "made_envs"
+"""File of the user's own, with the tokens of the envs that this user has made."""
 
 # A login in a URL, and the token that conda's servers expect in its path.
 _TOKEN = re.compile(r"(://)[^/@\s]*@|/t/[^/]+(?=/)")
@@ -29,12 +34,19 @@ class EnvRecord:
         manager: The manager's name.
         asked: Names of the requested and installed items, see :meth:`Dependencies.items`.
         num_packages: Number of packages in the lock.
+        token: Random text that the user who made the env has noted.
     """
 
     path: str
     manager: str
     asked: Sequence[str]
     num_packages: int
+    token: str = ""
+
+    @property
+    def is_own(self) -> bool:
+        """True if this user made the env: otherwise it may have come with a checkout."""
+        return bool(self.token) and self.token in read_lines(MADE_FILE).lines
 
 
 def read(folder: Path) -> EnvRecord | None:
@@ -60,7 +72,10 @@ def write(folder: Path, manager: str, asked: Sequence[str]) -> EnvRecord:
     conda = conda_packages(folder)
     if conda:
         _write_lines(folder / CONDA_LOCK, ["@EXPLICIT", *conda])
-    record = EnvRecord(str(folder), manager, list(asked), len(packages))
+    token = secrets.token_hex(8)
+    with contextlib.suppress(OSError):  # a home folder may be missing: the env is then foreign
+        append_line(MADE_FILE, token)
+    record = EnvRecord(str(folder), manager, list(asked), len(packages), token)
     write_durably(folder / RECORD, json.dumps(asdict(record), indent=1))
     return record
 

@@ -44,14 +44,14 @@ class VirtualEnv(IsolatedEnv):
         if self.env_manager == "virtualenv":
             # Otherwise virtualenv downloads new versions of pip in the background.
             return [*command, "--no-periodic-update", "--python", python, folder]
-        return [python, "-m", "venv", folder]
+        return [python, "-I", "-m", "venv", folder]
 
     def installer(self, folder: Path) -> list[str | Path]:
         python = self._interpreter(folder)
         options = self.indexes.options()
         if self.env_manager == "uv":  # its envs have no pip
             return [*managers.command("uv"), "pip", "install", "--python", python, *options]
-        return [python, "-m", "pip", "install", "--no-input", *options]
+        return [python, "-I", "-m", "pip", "install", "--no-input", *options]
 
     def contents(self) -> Mapping[str, object]:
         return {"python": self.python or platform.python_version()}

@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.job import JobScope
+from sandbox.system import process
+from sandbox.system.process import ProcessError
 
 _WORKERS_DIR = Path(__file__).resolve().parent.parent / "workers"
+
+MODEL_PACKAGES: Mapping[str, Sequence[str]] = {
+    "models": ("torch", "transformers", "peft", "accelerate")
+}
+"""``PACKAGES`` of components whose workers read or train models."""
 
 # Defaults for every worker; a variable that the user has set keeps its value.
 _VARIABLES = {
@@ -21,6 +28,7 @@ _VARIABLES = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "PYTHONUNBUFFERED": "1",  # otherwise the log grows in blocks, and metrics arrive late
     "TRANSFORMERS_VERBOSITY": "error",
+    "USE_HUB_KERNELS": "0",  # a model's config could name code on the hub
 }
 
 
@@ -49,7 +57,7 @@ def run_worker(
         The dictionary that the worker's ``main`` returned; empty if it returned nothing.
 
     Raises:
-        ProcessError: The worker failed; its first line names the cause.
+        ProcessError: The worker failed, or ended without a result; the first line names the cause.
     """
     import asyncio
 
@@ -79,10 +87,12 @@ async def run_worker_async(
         await (env or CurrentEnv()).run_cmd_async(
             ["python", *_launcher(num_processes), program, request_path, result_path],
             log_path=scope.log_path,
-            variables={**_defaults(), **(variables or {})},
+            variables={**_defaults(), **_search_path(env), **(variables or {})},
+            is_worker=num_processes == 1,
         )
-        if not result_path.exists():  # a program that does not use worker_start
-            return {}
+        if not result_path.exists():  # a library has called exit, with status 0
+            cause = f"{name} ended with exit status 0 before it was done; log: {scope.log_path}"
+            raise ProcessError(f"{cause}\n{process.tail(scope.log_path)}", 0)
         result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))
     return result
 
@@ -104,6 +114,14 @@ def _launcher(num_processes: int) -> list[str]:
     # --standalone picks a free port, so that two launches on one machine do not collide.
     module = ["-m", "torch.distributed.run", "--standalone"]
     return [*module, f"--nproc-per-node={num_processes}"]
+
+
+def _search_path(env: Env | None) -> dict[str, str]:
+    """Let a worker import its siblings, and nothing from the working directory."""
+    paths = [str(_WORKERS_DIR)]
+    if env is None or isinstance(env, CurrentEnv):
+        paths += filter(None, [os.environ.get("PYTHONPATH")])
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def _defaults() -> dict[str, str]:

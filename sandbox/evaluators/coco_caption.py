@@ -5,25 +5,30 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, ClassVar
 
-from sandbox.evaluators import BaseEvaluator, check_package
-from sandbox.evaluators.caption_tokens import regex_tokens
-from sandbox.evaluators.coco_caption_java import JAVA, meteor, ptb_tokens
-from sandbox.job import JobScope, score
-from sandbox.samples import first_of, read_coco
-
-ImageId = Any
-"""A JSON number or text."""
-
-Captions = dict[ImageId, list[str]]
-"""Captions by picture; white space in them is single blanks."""
-
+from sandbox.evaluators import BaseEvaluator
+from sandbox.evaluators.caption_references import (
+    Captions,
+    ImageId,
+    load_references,
+    one_line,
+    paraphrases_path,
+    read_references,
+    tokenized,
+    write_references,
+)
+from sandbox.evaluators.coco_caption_java import JAVA, Meteor, PTBTokenizer
+from sandbox.job import JobScope, rule, score
+from sandbox.samples import first_of
+from sandbox.system.kept import use_kept
 
 Scores = dict[str, tuple[float, Sequence[float]]]
 """By metric the score of all captions together, and of each caption."""
@@ -70,97 +75,153 @@ class JavaFreeCaptionScores:
 
 
 @dataclass(frozen=True, kw_only=True)
-class COCOCaptionEvaluator(BaseEvaluator):
-    """Score generated captions against reference captions as the COCO caption challenge does.
-
-    The PTB tokenizer and METEOR 1.5 are Java programs.
+class CaptionEvaluator(BaseEvaluator):
+    """Score generated captions against reference captions.
 
     Args:
         annotation_path: The references, COCO caption annotations. Every picture in it must have
             one generated caption.
+        references_dir: Instead of them their tokens, made once by a job with
+            ``COCOCaptionReferences``.
+    """
+
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"caption": ("pycocoevalcap",)}
+
+    annotation_path: Path | None = None
+    references_dir: Path | None = None
+
+    @rule
+    def _references_are_given_once(
+        annotation_path: Path | None, references_dir: Path | None
+    ) -> None:
+        if annotation_path is None and references_dir is None:
+            raise ValueError("annotation_path: give the references, or references_dir")
+        if annotation_path is not None and references_dir is not None:
+            raise ValueError("annotation_path: give it or references_dir, not both")
+
+
+@dataclass(frozen=True, kw_only=True)
+class COCOCaptionEvaluator(CaptionEvaluator):
+    """Score generated captions against reference captions as the COCO caption challenge does.
+
+    The PTB tokenizer and METEOR 1.5 are Java programs. They stay open in this process for the next
+    element of the job.
+
+    Args:
+        annotation_path: The references, see :class:`CaptionEvaluator`.
+        references_dir: Their tokens, instead; those of ``tokenizer=ptb``.
 
     Source: pycocoevalcap 1.2 (COCO caption evaluation). Unlike its ``evaluate()``: no SPICE, which
     downloads; a line end inside a caption is one blank; captions without tokens count.
     """
 
-    annotation_path: Path
-
     @staticmethod
     def check() -> None:
-        """Raise ValueError if Java or pycocoevalcap is missing."""
-        check_package("pycocoevalcap", "caption")
-        if shutil.which(JAVA) is None:
-            raise ValueError(
-                "Java is missing (no program java on the PATH): install it (Debian: apt-get "
-                "install default-jre-headless), or choose scorer=coco_caption_java_free "
-                "(evaluator of that name), whose scores have names of their own and cannot be "
-                "compared with these"
-            )
+        """Raise ValueError if Java is missing."""
+        check_java("evaluator of that name")
 
     def run(self, eval_type: None, eval_obj: Path, *, scope: JobScope) -> CaptionScores:
         """Score the captions in a file of COCO results: ``[{"image_id", "caption"}, …]``.
 
         Raises:
             ValueError: Captions are missing, for unknown pictures, or come twice.
+            ProcessError: A Java program ended, and its successor too.
         """
-        references, candidates = _read_tokens(
-            self.annotation_path, eval_obj, lambda captions: ptb_tokens(captions, scope)
-        )
-        scores = _scores(references, candidates)
-        scores["METEOR"] = meteor(references.values(), candidates.values(), scope)
+
+        def scored(programs: _Programs) -> tuple[Captions, Scores]:
+            return programs.references, programs.scores(eval_obj)
+
+        path = self.references_dir or self.annotation_path
+        assert path is not None
+        key = (type(self), path.absolute(), path.stat().st_mtime_ns)
+        references, scores = use_kept(key, lambda: self._open(scope), scored)
         return CaptionScores(**_results(scores, references, scope.output_dir))
+
+    def _open(self, scope: JobScope) -> _Programs:
+        with ExitStack() as on_error, TemporaryDirectory(dir=scope.output_dir) as made_dir:
+            tokenizer = PTBTokenizer(scope.log_path)
+            on_error.callback(tokenizer.close)
+            folder = self.references_dir or Path(made_dir)
+            if self.annotation_path is not None:
+                captions = read_references(self.annotation_path)
+                write_references(folder, "ptb", tokenized(captions, tokenizer))
+            references = load_references(folder, "ptb")
+            meteor = Meteor(paraphrases_path(folder), scope.log_path)
+            on_error.pop_all()
+        return _Programs(references, tokenizer, meteor)
+
+
+@dataclass(frozen=True)
+class _Programs:
+    """References with the open programs that score captions against them."""
+
+    references: Captions
+    tokenizer: PTBTokenizer
+    meteor: Meteor
+
+    def scores(self, candidate_path: Path) -> Scores:
+        candidates = tokenized(_read_candidates(candidate_path, self.references), self.tokenizer)
+        # METEOR works in a process of its own.
+        with ThreadPoolExecutor(1) as thread:
+            meteor = thread.submit(
+                self.meteor.scores, self.references.values(), candidates.values()
+            )
+            scores = _scores(self.references, candidates)
+            scores["METEOR"] = meteor.result()
+        return scores
+
+    def close(self) -> None:
+        self.tokenizer.close()
+        self.meteor.close()
 
 
 @dataclass(frozen=True, kw_only=True)
-class COCOCaptionJavaFreeEvaluator(BaseEvaluator):
+class COCOCaptionJavaFreeEvaluator(CaptionEvaluator):
     """Score generated captions without Java: no METEOR, tokens by a regular expression.
 
     The tokens differ from those of the PTB tokenizer in rare cases, so the scores have names of
     their own and must not be compared with those of :class:`COCOCaptionEvaluator`.
 
     Args:
-        annotation_path: The references, see :class:`COCOCaptionEvaluator`.
+        annotation_path: The references, see :class:`CaptionEvaluator`.
+        references_dir: Their tokens, instead; those of ``tokenizer=regex``.
     """
-
-    annotation_path: Path
-
-    @staticmethod
-    def check() -> None:
-        """Raise ValueError if pycocoevalcap is missing."""
-        check_package("pycocoevalcap", "caption")
 
     def run(self, eval_type: None, eval_obj: Path, *, scope: JobScope) -> JavaFreeCaptionScores:
         """Score the captions in a file, see :meth:`COCOCaptionEvaluator.run`."""
-        references, candidates = _read_tokens(
-            self.annotation_path, eval_obj, lambda captions: list(map(regex_tokens, captions))
-        )
+        if self.references_dir is not None:
+            references = load_references(self.references_dir, "regex")
+        else:
+            assert self.annotation_path is not None
+            references = tokenized(read_references(self.annotation_path), None)
+        candidates = tokenized(_read_candidates(eval_obj, references), None)
         scores = _scores(references, candidates)
         return JavaFreeCaptionScores(**_results(scores, references, scope.output_dir, "_nojava"))
 
 
-def _read_tokens(
-    annotation_path: Path, candidate_path: Path, tokenize: Callable[[list[str]], list[str]]
-) -> tuple[Captions, Captions]:
-    """Read references and candidates of the same pictures, in the same order, as tokens."""
-    annotations = read_coco(annotation_path, allow_empty_captions=True)
-    annotations.require_captions()
-    references: Captions = {image_id: [] for image_id in annotations.images}
-    for annotation in annotations.captions:
-        references[annotation.image_id].append(_one_line(annotation.caption))
-    candidates = _read_candidates(candidate_path, references)
-    # All captions at once, because a tokenizer may take long to start.
-    tokens = iter(tokenize([*chain(*references.values()), *candidates.values()]))
-    references = {
-        image_id: list(islice(tokens, len(each))) for image_id, each in references.items()
-    }
-    return references, {image_id: [next(tokens)] for image_id in candidates}
+def check_java(alternative: str) -> None:
+    """Require Java, for the PTB tokenizer and METEOR.
+
+    Args:
+        alternative: What the choice without Java selects, for the message.
+
+    Raises:
+        ValueError: It is missing.
+    """
+    if shutil.which(JAVA) is None:
+        raise ValueError(
+            "Java is missing (no program java on the PATH): install it (Debian: apt-get "
+            "install default-jre-headless), or choose scorer=coco_caption_java_free "
+            f"({alternative}), whose scores have names of their own and cannot be "
+            "compared with these"
+        )
 
 
-def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> dict[ImageId, str]:
+def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> Captions:
     """Read one caption per picture, in the order of ``image_ids``."""
     try:
         content = json.loads(path.read_bytes())
-        rows = [(row["image_id"], _one_line(row["caption"])) for row in content]
+        rows = [(row["image_id"], one_line(row["caption"])) for row in content]
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f'{path} is no list of {{"image_id", "caption"}}: {error!r}') from error
     counts = Counter(image_id for image_id, _ in rows)
@@ -171,20 +232,13 @@ def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> dict[ImageId
     bare = [image_id for image_id in image_ids if image_id not in counts]
     _refuse(path, "pictures of the references have no caption", bare)
     captions = dict(rows)
-    return {image_id: captions[image_id] for image_id in image_ids}
+    return {image_id: [captions[image_id]] for image_id in image_ids}
 
 
 def _refuse(path: Path, problem: str, image_ids: Sequence[ImageId]) -> None:
     if image_ids:
         named = first_of(map(repr, image_ids))
         raise ValueError(f"{path}: {len(image_ids)} {problem}, the first: {named}")
-
-
-def _one_line(caption: object) -> str:
-    if not isinstance(caption, str):
-        raise TypeError(f"a caption is {caption!r}; expected text")
-    # A line end of any kind inside a caption would shift all later ones in the tokenizer's output.
-    return " ".join(caption.split())
 
 
 def _scores(references: Captions, candidates: Captions) -> Scores:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from sandbox.envs import CurrentEnv, Env
-from sandbox.envs.worker import run_worker
+from sandbox.envs.worker import MODEL_PACKAGES, run_worker
 from sandbox.evaluators import BaseEvaluator
 from sandbox.job import JobScope, PositiveInt, score
 
@@ -41,6 +41,8 @@ class PerplexityEvaluator(BaseEvaluator):
         sequence_length: Tokens per row.
         env: Env of the program.
     """
+
+    PACKAGES = MODEL_PACKAGES
 
     heldout_path: Path
     text_key: str = "text"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from sandbox.evaluators import BaseEvaluator, check_package
+from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.pool_texts import DataSet, as_paths, text_batches
 from sandbox.job import JobScope, score
 
@@ -64,14 +64,11 @@ class PoolDistance(BaseEvaluator):
     (https://doi.org/10.1109/18.61115).
     """
 
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"data": ("scipy",)}
+
     reference_path: Path
     statistics: Sequence[str] | None = None
     text_key: str = "text"
-
-    @staticmethod
-    def check() -> None:
-        """Raise ValueError if scipy is missing."""
-        check_package("scipy", "data")
 
     def run(
         self, eval_type: Literal["pool_distance"] | None, eval_obj: DataSet, *, scope: JobScope

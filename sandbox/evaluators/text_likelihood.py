@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from sandbox.envs import CurrentEnv, Env
-from sandbox.envs.worker import run_worker
+from sandbox.envs.worker import MODEL_PACKAGES, run_worker
 from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.pool_texts import write_texts
 from sandbox.job import JobScope, NonNegativeInt, PositiveInt, rule, score
@@ -65,6 +65,8 @@ class TextLikelihood(BaseEvaluator):
         batch_tokens: Tokens per batch; each needs 4 bytes of memory times the vocabulary.
         env: Env of the program.
     """
+
+    PACKAGES = MODEL_PACKAGES
 
     model_path: Path
     text_key: str = "text"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from sandbox.evaluators.statistic_columns import Floats
 
 _COLUMNS = ("doc_score", "keep_label", "keep_pareto")
+_OF_SPARK = re.compile(r"(?:org\.apache\.spark|pyspark)\.ml\.[\w.]+").fullmatch
 _EXPECTED = (
     "expected the folder of a saved pyspark PipelineModel (gpt3_quality_model, "
     "chinese_quality_model or code_quality_model of Data-Juicer, unpacked)"
@@ -80,6 +83,8 @@ class TextQuality(BaseEvaluator):
     the start of Spark.
     """
 
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"quality": ("pyspark",)}
+
     model_path: Path
     tokenizer_path: Path | None = None
     text_key: str = "text"
@@ -92,7 +97,6 @@ class TextQuality(BaseEvaluator):
         """Raise ValueError if Java or pyspark is missing, or ``model_path`` is no classifier."""
         is_here = isinstance(self.env, CurrentEnv)  # another env brings its own packages
         if is_here:
-            check_package("pyspark", "quality")
             _check_java()
         has_tokenizer = self._has_tokenizer()
         if has_tokenizer and self.tokenizer_path:
@@ -162,6 +166,13 @@ class TextQuality(BaseEvaluator):
 
     def _has_tokenizer(self) -> bool:
         """Look into the saved pipeline, which must have a logistic regression, for a tokenizer."""
+        foreign = sorted(name for name in _saved_names(self.model_path) if not _OF_SPARK(name))
+        if foreign:
+            # Spark imports whatever class a pipeline names.
+            raise ValueError(
+                f"model_path: {self.model_path} names {foreign[0]!r}, which is no part of Spark's"
+                f" machine learning; {_EXPECTED}"
+            )
         if _saved_class(self.model_path) != "PipelineModel":
             raise ValueError(f"model_path: {self.model_path} is no quality classifier; {_EXPECTED}")
         stages = [_saved_class(stage) for stage in sorted(self.model_path.glob("stages/*"))]
@@ -185,8 +196,19 @@ def _check_java() -> None:
 
 def _saved_class(folder: Path) -> str:
     """Return the class, without package, that Spark saved in a folder; empty if there is none."""
-    try:
-        part = min(folder.glob("metadata/part-*"))
-        return str(json.loads(part.read_text(encoding="utf-8"))["class"]).rsplit(".", 1)[-1]
-    except (ValueError, KeyError, TypeError):
-        return ""
+    return min(_names(folder / "metadata"), default="").rsplit(".", 1)[-1]
+
+
+def _saved_names(folder: Path) -> set[str]:
+    """Return the classes of a pipeline and all of its stages; empty for a file of another form."""
+    return {name for path in folder.rglob("metadata") for name in _names(path)}
+
+
+def _names(metadata: Path) -> Iterator[str]:
+    # Spark reads every file but those whose names begin with a dot or an underscore.
+    for path in metadata.glob("[!._]*"):
+        try:
+            for line in path.read_text(encoding="utf-8").splitlines():
+                yield str(json.loads(line)["class"])
+        except (ValueError, KeyError, TypeError, OSError):
+            yield ""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
-from sandbox.evaluators import BaseEvaluator, check_package
+from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.pool_texts import write_rows, write_texts
 from sandbox.job import JobScope
 
@@ -61,16 +62,15 @@ class VerbNounDiversity(BaseEvaluator):
     and it knows ``obj`` of Universal Dependencies besides ``dobj``.
     """
 
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"quality": ("spacy",)}
+
     model_path: Path
     text_key: str = "text"
     first_sentence: bool = True
     env: Env = field(default_factory=CurrentEnv)
 
     def check(self) -> None:
-        """Raise ValueError if spaCy is missing or ``model_path`` is no model."""
-        # Another env brings its own spaCy.
-        if isinstance(self.env, CurrentEnv):
-            check_package("spacy", "quality")
+        """Raise ValueError if ``model_path`` is no model."""
         _model_dir(self.model_path)
 
     def run(

@@ -118,7 +118,7 @@ class BaseModelExecutor(ABC):
         try:
             # Several programs write to one log, so that another's text may follow on the same line.
             event, _ = json.JSONDecoder().raw_decode(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         watch(event["metrics"], event.get("step"))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sandbox.envs import CurrentEnv, Env
-from sandbox.envs.worker import run_worker_async
+from sandbox.envs.worker import MODEL_PACKAGES, run_worker_async
 from sandbox.executors import BaseModelExecutor, Checkpoint
 from sandbox.job import (
     JobScope,
@@ -53,6 +53,8 @@ class CausalLMTraining(BaseModelExecutor):
         save_steps: Steps between saved states, from which an interrupted training resumes.
         env: Where the program runs.
     """
+
+    PACKAGES = MODEL_PACKAGES
 
     RESUMABLE: ClassVar[bool] = True
 

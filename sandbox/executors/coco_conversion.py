@@ -12,6 +12,7 @@ from sandbox.executors import BaseDataExecutor
 from sandbox.executors.internvl_data import PROMPT
 from sandbox.job import JobScope, NonEmptyText, PositiveInt
 from sandbox.samples import SampleError, first_of, media_of, read_coco, read_samples
+from sandbox.system.files import require_regular
 from sandbox.workers.internvl_conversations import CaptionedPicture, write_conversations
 
 IMAGE_TOKEN = "<__dj__image>"  # noqa: S105  not a password
@@ -153,6 +154,7 @@ def _picture(
     path = Path(images[0])
     if not path.is_relative_to(root):
         raise SampleError.at(dataset_path, number, f"picture {path} is not in image_dir, {root}")
+    require_regular(path)
     try:
         with Image.open(path) as image:
             size = image.size

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +13,8 @@ from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import run_worker
 from sandbox.executors import BaseRecipeExecutor
 from sandbox.job import JobScope, PositiveInt
-from sandbox.recipes import as_file, process_list
+from sandbox.recipes import as_file, as_mapping, load_recipe, process_list
+from sandbox.recipes.operators import analyzer_reasons
 
 # Keys of a recipe that these components set themselves.
 _OURS = (
@@ -77,6 +79,8 @@ class DataJuicerAnalyzer(BaseRecipeExecutor):
         env: Where Data-Juicer runs.
     """
 
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"data": ("data_juicer",)}
+
     VERSION: ClassVar[int] = 2
 
     num_proc: PositiveInt | None = None
@@ -106,8 +110,10 @@ class DataJuicerFastProbe(BaseRecipeExecutor):
 
     The results equal the Analyzer's to the last digit: 5,000 rows and 8 filters take about a fifth
     of its CPU time, imports included. The lines are streamed; memory grows by 8 bytes a sample.
-    Operators that tag samples are refused; operators other than filters are skipped, as the
-    Analyzer does.
+    Operators other than filters are skipped, as the Analyzer does.
+
+    A recipe with operators that need the Analyzer (they tag samples, or are not Data-Juicer's own)
+    is left to it; plan and log name them.
 
     Args:
         num_proc: Processes, each with a share of the lines; ``None`` takes the recipe's ``np``, or
@@ -115,8 +121,20 @@ class DataJuicerFastProbe(BaseRecipeExecutor):
         env: Where Data-Juicer runs.
     """
 
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"data": ("data_juicer",)}
+
     num_proc: PositiveInt | None = None
     env: Env = field(default_factory=CurrentEnv)
+
+    @staticmethod
+    def remarks(arguments: Mapping[str, Any]) -> Iterator[str]:
+        """Yield for the plan why a job's recipe needs the Analyzer, as far as it is known."""
+        recipe, recipe_path = arguments.get("recipe"), arguments.get("recipe_path")
+        is_known = isinstance(recipe, Mapping | None) and isinstance(recipe_path, Path | str | None)
+        if is_known:
+            path = None if recipe_path is None else Path(recipe_path)
+            with contextlib.suppress(ValueError):  # an earlier job makes its operators
+                yield from _analyzer_remarks(load_recipe(recipe, path))
 
     def run(
         self, dataset_path: Path, recipe: Mapping[str, Any], *, scope: JobScope
@@ -127,6 +145,12 @@ class DataJuicerFastProbe(BaseRecipeExecutor):
             ValueError: The recipe's ``np`` is no positive number.
             ProcessError: An operator failed; the message names operator, argument, line or file.
         """
+        remarks = _analyzer_remarks({**recipe, "process": as_mapping(recipe)})
+        if remarks:
+            with scope.log_path.open("a", encoding="utf-8") as log:
+                log.writelines(f"{line}\n" for line in remarks)
+            analyzer = DataJuicerAnalyzer(num_proc=self.num_proc, env=self.env)
+            return analyzer.run(dataset_path, recipe, scope=scope)
         request = _request(dataset_path, recipe, self.num_proc, scope, "analyzed.jsonl")
         return _analyzed("juicer_probe", request, scope, self.env)
 
@@ -148,6 +172,8 @@ class DataJuicerExecutor(BaseRecipeExecutor):
         num_proc: Processes per operator (Data-Juicer's ``np``); ``None`` takes the recipe's, or 1.
         env: Where Data-Juicer runs.
     """
+
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"data": ("data_juicer",)}
 
     num_proc: PositiveInt | None = None
     env: Env = field(default_factory=CurrentEnv)
@@ -171,6 +197,10 @@ class DataJuicerExecutor(BaseRecipeExecutor):
         return ProcessedDataset(
             dataset_path=request["result_path"], recipe_path=recipe_path, **counts
         )
+
+
+def _analyzer_remarks(recipe: Mapping[str, Any]) -> list[str]:
+    return [f"by the Analyzer: {reason}" for reason in analyzer_reasons(recipe)]
 
 
 def _request(

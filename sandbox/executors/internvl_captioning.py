@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sandbox.envs import CurrentEnv, Env
-from sandbox.envs.worker import run_worker_async
+from sandbox.envs.worker import MODEL_PACKAGES, run_worker_async
 from sandbox.executors import BaseModelExecutor
 from sandbox.executors.internvl_data import PROMPT, check_pictures
 from sandbox.executors.internvl_model import check_checkpoint
@@ -43,6 +43,8 @@ class InternVLCaptioning(BaseModelExecutor):
         precision: ``auto`` computes in bfloat16 if the hardware has it.
         env: Where the program runs.
     """
+
+    PACKAGES = MODEL_PACKAGES
 
     model_path: Path | str
     annotation_path: Path

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.samples import SampleError, media_of, read_coco, read_samples
+from sandbox.system.files import require_regular
 from sandbox.workers.internvl_conversations import CaptionedPicture, write_conversations
 
 PROMPT = "Provide a one-sentence caption for the provided image."
@@ -67,6 +68,7 @@ def check_pictures(pictures: Iterable[tuple[Path, str]]) -> None:
         origins.setdefault(path, origin)
     for path, origin in origins.items():
         if not path.is_file():
+            require_regular(path)
             raise ValueError(f"{origin}: picture {path} does not exist")
         try:
             with Image.open(path) as picture:

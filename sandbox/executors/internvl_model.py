@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge
 
-from sandbox.envs.worker import run_worker_async
+from sandbox.envs.worker import MODEL_PACKAGES, run_worker_async
 from sandbox.executors import BaseModelExecutor, Checkpoint
 from sandbox.executors.internvl_data import PROMPT, read_annotations, write_training_set
 from sandbox.job import JobScope, NonNegativeInt, PositiveFloat, PositiveInt, rule
@@ -73,6 +73,8 @@ class InternVLPretrained(BaseModelExecutor):
         name_or_path: Hub id such as ``OpenGVLab/InternVL3-1B-hf``, or a local folder.
     """
 
+    PACKAGES = MODEL_PACKAGES
+
     VERSION: ClassVar[int] = 2
 
     name_or_path: Path | str
@@ -129,6 +131,8 @@ class InternVLTiny(BaseModelExecutor):
         prompt: Question that goes with every picture.
         seed: Seed of weights and order.
     """
+
+    PACKAGES = MODEL_PACKAGES
 
     annotation_path: Path
     image_dir: Path

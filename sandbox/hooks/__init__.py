@@ -59,10 +59,7 @@ class RecipeHook(BaseHook):
 
     _recipe_is_valid = rule(check_recipe)
     _file_is_valid = rule(check_recipe_file)
-
-    def check(self) -> None:
-        """Require the package that the recipe's executor needs."""
-        check_executor(self.load_recipe())
+    _executor_is_installed = rule(check_executor)
 
     @staticmethod
     def permissions(arguments: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

@@ -24,9 +24,10 @@ from sandbox.planning.job_map import (
     map_problems,
     read_map,
     read_seeds,
+    too_many_elements,
 )
 from sandbox.planning.references import parse
-from sandbox.planning.settings import interpolation_problem
+from sandbox.planning.settings import interpolation_problem, resolved_data
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,11 @@ RESERVED = ("map", "seeds", "compute")
 
 
 def job_spec(
-    cfg: DictConfig, place: tuple[str, str], name: str, allowed: Sequence[str]
+    cfg: DictConfig,
+    place: tuple[str, str],
+    name: str,
+    cap: Mapping[str, Any],
+    allowed: Sequence[str],
 ) -> tuple[JobSpec | None, list[Problem]]:
     """Return the spec of job ``name`` and everything that is wrong with it.
 
@@ -43,10 +48,11 @@ def job_spec(
         cfg: The composed config.
         place: Names of the job's pipeline and job list.
         name: Name of the job.
+        cap: Limits by kind and argument.
         allowed: Patterns of allowed targets.
     """
     where = f"jobs.{name}"
-    node, problems = _read(cfg, name, allowed)
+    node, problems = _read(cfg, name, cap, allowed)
     if node is None:
         return None, problems
     reserved = {key: node.pop(key, None) for key in RESERVED}
@@ -58,6 +64,9 @@ def job_spec(
     if seed_argument in job_map.leaves:
         text = "`seeds` gives this argument already; keep one of them"
         problems.append(Problem(f"{where}.map.{seed_argument}", "seeds", text))
+    too_many = too_many_elements(where, job_map.known_lengths(), job_map.product, len(seeds))
+    if too_many:
+        return None, [*problems, too_many]
     later = [leaf for leaf in (*job_map.leaves, seed_argument) if leaf]
     problems += config_problems(node, where, allowed, later)
     problems += map_problems(node, job_map, where, allowed)
@@ -107,8 +116,11 @@ def resolved(parent: DictConfig, key: Any, allowed: Sequence[str]) -> Any:
     if not OmegaConf.is_config(value):
         return value
     try:
-        plain: Any = OmegaConf.to_container(value, resolve=True)
-    except OmegaConfBaseException:  # part by part, which names the place, and reads no secret
+        plain = resolved_data(value)
+    except OmegaConfBaseException as error:
+        if isinstance(error.__cause__, RecursionError):
+            raise
+        # part by part, which names the place, and reads no secret
         return _resolved_by_part(value, allowed)
     has_secrets = any(_secrets(node, allowed) for _, node in nodes(plain))
     return _resolved_by_part(value, allowed) if has_secrets else plain
@@ -116,7 +128,7 @@ def resolved(parent: DictConfig, key: Any, allowed: Sequence[str]) -> Any:
 
 def _resolved_by_part(value: Any, allowed: Sequence[str]) -> Any:
     if not isinstance(value, DictConfig):
-        return OmegaConf.to_container(value, resolve=True)
+        return resolved_data(value)
     secrets = _secrets(value, allowed)
     raw: Any = OmegaConf.to_container(value, resolve=False) if secrets else {}
     return {
@@ -142,7 +154,7 @@ def capped(node: Any, cap: Any) -> Any:
 
 
 def _read(
-    cfg: DictConfig, name: str, allowed: Sequence[str]
+    cfg: DictConfig, name: str, cap: Mapping[str, Any], allowed: Sequence[str]
 ) -> tuple[dict[str, Any] | None, list[Problem]]:
     """Return a job's node with references parsed, and what is wrong; ``None`` without a node."""
     where = f"jobs.{name}"
@@ -153,7 +165,7 @@ def _read(
     if not is_node(node):
         hint = f"choose one with `- /hook@jobs.{name}: …` in the experiment's defaults"
         return None, [Problem(where, "job", "has no hook", hint)]
-    small = capped(node, OmegaConf.to_container(cfg.cap, resolve=True))
+    small = capped(node, cap)
     problems: list[Problem] = []
 
     def parsed(leaf: Any) -> Any:

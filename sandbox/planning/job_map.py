@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,9 @@ from sandbox.components.tree import Node, is_node, name_of, nodes, parent_of, se
 from sandbox.components.values import Pending, shortened
 from sandbox.system.wording import did_you_mean
 
+MOST_ELEMENTS = 100_000
+"""Elements of one job: each has a folder, a record and a line in the context."""
+
 
 @dataclass(frozen=True)
 class JobMap:
@@ -34,6 +38,10 @@ class JobMap:
 
     leaves: Mapping[str, Any] = field(default_factory=dict)
     product: bool = False
+
+    def known_lengths(self) -> dict[str, int]:
+        """Return the lengths of the lists that are written out, by place."""
+        return {place: len(leaf) for place, leaf in self.leaves.items() if isinstance(leaf, list)}
 
     def first_element(self, node: Node) -> Node:
         """Return a job's node with components that are mapped as a whole: the first ones."""
@@ -75,13 +83,34 @@ def read_map(value: Any, where: str) -> tuple[JobMap, list[Problem]]:
     structure = {key: child for key, child in value.items() if key != "product"}
     leaves = dict(_leaves(structure, ""))
     problems = list(_form_problems(leaves, where))
-    lengths = {place: len(leaf) for place, leaf in leaves.items() if isinstance(leaf, list)}
+    lengths = JobMap(leaves).known_lengths()
     if not product and len(set(lengths.values())) > 1:
         problems.append(unequal_lengths(where, lengths))
     if not isinstance(product, bool):
         text = f"expected true or false, given {product!r}"
         problems.append(Problem(f"{where}.product", "map", text))
     return JobMap(leaves, product is True), problems
+
+
+def too_many_elements(
+    where: str, lengths: Mapping[str, int], product: bool, num_seeds: int
+) -> Problem | None:
+    """Return the problem of a job with more elements than a job may have, if it has; builds none.
+
+    Args:
+        where: Place of the job.
+        lengths: Lengths of the known lists of its ``map``, by place.
+        product: True if these are multiplied.
+        num_seeds: Number of its ``seeds``, 0 without.
+    """
+    factors = lengths.values() if product else [max(lengths.values(), default=1)]
+    number = math.prod(factors) * max(1, num_seeds)
+    if number <= MOST_ELEMENTS:
+        return None
+    given = [f"map.{place} has {length:,}" for place, length in lengths.items()]
+    given += [f"seeds has {num_seeds:,}"] if num_seeds else []
+    text = f"{number:,} elements ({', '.join(given)}), expected at most {MOST_ELEMENTS:,}"
+    return Problem(where, "map" if lengths else "seeds", text)
 
 
 def unequal_lengths(where: str, lengths: Mapping[str, int]) -> Problem:
@@ -150,9 +179,15 @@ def read_seeds(
     if value is None:
         return (), "", []
     is_number = isinstance(value, int) and not isinstance(value, bool)
+    number = value if is_number else len(value) if isinstance(value, list) else 0
+    problem = too_many_elements(where, {}, False, number)
+    if problem:
+        return (), "", [problem]
     seeds = list(range(value)) if is_number else value
     if not _are_seeds(seeds):
-        text = f"expected a positive number or a list of different integers, given {value!r}"
+        text = (
+            f"expected a positive number or a list of different integers, given {shortened(value)}"
+        )
         return (), "", [Problem(where, "seeds", text)]
     places = [
         f"{place}.seed".lstrip(".") for place, inner in nodes(node) if _takes_seed(inner, allowed)

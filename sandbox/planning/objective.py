@@ -10,8 +10,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
 from sandbox.components.problem import Problem
 from sandbox.job import JobSpec
 from sandbox.planning.references import Reference, available, is_made
@@ -153,38 +151,38 @@ class Scalars:
     problems: tuple[Problem, ...]
 
 
-def read_scalars(cfg: DictConfig, specs: Sequence[JobSpec], broken: Collection[str]) -> Scalars:
+def read_scalars(
+    objective: Any, targets: Any, specs: Sequence[JobSpec], broken: Collection[str]
+) -> Scalars:
     """Parse ``objective`` and ``targets`` and check them against the jobs.
 
     Args:
-        cfg: The composed config.
+        objective: The setting of that name, plain.
+        targets: The setting of that name, plain.
         specs: The jobs.
         broken: Jobs whose results are not known; scalars of these are not checked.
     """
-    given, any_target, problems = _targets(cfg)
-    objective, targets = [], []
-    for text in texts(cfg.objective):
+    given, any_target, problems = _targets(targets)
+    objectives, goals = [], []
+    for text in texts(objective):
         try:
-            objective.append(Scalar.parse(text))
+            objectives.append(Scalar.parse(text))
         except ValueError as error:
             problems.append(Problem("objective", "scalar", str(error)))
     for text in given:
         try:
-            targets.append(Target.parse(text))
+            goals.append(Target.parse(text))
         except ValueError as error:
             problems.append(Problem("targets", "scalar", str(error)))
-    for scalar in objective:
+    for scalar in objectives:
         problems += _scalar_problems(scalar, "objective", specs, broken)
-    for target in targets:
+    for target in goals:
         problems += _scalar_problems(target.scalar, "targets", specs, broken)
-    return Scalars(tuple(objective), tuple(targets), any_target, tuple(problems))
+    return Scalars(tuple(objectives), tuple(goals), any_target, tuple(problems))
 
 
-def _targets(cfg: DictConfig) -> tuple[list[str], bool, list[Problem]]:
+def _targets(given: Any) -> tuple[list[str], bool, list[Problem]]:
     """Return the texts of the targets, True if any one is enough, and what is wrong."""
-    given = cfg.targets
-    if OmegaConf.is_config(given):
-        given = OmegaConf.to_container(given, resolve=True)
     if not isinstance(given, dict):
         return texts(given), False, []
     if len(given) != 1 or not set(given) <= {"all", "any"}:

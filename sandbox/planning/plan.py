@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.checks import all_found, literal_secrets
 from sandbox.components.job_results import producer
 from sandbox.components.problem import PlanError, Problem
 from sandbox.components.signature import declares_results
+from sandbox.components.values import shortened
 from sandbox.compute import BaseCompute
 from sandbox.job import JobSpec
 from sandbox.planning.job_config import component_problems, job_spec, resolved
@@ -29,9 +30,10 @@ from sandbox.planning.references import (
     references,
 )
 from sandbox.planning.settings import (
+    LONGEST_NAME,
     STRUCTURE,
     interpolation_problem,
-    setting_problems,
+    read_settings,
     texts,
     unknown_keys,
 )
@@ -80,26 +82,26 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     Raises:
         PlanError: With every problem found.
     """
-    wrong = [*setting_problems(cfg)]
-    if any(re.split(r"\W", problem.where)[0] in STRUCTURE for problem in wrong):
+    settings, wrong = read_settings(cfg)
+    if set(STRUCTURE) - settings.keys():
         raise PlanError([*_literal_secrets(cfg, allowed), *wrong])
-    order, problems = _order(cfg)
+    order, problems = _order(settings["pipelines"], settings["jobs"])
     problems += wrong
     unknown = [*unknown_keys(cfg)]
     problems += unknown
-    if not cfg.pipelines and "experiment" not in [problem.where for problem in unknown]:
+    if not settings["pipelines"] and "experiment" not in [problem.where for problem in unknown]:
         hint = "choose an experiment with +experiment=NAME; `python -m sandbox` lists them"
         problems.append(Problem("pipelines", "setting", "the config has no pipelines", hint))
     problems += _unlisted(cfg, order, allowed)
-    specs, found = _specs(cfg, order, allowed)
+    specs, found = _specs(cfg, order, settings["cap"], allowed)
     problems += found
     problems += _frame_components(cfg, allowed)
     broken = _jobs_without_results(specs, order, allowed)
     problems += _dangling(specs, broken)
-    problems += _iterations(cfg, specs)
-    scalars = read_scalars(cfg, specs, broken)
+    problems += _iterations(settings.get("max_iterations"), specs)
+    scalars = read_scalars(settings["objective"], settings["targets"], specs, broken)
     problems += scalars.problems
-    problems += _forced(cfg, order)
+    problems += _forced(texts(settings["force"]), order)
     if problems:
         raise PlanError(problems)
     return Plan(tuple(specs), scalars.objective, scalars.targets, scalars.any_target)
@@ -115,14 +117,17 @@ def _literal_secrets(cfg: DictConfig, allowed: Sequence[str]) -> Iterator[Proble
                 yield from literal_secrets(raw, str(key), allowed)
 
 
-def _order(cfg: DictConfig) -> tuple[list[Place], list[Problem]]:
+def _order(
+    pipelines: Mapping[Any, Any], jobs: Collection[Any]
+) -> tuple[list[Place], list[Problem]]:
     """Return pipeline, job list and job in running order, and what is wrong with the job lists."""
     order: list[Place] = []
     problems = []
-    for pipeline, lists in cfg.pipelines.items():
+    for pipeline, lists in pipelines.items():
         where = f"pipelines.{pipeline}"
-        if not isinstance(lists, DictConfig):
-            problems.append(Problem(where, "job_list", f"expected job lists, given {lists!r}"))
+        if not isinstance(lists, Mapping):
+            text = f"expected job lists, given {shortened(lists)}"
+            problems.append(Problem(where, "job_list", text))
             continue
         for key in set(lists) - set(JOB_LISTS):
             hint = f"available: {', '.join(JOB_LISTS)}"
@@ -130,13 +135,13 @@ def _order(cfg: DictConfig) -> tuple[list[Place], list[Problem]]:
         for job_list in JOB_LISTS:
             names = lists.get(job_list) or []
             spot = f"{where}.{job_list}"
-            if not isinstance(names, (list, ListConfig)):
-                text = f"expected a list of job names, given {names!r}"
+            if not isinstance(names, list):
+                text = f"expected a list of job names, given {shortened(names)}"
                 problems.append(Problem(spot, "job_list", text))
                 continue
             for name in names:
                 earlier = {job for _, _, job in order}
-                wrong = _name_problem(name, cfg.jobs, earlier, spot)
+                wrong = _name_problem(name, jobs, earlier, spot)
                 if wrong is None:
                     order.append((str(pipeline), job_list, name))
                 else:
@@ -148,8 +153,11 @@ def _name_problem(
     name: Any, jobs: Collection[Any], earlier: Collection[str], where: str
 ) -> Problem | None:
     if not isinstance(name, str) or not re.fullmatch(r"\w+", name):
-        text = f"a job's name is one word of letters, digits and _, given {name!r}"
+        text = f"a job's name is one word of letters, digits and _, given {shortened(name)}"
         return Problem(where, "job_list", text)
+    if len(name.encode()) > LONGEST_NAME:
+        text = f"a job's name has at most {LONGEST_NAME} bytes, given {shortened(name)}"
+        return Problem(where, "job_list", text, "it names a folder of the store")
     if name not in jobs:
         return Problem(where, "job", f"there is no job {name!r}", did_you_mean(name, jobs))
     if name in earlier:
@@ -172,11 +180,11 @@ def _unlisted(cfg: DictConfig, order: Sequence[Place], allowed: Sequence[str]) -
 
 
 def _specs(
-    cfg: DictConfig, order: Sequence[Place], allowed: Sequence[str]
+    cfg: DictConfig, order: Sequence[Place], cap: Mapping[str, Any], allowed: Sequence[str]
 ) -> tuple[list[JobSpec], list[Problem]]:
     specs, problems = [], []
     for pipeline, job_list, name in order:
-        spec, found = job_spec(cfg, (pipeline, job_list), name, allowed)
+        spec, found = job_spec(cfg, (pipeline, job_list), name, cap, allowed)
         problems += found
         if spec is not None:
             specs.append(spec)
@@ -231,11 +239,11 @@ def _dangling(specs: Sequence[JobSpec], broken: Collection[str]) -> Iterator[Pro
         earlier[spec.name] = spec.outputs
 
 
-def _iterations(cfg: DictConfig, specs: Sequence[JobSpec]) -> Iterator[Problem]:
+def _iterations(most: Any, specs: Sequence[JobSpec]) -> Iterator[Problem]:
     reads = any(reference.previous for spec in specs for reference in _references(spec))
-    several = isinstance(cfg.max_iterations, int) and cfg.max_iterations > 1
+    several = isinstance(most, int) and most > 1
     if several and specs and not reads:
-        text = f"given {cfg.max_iterations}, but no job reads ${{previous:…}}"
+        text = f"given {most}, but no job reads ${{previous:…}}"
         hint = "every iteration would be the first again"
         yield Problem("max_iterations", "setting", text, hint)
 
@@ -244,7 +252,7 @@ def _references(spec: JobSpec) -> Iterator[Reference]:
     return references([spec.config, spec.map])
 
 
-def _forced(cfg: DictConfig, order: Sequence[Place]) -> Iterator[Problem]:
+def _forced(jobs: Sequence[str], order: Sequence[Place]) -> Iterator[Problem]:
     names = {name for _, _, name in order}
-    for name in sorted(set(texts(cfg.force)) - names):
+    for name in sorted(set(jobs) - names):
         yield Problem("force", "job", f"there is no job {name!r}", did_you_mean(name, names))

@@ -9,6 +9,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from sandbox.components.values import shortened
+from sandbox.planning.settings import LONGEST_NAME
+
 BEGAN = f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"
 """Start of this process, which names its runs' folders: one time, however often Hydra asks."""
 
@@ -41,8 +44,14 @@ def _previous_as_text(name: str = "", initial: Any = None, *more: Any) -> str:
 def _run_folder(name: Any) -> str:
     """Return ``<experiment>/<time>``, a path that must not lead elsewhere."""
     parts = str(name).split("/")
-    if not all(re.fullmatch(r"[\w.-]+", part) and part.strip(".") for part in parts):
+    if not all(map(_is_name, parts)):
         raise ValueError(
-            f"experiment_name: given {name!r}, expected letters, digits, . _ - and / between names"
+            f"experiment_name: given {shortened(name)}, expected letters, digits, . _ - and"
+            f" / between names of at most {LONGEST_NAME} bytes"
         )
     return f"{name}/{BEGAN}"
+
+
+def _is_name(part: str) -> bool:
+    is_short = len(part.encode(errors="replace")) <= LONGEST_NAME
+    return is_short and bool(re.fullmatch(r"[\w.-]+", part) and part.strip("."))

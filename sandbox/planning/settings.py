@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from sandbox.components.problem import Problem
-from sandbox.components.values import value_problems
-from sandbox.job import NonEmptyText, PositiveInt
+from sandbox.components.values import shortened, value_problems
+from sandbox.job import NonEmptyText, NonNegativeInt, PositiveInt
 from sandbox.system.wording import did_you_mean, listed, nearest
 
 Texts = str | Sequence[str] | None
@@ -33,7 +35,15 @@ SETTINGS: Mapping[str, Any] = {
 
 KEYS = (*SETTINGS, "watcher", "compute")
 
-_CAPS: Mapping[str, Any] = {"numbers": Mapping[str, float], "lists": Mapping[str, int]}
+_CAPS: Mapping[str, Any] = {
+    "numbers": Mapping[str, float],
+    "lists": Mapping[str, NonNegativeInt],
+}
+LONGEST_NAME = 100
+"""Longest name of a job, and of a part of an experiment's name, in bytes: each names a folder."""
+
+FOLDERS = ("outputs_dir", "store_dir")
+
 _RESOLVERS = ("output", "previous", "oc.env", "oc.select", "now")
 
 
@@ -41,18 +51,36 @@ STRUCTURE = ("pipelines", "jobs", "targets", "objective", "force", "cap", "store
 """Keys without which nothing else of a config can be read."""
 
 
-def setting_problems(cfg: DictConfig) -> Iterator[Problem]:
-    """Yield values of a wrong kind."""
+def read_settings(cfg: DictConfig) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the settings that are right, as plain data, and what is wrong with the others.
+
+    Of ``jobs`` only the names are read: each job is resolved by itself.
+    """
+    settings: dict[str, Any] = {}
+    problems = []
     for key, annotation in SETTINGS.items():
         try:
             value = _plain(cfg, key)
         except OmegaConfBaseException as error:
-            yield interpolation_problem(error, key)
+            problems.append(interpolation_problem(error, key))
             continue
         found = list(value_problems(value, annotation, key))
-        yield from found
         if key == "cap" and not found:
-            yield from _cap_problems(cfg)
+            value, found = _caps(value)
+        if key in FOLDERS and folder_problem(value):
+            found = [Problem(key, "setting", folder_problem(value))]
+        problems += found
+        if not found:
+            settings[key] = value
+    return settings, problems
+
+
+def folder_problem(value: Any) -> str:
+    """Return why a value is no folder for results of runs; empty text if it is one."""
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        return f"given {shortened(value)}, expected a folder"
+    path = Path(os.path.realpath(value))
+    return f"given {value!r}, expected a folder below it" if path == path.parent else ""
 
 
 def unknown_keys(cfg: DictConfig) -> Iterator[Problem]:
@@ -85,20 +113,34 @@ def interpolation_problem(error: OmegaConfBaseException, where: str) -> Problem:
     return Problem(error.full_key or where, "interpolation", text, hint)
 
 
+def resolved_data(node: Any) -> Any:
+    """Return a node of a config as plain data, its interpolations resolved.
+
+    Raises:
+        OmegaConfBaseException: One cannot be resolved, or leads back to itself.
+    """
+    if not OmegaConf.is_config(node):
+        return node
+    try:
+        return OmegaConf.to_container(node, resolve=True)
+    except RecursionError as error:
+        raise InterpolationResolutionError("an interpolation leads back to itself") from error
+
+
 def _plain(cfg: DictConfig, key: str) -> Any:
-    """Return a resolved setting; of a mapping whose content is checked elsewhere only ``{}``."""
     value = cfg[key]
-    if isinstance(value, DictConfig):
-        return {}
-    return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    if key == "jobs" and isinstance(value, DictConfig):
+        return dict.fromkeys(value)
+    return resolved_data(value)
 
 
-def _cap_problems(cfg: DictConfig) -> Iterator[Problem]:
-    caps = OmegaConf.to_container(cfg.cap, resolve=True)
-    if not isinstance(caps, dict) or set(caps) != set(_CAPS):
-        names = [f"cap.{kind!s}" for kind in caps] if isinstance(caps, dict) else [repr(caps)]
-        text = f"expected cap.numbers and cap.lists, given {listed(names)}"
-        yield Problem("cap", "setting", text)
-        return
+def _caps(caps: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[Problem]]:
+    """Return the limits by kind and argument, and what is wrong with them."""
+    if set(caps) != set(_CAPS):
+        text = f"expected cap.numbers and cap.lists, given {listed(f'cap.{kind}' for kind in caps)}"
+        return {}, [Problem("cap", "setting", text)]
+    caps = {kind: caps[kind] or {} for kind in _CAPS}
+    problems: list[Problem] = []
     for kind, annotation in _CAPS.items():
-        yield from value_problems(caps[kind] or {}, annotation, f"cap.{kind}")
+        problems += value_problems(caps[kind], annotation, f"cap.{kind}")
+    return caps, problems

@@ -32,6 +32,7 @@ import numpy as np
 
 from sandbox.pools.sampling import Indices
 from sandbox.samples import SampleError, parse_sample
+from sandbox.system.files import write_all
 from sandbox.system.hardware import available_cpus
 
 LOG_EVERY_S = 5.0
@@ -309,12 +310,6 @@ def _nesting(line: bytes) -> int:
     codes = np.frombuffer(_STRING.sub(b"", line), dtype=np.uint8) | 0x20
     steps = (codes == ord("{")).astype(np.int64) - (codes == ord("}"))
     return int(np.cumsum(steps).max(initial=0))
-
-
-def write_all(descriptor: int, piece: bytes | memoryview) -> None:
-    """Write all of ``piece``, or raise: a disk that fills up takes a part without an error."""
-    while len(piece):
-        piece = piece[os.write(descriptor, piece) :]
 
 
 def scratch_file(folder: Path) -> BinaryIO:

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 
 from sandbox.pools.conversion import json_batches
-from sandbox.pools.lines import Lines, Rows, as_one, scratch_file, write_all
+from sandbox.pools.lines import Lines, Rows, as_one, scratch_file
 from sandbox.pools.media import absolute_columns, made_absolute, perhaps_relative, prefix_of
 from sandbox.pools.sampling import Indices
 from sandbox.pools.table import Table
@@ -26,6 +26,7 @@ from sandbox.samples import (
     shown,
     stats_beside,
 )
+from sandbox.system.files import write_all
 
 Pool = TypeVar("Pool", Lines, Table, Lines | Table)
 _BATCH = 2048

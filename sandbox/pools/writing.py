@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from sandbox.pools.lines import LOG_EVERY_S, Lines, Rows, num_threads, write_all
+from sandbox.pools.lines import LOG_EVERY_S, Lines, Rows, num_threads
 from sandbox.samples import SampleError, require
+from sandbox.system.files import write_all
 
 _PARTIAL = ".part"
 _LONGEST_NAME = 255  # bytes, on every file system in use

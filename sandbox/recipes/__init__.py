@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import importlib.util
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.recipes.operators import argument_problems, operator_name, unknown_operators
+from sandbox.system.files import require_regular
 
 EXECUTOR_TYPES = ("default", "ray")
+
+_MOST_BYTES = 10_000_000
 
 
 def check_recipe(recipe: Mapping[str, Any] | None) -> None:
@@ -51,13 +55,17 @@ def check_recipe_file(recipe: Mapping[str, Any] | None, recipe_path: Path | None
         raise ValueError(f"{where}: {error}") from error
 
 
-def check_executor(recipe: Mapping[str, Any]) -> None:
+def check_executor(recipe: Mapping[str, Any] | None, recipe_path: Path | None) -> None:
     """Require the package that the recipe's executor needs on this machine.
 
     Raises:
         ModuleNotFoundError: Ray is not installed for ``executor_type: ray``.
     """
-    if recipe.get("executor_type") == "ray" and importlib.util.find_spec("ray") is None:
+    given = dict(recipe or {})
+    if recipe_path is not None and "executor_type" not in given:
+        with contextlib.suppress(ValueError, OSError):  # the file's own rule reports it
+            given = load_recipe(recipe, recipe_path)
+    if given.get("executor_type") == "ray" and importlib.util.find_spec("ray") is None:
         raise ModuleNotFoundError("executor_type: ray is not installed; pip install 'sandbox[ray]'")
 
 
@@ -156,6 +164,10 @@ def as_file(recipe: Mapping[str, Any]) -> str:
 def _read(path: Path) -> Mapping[str, Any]:
     import yaml
 
+    require_regular(path)
+    size = path.stat().st_size
+    if size > _MOST_BYTES:
+        raise ValueError(f"has {size:,} bytes, a recipe has at most {_MOST_BYTES:,}")
     try:
         recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -29,12 +29,16 @@ _CODE_ARGUMENTS = {"remove_repeat_sentences_mapper": "tokenizer"}
 # Sources of operators that start programs, install packages, or load code and pickled objects.
 _CODE = re.compile(
     r"\beval\(compiled|\bexec\(|spec_from_file_location|\bsubprocess\.|\bpickle\.load"
-    r"|\bos\.(?:system|popen)\("
+    r"|\bos\.(?:system|popen)\(|\bYOLO\(|\btorch\.(?:load|jit\.load)\("
+    # Helpers in other files that load pickles.
+    r"|\b(?:ASD_mapper_utils|mano_func|hawor_func)\b"
+    r"|model_type=[\"'](?:yolo|YOLOv8_human|fastsam|wilor|sam_3d_body|dwpose|deepcalib)[\"']"
 )
 _KINDS = ("_mapper", "_filter", "_deduplicator", "_selector", "_grouper", "_aggregator", "_op")
 _CODE_KEYS = ("custom_operator_paths", "runtime_env")
 _WRITTEN = re.compile(
     r"(?:\w+_)?(?:save|output|export|dump|work|temp|cache|log)(?:_\w+)?_(?:dir|path)"
+    r"|(?:checkpoint|partition)_dir"
 )
 
 

@@ -16,6 +16,7 @@ from sandbox.system.wording import did_you_mean
 
 _REGISTERED = re.compile(r"@OPERATORS\.register_module\((.+)\)")
 _NAMED = re.compile(r"^(\w+) = [\"'](\w+)[\"']", re.MULTILINE)
+_TAGS = "@TAGGING_OPS.register_module"
 _SUFFIX = re.compile(r"__\d+$")
 _NUMBER = re.compile(
     r"(Optional\[)?(Annotated\[)?(int|float|(Positive|NonNegative)(Int|Float))\b(?!.*\bstr\b)"
@@ -49,6 +50,28 @@ def unknown_operators(recipe: Mapping[str, Any]) -> list[str]:
         for key in recipe["process"]
         if operator_name(key) not in known
     ]
+
+
+def analyzer_reasons(recipe: Mapping[str, Any]) -> list[str]:
+    """Return a message for every operator whose statistics only the Analyzer computes.
+
+    There is none for operators if Data-Juicer is not installed.
+
+    Args:
+        recipe: A recipe, ``process`` as a mapping by operator.
+    """
+    if recipe.get("custom_operator_paths"):
+        return ["custom_operator_paths: operators of your own may replace Data-Juicer's"]
+    known = operators()
+    reasons = {}
+    for name in map(operator_name, recipe["process"]) if known else ():
+        if name not in known:
+            reasons[name] = "is none of Data-Juicer's own operators"
+        elif known[name].stem != name:
+            reasons[name] = f"stands in the file {known[name].name}"
+        elif _TAGS in known[name].read_text(encoding="utf-8"):
+            reasons[name] = "tags samples"
+    return [f"{name} {reason}" for name, reason in reasons.items()]
 
 
 def argument_problems(process: Mapping[str, Mapping[str, Any]]) -> list[str]:

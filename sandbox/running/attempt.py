@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.allowed import locate
+from sandbox.components.allowed import locate, reach_working_directory
 from sandbox.components.build import build
 from sandbox.components.job_results import (
     WrongResults,
@@ -37,7 +37,7 @@ from sandbox.store.fingerprint import Element
 from sandbox.store.metrics import METRICS_NAME
 from sandbox.store.records import RESERVED_KEYS, JobRecord, JobStore
 from sandbox.store.sources import sources_of
-from sandbox.system.files import write_durably
+from sandbox.system.files import append_line, fault_text, write_durably
 from sandbox.system.usage import UsageMeter
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ def execute(element: Element) -> None:
     Raises:
         ElementFailed: The job failed; the attempt is recorded, and nothing counts as complete.
     """
+    reach_working_directory()  # from a process of a cluster, which keeps away from it
     store = JobStore(element.store_dir)
     with store.claim(
         element.job, element.fingerprint, lambda: element.record(store) is not None
@@ -89,7 +90,9 @@ def discard_resume_state(element: Element) -> None:
 
 def _failure(element: Element, error: BaseException, log_path: Path) -> str:
     text = str(error).strip() or type(error).__name__
-    if not isinstance(error, (ValueError, RuntimeError, OSError)):
+    if isinstance(error, OSError):
+        text = fault_text(error)
+    elif not isinstance(error, (ValueError, RuntimeError)):
         text = f"{type(error).__name__}: {text}"
     log_line = "" if str(log_path) in text else f"\nlog: {log_path}"
     return f"{element.label}: {text}{log_line}"
@@ -157,9 +160,7 @@ class _Attempt:
         with contextlib.suppress(OSError):  # a full disk, say, which must not hide the error itself
             if self.claim.is_held and (self.previous_dir / "record.json").exists():
                 self.output_dir.rename(self.previous_dir / "failed")
-                for root, name in self._products():
-                    if (self.previous_dir / name).exists():
-                        (self.previous_dir / name).replace(root / name)
+                self._put_back()
             try:
                 self.claim.end_as(path, text)
             except ClaimLost:
@@ -174,10 +175,7 @@ class _Attempt:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         self.log_path.touch()
         if (self.folder / "record.json").exists() or not _resumable(self.element):
-            for root, name in self._products():
-                if (root / name).exists():
-                    self.previous_dir.mkdir(parents=True, exist_ok=True)
-                    (root / name).replace(self.previous_dir / name)
+            self._put_aside()
         elif not self.output_dir.exists():
             self._adopt()
         self.output_dir.mkdir(parents=True, exist_ok=True)
@@ -189,15 +187,45 @@ class _Attempt:
             yaml.safe_dump(_yaml_data(self.element.config), sort_keys=False, allow_unicode=True),
         )
 
+    def _put_aside(self) -> None:
+        """Move what is there into the folder of the last attempt.
+
+        Raises:
+            ClaimLost: Another process has taken the job over; its record is where it was.
+        """
+        for root, name in self._products():
+            if (root / name).exists():
+                self.previous_dir.mkdir(parents=True, exist_ok=True)
+                (root / name).replace(self.previous_dir / name)
+        # Asked afterwards: if the claim is still held, the moved record is none of a successor's.
+        try:
+            self.claim.ensure_held()
+        except ClaimLost:
+            self._put_back_record()
+            raise
+
+    def _put_back(self) -> None:
+        """Move back what was put aside, the record last."""
+        for root, name in self._products()[:-1]:
+            if (self.previous_dir / name).exists():
+                (self.previous_dir / name).replace(root / name)
+        self._put_back_record()
+
+    def _put_back_record(self) -> None:
+        """Move the record back, unless a successor has written one meanwhile."""
+        aside = self.previous_dir / "record.json"
+        with contextlib.suppress(FileNotFoundError, FileExistsError):
+            os.link(aside, self.folder / "record.json")  # unlike a rename, replaces nothing
+            aside.unlink()
+        with contextlib.suppress(OSError):  # not empty, except before the first attempt
+            self.previous_dir.rmdir()
+
     def _continue_metrics(self) -> None:
-        """Note which metrics earlier attempts have recorded, and end a line that was cut off."""
+        """Note which metrics earlier attempts have recorded."""
         if not self.metrics_path.exists():
             return
         text = self.metrics_path.read_text(encoding="utf-8", errors="replace")
         self._continued.update(text.splitlines())
-        if text and not text.endswith("\n"):
-            with self.metrics_path.open("a", encoding="utf-8") as file:
-                file.write("\n")
 
     def _continued_logs(self) -> list[Path]:
         """Return the logs of the attempts whose results this one continues, oldest first."""
@@ -223,6 +251,8 @@ class _Attempt:
         left = next((path for path in reversed(self.earlier_dirs) if (path / "out").exists()), None)
         if left is None:
             return
+        for unfinished in self.work_dir.glob("copy_*"):  # its process was killed
+            shutil.rmtree(unfinished)
         copy = self.work_dir / f"copy_{self.claim.number}"
         shutil.copytree(left / "out", copy, symlinks=True)
         if (left / METRICS_NAME).exists():
@@ -236,8 +266,7 @@ class _Attempt:
         if self._continued[line]:  # an earlier attempt's, read from its log again
             self._continued[line] -= 1
             return
-        with self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+        append_line(self.metrics_path, line)
 
 
 def _resumable(element: Element) -> bool:

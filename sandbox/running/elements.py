@@ -14,7 +14,7 @@ from typing import Any
 
 from sandbox.components.tree import name_of, parent_of, put, select
 from sandbox.job import JobSpec
-from sandbox.planning.job_map import unequal_lengths
+from sandbox.planning.job_map import too_many_elements, unequal_lengths
 from sandbox.running.context import Context
 from sandbox.store.fingerprint import Element, parts_of
 from sandbox.store.records import JobRecord, JobStore
@@ -40,7 +40,8 @@ def expand(
 
     Raises:
         OutputNotFound: It reads an output that is not there yet.
-        ValueError: A mapped reference is no list, or zipped lists have unequal lengths.
+        ValueError: A mapped reference is no list, zipped lists have unequal lengths, or there are
+            too many elements.
     """
     seeds = [{spec.seed_argument: seed} for seed in spec.seeds] or [{}]
     choices = [choice | seed for choice in _choices(spec, context) for seed in seeds]
@@ -102,6 +103,9 @@ def _choices(spec: JobSpec, context: Context) -> list[dict[str, Any]]:
     if not leaves:
         return [{}]
     lengths = {place: len(leaf) for place, leaf in leaves.items()}
+    too_many = too_many_elements(f"jobs.{spec.name}", lengths, spec.product, len(spec.seeds))
+    if too_many:
+        raise ValueError(str(too_many))
     if spec.product:
         rows: Iterable[tuple[Any, ...]] = itertools.product(*leaves.values())
     elif len(set(lengths.values())) > 1:

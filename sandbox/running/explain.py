@@ -54,6 +54,8 @@ def show(
         elif not _show_elements(spec, table, context, store, allowed, spec.name in force):
             waiting.add(spec.name)
         _print_packed([*_wiring(spec), *_resources(spec, allowed)])
+        for remark in _remarks(spec, allowed):
+            print(f"{_INDENT}{remark}")
     for line in env_lines(checked, allowed):
         print(line)
 
@@ -171,6 +173,19 @@ def _print_packed(items: Sequence[str]) -> None:
         line = f"{line} {text}".lstrip()
     if line:
         print(f"{_INDENT}{line}")
+
+
+def remark_lines(checked: Plan, allowed: tuple[str, ...]) -> Iterator[str]:
+    """Yield what components remark on their jobs, a line each, with the job's name."""
+    for spec in checked.jobs:
+        yield from (f"{spec.name}: {remark}" for remark in _remarks(spec, allowed))
+
+
+def _remarks(spec: JobSpec, allowed: tuple[str, ...]) -> Iterator[str]:
+    for _, node in nodes(spec.config):
+        remarks = getattr(locate(node["_target_"], allowed), "remarks", None)
+        if remarks is not None:
+            yield from remarks(spec.config)
 
 
 def env_lines(checked: Plan, allowed: tuple[str, ...]) -> Iterator[str]:

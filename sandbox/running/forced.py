@@ -40,9 +40,20 @@ def forced_by_sweep(sweep_dir: Path, cfg: DictConfig) -> Forced:
     """Return what a sweep forces; its first trial finds that out for all of them."""
     path = _path(sweep_dir)
     with exclusive(path.with_name(f"{path.name}.lock")):
-        if not path.exists():
+        if _read(path) is None:
             begin_forcing(sweep_dir, cfg)
-    return read_json(path) or {}
+        return _read(path) or {}
+
+
+def _read(path: Path) -> Forced | None:
+    """Return what a sweep forces; ``None`` where the file is absent or damaged."""
+    found = read_json(path)
+    if found is None:
+        return None
+    for attempts in found.values():
+        if not isinstance(attempts, dict) or not all(type(n) is int for n in attempts.values()):
+            return None
+    return found
 
 
 def _path(sweep_dir: Path) -> Path:

@@ -91,7 +91,9 @@ class MetricsRelay:
         while not self._stop.wait(_POLL_S):
             with self._lock:
                 for index in self._running:
-                    self._send_new(index)
+                    # A file server may be away for a while; the record has the lines again.
+                    with contextlib.suppress(OSError):
+                        self._send_new(index)
             with contextlib.suppress(OSError):  # tried again at the end, where it is reported
                 self._meanwhile()
 

@@ -22,6 +22,7 @@ from sandbox.store.content import canonical
 from sandbox.store.fingerprint import Element
 from sandbox.store.records import JobRecord, JobStore
 from sandbox.store.sources import changes
+from sandbox.system.files import fault_text
 from sandbox.watchers.open_watcher import OpenWatcher
 
 log = logging.getLogger(__name__)
@@ -88,9 +89,11 @@ class Pipeline:
         replaced = self.forced.get(spec.name)
         try:
             elements = expand(spec, self.context, self.store, self.allowed, replaced)
-        except (ValueError, LookupError, OSError) as error:
+            found = {index: element.record(self.store) for index, element in enumerate(elements)}
+        except OSError as error:
+            raise JobFailed(f"{spec.name}: {fault_text(error)}") from error
+        except (ValueError, LookupError) as error:
             raise JobFailed(f"{spec.name}: {error}") from error
-        found = {index: element.record(self.store) for index, element in enumerate(elements)}
         records = {index: record for index, record in found.items() if record is not None}
         missing = [index for index, record in found.items() if record is None]
         session = self._session(spec) if missing else None
@@ -200,6 +203,8 @@ def _counts(
 def _error_text(element: Element, error: Exception | None) -> str:
     if isinstance(error, ElementFailed):
         return str(error)
+    if isinstance(error, OSError):
+        return f"{element.label}: {fault_text(error)}"
     return f"{element.label}: {error or 'left no record'}"
 
 

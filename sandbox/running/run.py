@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,9 +10,11 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.allowed import allowed_targets
 from sandbox.components.build import build
+from sandbox.components.permissions import as_used, with_outputs_dir
 from sandbox.components.problem import PlanError, Problem
 from sandbox.job import JobFailed, numbers
 from sandbox.planning.job_config import resolved
@@ -20,8 +23,9 @@ from sandbox.planning.plan import Plan, plan
 from sandbox.planning.settings import texts
 from sandbox.running.context import Context
 from sandbox.running.costs import cost_lines
+from sandbox.running.doors import used_permissions
 from sandbox.running.forced import Forced, recorded_now
-from sandbox.system.files import nearest
+from sandbox.system.files import fault_text, is_fault, named, obstacle
 
 if TYPE_CHECKING:
     from sandbox.running.pipeline import Pipeline
@@ -38,6 +42,7 @@ def run(
     run_dir: Path,
     allowed: tuple[str, ...] | None = None,
     forced: Forced | None = None,
+    used: Sequence[Problem] = (),
 ) -> float | list[float] | None:
     """Run an experiment; return its objective, a list where it names several.
 
@@ -46,26 +51,36 @@ def run(
         run_dir: Folder of this run.
         allowed: Patterns of allowed targets; ``None`` reads what the environment allows now.
         forced: What the sweep of this run forces; ``None``: this run forces what is recorded now.
+        used: Permissions that Hydra's part of the config uses; a dry run lists them.
 
     Raises:
         PlanError: The config is wrong; nothing was started.
         JobFailed: A job failed; what finished is recorded.
     """
-    from sandbox.running.explain import env_lines
+    from sandbox.running.explain import env_lines, remark_lines
     from sandbox.store.records import JobStore
 
     allowed = allowed_targets() if allowed is None else allowed
+    with contextlib.suppress(OmegaConfBaseException):  # reported by the plan
+        allowed = with_outputs_dir(allowed, str(cfg.outputs_dir))
     checked = plan(cfg, allowed)
+    _check_store(Path(cfg.store_dir).absolute(), to_write=not cfg.dry_run)
     store = JobStore(Path(cfg.store_dir))
-    _check_store(store.root, to_write=not cfg.dry_run)
     if cfg.dry_run:
         compute = resolved(cfg, "compute", allowed)
         _explain(checked, store, allowed, texts(cfg.force), compute)
+        frame = {"compute": compute, "watcher": resolved(cfg, "watcher", allowed)}
+        _print_permissions([*used, *used_permissions(checked, frame, allowed)])
         return None
-    for line in env_lines(checked, allowed):
+    for line in (*remark_lines(checked, allowed), *env_lines(checked, allowed)):
         log.info("%s", line)
-    forced = recorded_now(store, texts(cfg.force)) if forced is None else forced
-    values = _run(cfg, run_dir, checked, store, allowed, forced)
+    try:
+        forced = recorded_now(store, texts(cfg.force)) if forced is None else forced
+        values = _run(cfg, run_dir, checked, store, allowed, forced)
+    except BrokenPipeError:  # the reader of the output has left
+        raise
+    except OSError as error:  # a full disk, say: whatever is not the work of an element
+        raise JobFailed(f"the run cannot go on: {fault_text(error)}") from error
     if not values:
         return None
     return values if len(values) > 1 else values[0]
@@ -90,6 +105,7 @@ def _run(
         pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, forced)
         try:
             _iterate(cfg.max_iterations, checked, pipeline)
+            pipeline.folder.check()
             values = [_value(scalar, checked, pipeline.context) for scalar in checked.objective]
         except (ValueError, LookupError) as error:  # a target or the objective is not a number
             raise JobFailed(str(error)) from error
@@ -118,21 +134,30 @@ def _explain(
         raise JobFailed(str(error)) from error
 
 
+def _print_permissions(used: Sequence[Problem]) -> None:
+    if used:
+        print("with your permission")
+    for problem in used:
+        print(f"  {as_used(problem)}")
+
+
 def _check_store(root: Path, to_write: bool) -> None:
     """Check that the store is a folder, and can be written where that is needed.
 
     Raises:
         PlanError: It is not, or cannot.
+        JobFailed: The disk is full or faulty.
     """
-    existing = nearest(root)
-    reason = "" if existing.is_dir() else f"{existing} is a file, expected a folder"
+    reason = obstacle(root, to_write=to_write)
     if to_write and not reason:
         try:
             root.mkdir(parents=True, exist_ok=True)
-            with TemporaryFile(dir=root):  # a full disk is found only by writing
-                pass
+            with named(root), TemporaryFile(dir=root, buffering=0) as file:
+                file.write(bytes(4096))  # a full disk is found only by writing
         except OSError as error:
-            reason = str(error)
+            if is_fault(error):
+                raise JobFailed(f"the store cannot be written: {fault_text(error)}") from error
+            reason = fault_text(error)
     if reason:
         raise PlanError([Problem("store_dir", "store", reason)])
 

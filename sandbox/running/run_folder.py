@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._links: set[Path] = set()
         self._infos: dict[str, list[str]] = {}
         self._is_behind = False
         self._next_write = 0.0
@@ -33,6 +35,7 @@ class RunFolder:
     def begin_iteration(self, iteration: int) -> None:
         """Put the last iteration's links aside: ``jobs/`` always shows the present one."""
         jobs = self.path / "jobs"
+        self._links.clear()
         if iteration > 1 and jobs.exists():
             jobs.rename(self.path / f"jobs_{iteration - 1}")
 
@@ -49,6 +52,17 @@ class RunFolder:
             link.rmdir()
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(element.folder)
+        self._links.add(link)
+
+    def check(self) -> None:
+        """Check that the folder still holds the links of this iteration.
+
+        Raises:
+            FileNotFoundError: Somebody removed them while the run went on.
+        """
+        for link in self._links:
+            if not link.is_symlink():
+                raise FileNotFoundError(errno.ENOENT, "was removed while the run went on", link)
 
     def add_outputs(self, pipeline: str, info: Mapping[str, Any]) -> None:
         """Add a finished job to ``context_infos.json``, in the guide's two levels.

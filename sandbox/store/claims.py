@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sandbox.system.files import sync_directory
+from sandbox.system.files import named, sync_directory, write_all
 from sandbox.system.liveness import (
     Observer,
     Owner,
@@ -41,6 +41,7 @@ log = logging.getLogger(__name__)
 
 _BETWEEN_ATTEMPTS_S = 0.05
 _LONGEST_PAUSE_S = 1.0
+_LEFT = ".left"
 
 
 class ClaimLost(RuntimeError):
@@ -62,13 +63,23 @@ class Claim:
         self.attempt_dir = _attempts(folder) / str(number)
         self._path = self.attempt_dir / "claim"
         self._lock = lock
-        self._file = self._path.open("r+", encoding="utf-8")
-        self._pulse = Pulse(self._file.fileno(), self._check_is_held)
+        # Without a buffer, which would keep what a full disk has refused.
+        self._file = os.open(self._path, os.O_RDWR)
+        self._pulse = Pulse(self._file, self._check_is_held)
 
     @property
     def is_held(self) -> bool:
         """True while no other process has taken the job over."""
         return "claim" in _names(self.attempt_dir)
+
+    def ensure_held(self) -> None:
+        """Check that no other process has taken the job over.
+
+        Raises:
+            ClaimLost: One has.
+        """
+        if not self.is_held:
+            raise ClaimLost(self._takeover_text())
 
     def end_as(self, path: Path, text: str) -> None:
         """End the attempt: the claim becomes the file ``path`` with this text, durably and at once.
@@ -78,13 +89,12 @@ class Claim:
         """
         self._pulse.stop()
         # Checked before writing: once the claim has become a file, that file must not change.
-        if not self.is_held:
-            raise ClaimLost(self._takeover_text())
-        self._file.seek(0)
-        self._file.truncate()
-        self._file.write(text)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self.ensure_held()
+        with named(path):
+            os.ftruncate(self._file, 0)
+            os.lseek(self._file, 0, os.SEEK_SET)
+            write_all(self._file, text.encode())
+            os.fsync(self._file)
         try:
             self._path.rename(path)
         except FileNotFoundError as error:
@@ -96,8 +106,11 @@ class Claim:
     def release(self) -> None:
         """Give the job free, whether or not the attempt has ended."""
         self._pulse.stop()
-        self._path.unlink(missing_ok=True)
-        self._file.close()
+        _remove_litter(self.folder)
+        # Where it stays, whoever comes next sees that its lock is gone.
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+        os.close(self._file)
         # Explicitly: closing would not unlock what a program left behind has inherited.
         with contextlib.suppress(OSError):
             fcntl.flock(self._lock, fcntl.LOCK_UN)
@@ -110,7 +123,7 @@ class Claim:
         return True
 
     def _has_become(self, path: Path) -> bool:
-        return path.exists() and os.path.samestat(path.stat(), os.fstat(self._file.fileno()))
+        return path.exists() and os.path.samestat(path.stat(), os.fstat(self._file))
 
     def _takeover_text(self) -> str:
         winner = _owner_text(_attempts(self.folder) / str(self.number + 1))
@@ -203,6 +216,15 @@ def _begin(folder: Path, number: int) -> Claim | None:
     owner = Owner.this_process()
     prepared = _attempts(folder) / f".{owner.id}"
     prepared.mkdir(parents=True)
+    try:
+        return _begin_prepared(prepared, folder, number, owner)
+    except FileNotFoundError:  # another process has had the job meanwhile, and cleaned up
+        return None
+    finally:
+        shutil.rmtree(prepared, ignore_errors=True)
+
+
+def _begin_prepared(prepared: Path, folder: Path, number: int, owner: Owner) -> Claim | None:
     lock = write_and_lock(prepared / "owner.json", owner)
     try:
         # Programs that the owner starts then hold the lock too; see the top of this module.
@@ -214,8 +236,25 @@ def _begin(folder: Path, number: int) -> Claim | None:
         os.close(lock)
         raise
     os.close(lock)
-    shutil.rmtree(prepared, ignore_errors=True)
     return None
+
+
+def _remove_litter(folder: Path) -> None:
+    """Remove half-made files and folders, whose names begin with a dot, of killed processes.
+
+    A process that lives and prepares an attempt meanwhile finds its folder gone and begins again.
+    A folder gets another name first: a rename has one winner, so that the folder of an attempt that
+    has just begun is never emptied.
+    """
+    for path in [*folder.glob(".*"), *_attempts(folder).glob(".*")]:
+        with contextlib.suppress(OSError):
+            left = path
+            if not path.name.startswith(_LEFT):
+                left = path.rename(path.with_name(f"{_LEFT}{path.name}"))
+            if left.is_dir():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
 
 
 def _move(prepared: Path, attempt_dir: Path, owner: Owner) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import hashlib
 import json
@@ -26,6 +25,7 @@ from sandbox.samples import (
     parquet_batches,
     stats_beside,
 )
+from sandbox.system.files import append_line, fault_text, special_kind
 from sandbox.system.follow import FileFollower
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,6 @@ _MEDIA_LIST = re.compile(rb'"(?:images|videos|audios)"\s*:\s*(\[[^\]]*\])')
 """The lists of media files in a Data-Juicer sample; inside a text its quotes would be escaped."""
 
 _SHA = re.compile("[0-9a-f]{64}")
-_UNUSABLE = (errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS)
 _ABSENT = (FileNotFoundError, NotADirectoryError)
 _Identity = tuple[str, int, int, int]
 """Path, size, mtime and inode."""
@@ -79,6 +78,7 @@ class ContentHashes:
 
         Raises:
             FileNotFoundError: There is nothing at ``path``.
+            ValueError: It is a FIFO, a socket or a device, or a pool there names one.
         """
         name = str(path.absolute())
         if not path.is_dir():
@@ -149,22 +149,17 @@ class _Memory:
     def add(self, key: _Identity, sha: str) -> None:
         """Remember one hash."""
         self.hashes[key] = sha
-        line = f"{json.dumps([*key, sha])}\n".encode()
         with self._lock, self._optional():
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab") as file:
-                file.write(line)
+            append_line(self._path, json.dumps([*key, sha]))
 
     @contextlib.contextmanager
     def _optional(self) -> Iterator[None]:
-        """Go on without the file where it belongs to another user, or is no file."""
+        """Go on without the file where it belongs to another user, is no file, or the disk full."""
         try:
             yield
         except OSError as error:
-            if error.errno not in _UNUSABLE:
-                raise
             if not self._is_reported:
-                log.warning("content hashes are not remembered: %s", error)
+                log.warning("content hashes are not remembered: %s", fault_text(error))
             self._is_reported = True
 
     def _read(self, line: str) -> None:
@@ -189,6 +184,9 @@ def _memory(path: Path) -> _Memory:
 
 def _identity(name: str) -> _Identity:
     stat = os.stat(name)  # noqa: PTH116
+    kind = special_kind(stat.st_mode)
+    if kind:
+        raise ValueError(f"{name} is {kind}, expected a regular file or a folder")
     return name, stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 

@@ -146,7 +146,7 @@ def _launch_in_process(payload: bytes, output: str, gpus: Sequence[str]) -> None
     signal.signal(signal.SIGINT, lambda number, frame: None)
     if gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(gpus)
-    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(descriptor, sys.stdout.fileno())
     os.dup2(descriptor, sys.stderr.fileno())
     launcher, overrides, number, state = cloudpickle.loads(payload)

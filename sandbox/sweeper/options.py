@@ -11,7 +11,7 @@ from annotated_types import MinLen
 
 from sandbox.components.problem import PlanError, Problem
 from sandbox.components.values import value_problems
-from sandbox.job import NonNegativeInt, PositiveFloat, PositiveInt
+from sandbox.job import NonNegativeInt, PositiveFloat, PositiveInt, Workers
 from sandbox.sweeper.config import OptunaAsyncConf
 from sandbox.system.hardware import visible_gpus
 
@@ -21,10 +21,10 @@ _ANNOTATIONS: Mapping[str, Any] = {
     "pruner": Mapping[str, Any],
     "direction": Direction | Annotated[Sequence[Direction], MinLen(1)],
     "n_trials": PositiveInt,
-    "n_workers": PositiveInt,
+    "n_workers": Workers,
     "gpus_per_worker": NonNegativeInt,
     "zip": Sequence[Sequence[str]] | None,
-    "repeat": PositiveInt | Annotated[Sequence[int], MinLen(1)],
+    "repeat": Workers | Annotated[Sequence[int], MinLen(1)],
     "repeat_argument": str | Sequence[str],
     "prune_direction": Direction | None,
     "max_failures": NonNegativeInt,

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
+_MOST_VALUES = 100_000
+
 Zipped = dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, ...]]]]
 """For each parameter that stands for several keys: these keys, and their values by choice."""
 
@@ -59,7 +61,7 @@ class SearchSpace:
             try:
                 found[name] = choices(distribution)
             except ValueError as error:
-                text = f"a grid needs single values, and {name} is an interval"
+                text = f"a grid needs a list of values, and {name} is an interval or a long range"
                 raise PlanError([option_problem("sampler", text)]) from error
         return found
 
@@ -103,12 +105,15 @@ def read_space(
     return SearchSpace(distributions, tuple(fixed.values()), _zip(distributions, groups))
 
 
-def choices(distribution: BaseDistribution) -> list[Any]:
+def choices(distribution: Any) -> list[Any]:
     """Return all values of a distribution.
 
     Raises:
-        ValueError: It is an interval of real numbers.
+        ValueError: It is an interval of real numbers, or has too many values to list.
     """
+    step = getattr(distribution, "step", None)
+    if step and (distribution.high - distribution.low) / step >= _MOST_VALUES:
+        raise ValueError(f"it has more than {_MOST_VALUES:,} values")
     from hydra_plugins.hydra_optuna_sweeper._impl import OptunaSweeperImpl
 
     return list(OptunaSweeperImpl._to_grid_sampler_choices(distribution))
@@ -125,7 +130,7 @@ def _group_problems(
     try:
         lengths = {key: len(choices(distributions[key])) for key in keys}
     except ValueError:
-        text = f"{', '.join(keys)} must be lists of values, not intervals"
+        text = f"{', '.join(keys)} must be lists of values, not intervals or long ranges"
         yield option_problem("zip", text)
         return
     if len(set(lengths.values())) > 1:

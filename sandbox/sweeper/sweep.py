@@ -33,6 +33,7 @@ from sandbox.sweeper.results import Sweep, best_trials, last_lines, write_result
 from sandbox.sweeper.samplers import build, is_grid, sampler_for, try_sampler
 from sandbox.sweeper.space import SearchSpace, read_space
 from sandbox.sweeper.study import check_same, locked, open_storage, question
+from sandbox.system.files import fault_text, is_fault
 from sandbox.system.signals import sigterm_interrupts
 
 if TYPE_CHECKING:
@@ -182,6 +183,7 @@ def _open_study(
 
     Raises:
         PlanError: It cannot be opened, asks another question, or its folder holds other trials.
+        JobFailed: The disk is full or faulty.
     """
     import optuna
 
@@ -201,6 +203,8 @@ def _open_study(
             _check_folder(study, folder)
             study.sampler = sampler_for(study, options.sampler, space)
     except OSError as error:
+        if is_fault(error):
+            raise JobFailed(f"the sweep in {folder} cannot begin: {fault_text(error)}") from error
         raise PlanError([Problem("hydra.sweep.dir", "sweep", f"{folder}: {error}")]) from error
     except PlanError:
         with suppress(OSError):  # it is not empty
@@ -232,7 +236,9 @@ def _drive(sweep: Sweep, launcher: Launcher) -> None:
             driver.run()
         write_results(sweep)
     except (OSError, StorageInternalError) as error:  # a full disk, a database that went away
-        raise JobFailed(f"the sweep cannot be written to any more: {error}") from error
+        reason = fault_text(error) if isinstance(error, OSError) else str(error)
+        text = f"the sweep in {sweep.folder} cannot be written to any more: {reason}"
+        raise JobFailed(text) from error
     print(last_lines(sweep), flush=True)
     num_failed, most = driver.num_failed(), sweep.settings.max_failures
     if num_failed > most:

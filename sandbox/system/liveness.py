@@ -26,7 +26,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Self
 
-from sandbox.system.files import read_json
+from sandbox.system.files import named, read_json
 
 _LOST_AFTER_S = 60.0
 _BEATS = 6  # heartbeats in the time after which an owner counts as lost
@@ -102,11 +102,15 @@ class Owner:
         """True if it is, or was, a process of this host."""
         return self.host == this_host()
 
-    def __str__(self) -> str:
+    @property
+    def is_gone(self) -> bool:
+        """True if it was a process of this host that has ended."""
         import psutil
 
-        is_gone = self.is_here and not psutil.pid_exists(self.pid)
-        left_behind = ", or a program that it left behind," if is_gone else ""
+        return self.is_here and not psutil.pid_exists(self.pid)
+
+    def __str__(self) -> str:
+        left_behind = ", or a program that it left behind," if self.is_gone else ""
         name = self.host.partition(" ")[0]
         return f"process {self.pid} on {name} (since {self.began}){left_behind}"
 
@@ -116,7 +120,8 @@ def write_and_lock(path: Path, owner: Owner) -> int:
 
     Where the file system has no locks, only the heartbeat is left.
     """
-    path.write_text(json.dumps(asdict(owner)), encoding="utf-8")
+    with named(path):
+        path.write_text(json.dumps(asdict(owner)), encoding="utf-8")
     descriptor = os.open(path, os.O_RDWR)
     with contextlib.suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

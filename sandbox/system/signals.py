@@ -20,6 +20,12 @@ def in_main_thread() -> bool:
     return threading.current_thread() is threading.main_thread()
 
 
+def interrupts_raise() -> None:
+    """Let Ctrl-C raise ``KeyboardInterrupt`` again, where it would end the process at once."""
+    if in_main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
     """Let SIGTERM raise ``KeyboardInterrupt``, as Ctrl-C does, while the block lasts."""

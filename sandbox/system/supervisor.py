@@ -19,41 +19,62 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 GRACE_S = 5.0
 """Seconds from SIGTERM to SIGKILL after the end of the launcher."""
 
 
-def main() -> int:
-    """Run the program to its end and return its exit status."""
-    lifeline, command = int(sys.argv[1]), sys.argv[2:]
+def supervise(lifeline: int, start: Callable[[], int]) -> int:
+    """Run a program in this process's group, of which this process is the leader, to its end.
+
+    If the launcher ends first, so does this process.
+
+    Args:
+        lifeline: Descriptor that is at its end when the launcher has ended.
+        start: Starts the program and returns its process id.
+
+    Returns:
+        The program's exit status; a negative one is the number of the signal that ended it.
+    """
     # SIGTERM to the group is for the program; this one follows it.
     signal.signal(signal.SIGTERM, lambda number, frame: None)
     ended, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
-    try:
-        program = os.posix_spawnp(
-            command[0],
-            command,
-            os.environ,
-            file_actions=[(os.POSIX_SPAWN_CLOSE, lifeline)],
-            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores
-        )
-    except OSError as error:
-        print(f"cannot start {command[0]!r}: {error.strerror}", file=sys.stderr)
-        return 127
-    status = _status(program)
+    program = start()
     news = select.poll()
     news.register(lifeline, select.POLLIN)
     news.register(ended, select.POLLIN)
+    status = _status(program)
     while status is None:
         if lifeline in dict(news.poll()):
             _end_group(program)
         os.read(ended, 1024)
         status = _status(program)
     return status
+
+
+def main() -> None:
+    """Run the program that the command line names; leave as it does."""
+    lifeline, command = int(sys.argv[1]), sys.argv[2:]
+
+    def start() -> int:
+        return os.posix_spawnp(
+            command[0],
+            command,
+            os.environ,
+            file_actions=[(os.POSIX_SPAWN_CLOSE, lifeline)],
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # which Python ignores
+        )
+
+    try:
+        status = supervise(lifeline, start)
+    except OSError as error:
+        print(f"cannot start {command[0]!r}: {error.strerror}", file=sys.stderr, flush=True)
+        status = 127
+    _leave(status)
 
 
 def _status(program: int) -> int | None:
@@ -83,6 +104,4 @@ def _leave(status: int) -> None:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stderr.flush()
-    _leave(code)
+    main()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from sandbox.job import JobFailed
 from sandbox.system.wording import did_you_mean
 from sandbox.watchers.metrics_file import MetricsFile, read_events
 from sandbox.watchers.wandb_sink import WandbSink
@@ -14,7 +16,7 @@ from sandbox.watchers.wandb_sink import WandbSink
 if TYPE_CHECKING:
     from sandbox.watchers import SandboxWatcher
 
-"""Most metrics that an error message lists."""
+log = logging.getLogger(__name__)
 
 
 class OpenWatcher:
@@ -45,18 +47,29 @@ class OpenWatcher:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
+        try:
+            self.close()
+        except JobFailed as error:
+            if kind is None:
+                raise
+            log.error("%s", error)  # it must not hide the failure that ends the run
 
     def close(self) -> None:
-        """Finish the file and wandb's run; recorded metrics can still be queried."""
+        """Finish the file and wandb's run; recorded metrics can still be queried.
+
+        Raises:
+            JobFailed: The file is not complete.
+        """
         with self._lock:
             self._is_closed = True
             sink, self._sink = self._sink, None
-            self._file.close()
         # Outside the lock, because wandb may take until its time limit.
         if sink is not None:
             sink.close()
+        # Last, so that a full disk has had the most time.
+        with self._lock:
+            self._file.close()
 
     def watch_cfgs(self, cfgs: Mapping[str, Any]) -> None:
         """Show configs on wandb.

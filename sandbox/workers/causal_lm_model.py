@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
 from sample_files import texts
@@ -18,7 +19,7 @@ from transformers import (
     Qwen2Config,
     Qwen2ForCausalLM,
 )
-from worker_start import InputError
+from worker_start import InputError, safe_loading
 
 END_OF_TEXT = "<|endoftext|>"
 _HEAD_SIZE = 32
@@ -50,10 +51,13 @@ def load(model_path: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Load model and tokenizer of a checkpoint folder."""
     try:
         model = AutoModelForCausalLM.from_pretrained(
-            model_path, local_files_only=True, dtype=torch.float32
+            model_path, local_files_only=True, dtype=torch.float32, **safe_loading(model_path)
         )
-        return model, AutoTokenizer.from_pretrained(model_path, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(
+            model_path, local_files_only=True, trust_remote_code=False
+        )
+        return model, tokenizer
+    except (OSError, ValueError, KeyError, RuntimeError, UnpicklingError) as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(
             f"{model_path} is not a checkpoint of a causal language model: {reason}"

@@ -107,7 +107,8 @@ class _Training:
         """Load the state file, if there is one."""
         if not self._state_path.exists():
             return
-        state = torch.load(self._state_path, map_location=self._model.device)
+        device = self._model.device
+        state = torch.load(self._state_path, map_location=device, weights_only=True)
         self._model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])

@@ -10,11 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import internvl_train
 import worker_start
 
 # With the library's initial weights, of 0.02, a model this small stays blind to the picture.
 _INITIALIZER_RANGE = 0.06
 _LAYER_SCALE = 1.0
+
+
+def preload() -> None:
+    """Import what forks of this worker's parent need not import any more."""
+    internvl_train.preload()
 
 
 def main(request: dict[str, Any]) -> None:

@@ -13,7 +13,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import internvl_train
 import worker_start
+
+
+def preload() -> None:
+    """Import what forks of this worker's parent need not import any more."""
+    internvl_train.preload()
 
 
 def main(request: dict[str, Any]) -> None:

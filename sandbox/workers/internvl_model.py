@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from transformers import InternVLForConditionalGeneration, InternVLProcessor
 from transformers.processing_utils import ProcessorMixin
 from transformers.utils.import_utils import is_torchvision_available
-from worker_start import InputError
+from worker_start import InputError, safe_loading
 
 _SHARED_WITH_VIDEO = (
     "size",
@@ -61,10 +62,12 @@ class ImageOnlyProcessor(InternVLProcessor):
 def load_processor(checkpoint: str) -> Any:
     """Load a checkpoint's processor; without torchvision it is the image-only one."""
     if not is_torchvision_available():
-        return ImageOnlyProcessor.from_pretrained(checkpoint)
+        return ImageOnlyProcessor.from_pretrained(checkpoint, trust_remote_code=False)
     from transformers import AutoProcessor
 
-    return AutoProcessor.from_pretrained(checkpoint)  # type: ignore[no-untyped-call]
+    return AutoProcessor.from_pretrained(  # type: ignore[no-untyped-call]
+        checkpoint, trust_remote_code=False
+    )
 
 
 def save_processor(processor: Any, folder: Path) -> None:
@@ -89,8 +92,10 @@ def save_processor(processor: Any, folder: Path) -> None:
 def load_model(checkpoint: str, dtype: torch.dtype = torch.float32) -> Any:
     """Load the model of a checkpoint folder or hub id, with its weights in ``dtype``."""
     try:
-        return InternVLForConditionalGeneration.from_pretrained(checkpoint, dtype=dtype)
-    except OSError as error:
+        return InternVLForConditionalGeneration.from_pretrained(
+            checkpoint, dtype=dtype, **safe_loading(checkpoint)
+        )
+    except (OSError, UnpicklingError) as error:
         raise InputError(
             f"{checkpoint} cannot be loaded as an InternVL checkpoint: {error}"
         ) from error

@@ -19,6 +19,15 @@ _LANGUAGE_MODEL_LINEARS = (
 )
 
 
+def preload() -> None:
+    """Import what forks of this worker's parent need not import any more."""
+    with worker_start.importing():
+        import accelerate  # noqa: F401
+        import internvl_trainer  # noqa: F401
+        import peft  # noqa: F401
+        from transformers import InternVLForConditionalGeneration, Qwen2ForCausalLM  # noqa: F401
+
+
 def main(request: dict[str, Any]) -> None:
     """Train, and write the result as one full checkpoint."""
     worker_start.prepare_for_trainer()

@@ -15,7 +15,7 @@ from internvl_data import PairDataset, collate
 from internvl_model import use_bf16
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
-from worker_start import report
+from worker_start import report, safe_loading
 
 _COMPLETE = "complete"
 _REPORTED = ("loss", "learning_rate", "grad_norm", "eval_loss")
@@ -34,7 +34,9 @@ class InternVLTrainer(Trainer):
         if hasattr(target, "peft_config"):  # adapters are restored correctly as shipped
             super()._load_from_checkpoint(resume_from_checkpoint, model)
             return
-        loaded = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
+        loaded = type(target).from_pretrained(
+            resume_from_checkpoint, dtype=target.dtype, **safe_loading(resume_from_checkpoint)
+        )
         target.load_state_dict(loaded.state_dict(), strict=True)
 
     def _load_best_model(self) -> None:

@@ -15,6 +15,8 @@ import juicer_stats
 from sample_files import STATS
 from worker_start import InputError
 
+preload = juicer_session.preload
+
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
     """Analyze the data set and write its lines with the statistics of each."""

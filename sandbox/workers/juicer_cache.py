@@ -80,7 +80,7 @@ def _enter(folder: Path, prepared: Path) -> int:
     while True:
         folder.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+            handle = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o666)
             # Exclusive while the data set is copied, shared while operators run on it.
             fcntl.flock(handle, fcntl.LOCK_EX)
             if prepared.exists() and not (folder / _INPUT).exists():

@@ -28,6 +28,9 @@ _BATCH = 1000  # Data-Juicer's own
 _FILTERS: list[juicer_operators.Statistics] = []
 
 
+preload = juicer_session.preload
+
+
 def main(request: dict[str, Any]) -> dict[str, Any]:
     """Write the lines of the data set with the statistics of each, and their overall table."""
     with juicer_session.data_set(request) as data:

@@ -13,6 +13,8 @@ import juicer_ray
 import juicer_session
 from worker_start import InputError
 
+preload = juicer_session.preload
+
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
     """Process the data set and count the samples that went in and came out."""

@@ -7,6 +7,7 @@ import io
 import logging
 import os
 import shlex
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -65,6 +66,23 @@ def start(main: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     worker_start.start(guarded)
 
 
+def preload() -> None:
+    """Import what Data-Juicer imports, for the forks of this process's parent.
+
+    Not Data-Juicer itself: how it is imported depends on worker and recipe.
+    """
+    with worker_start.importing():
+        import aiohttp  # noqa: F401
+        import bs4  # noqa: F401
+        import datasets  # noqa: F401
+        import emoji  # noqa: F401
+        import jsonargparse  # noqa: F401
+        import loguru  # noqa: F401
+        import pandas as pd  # noqa: F401
+        import PIL.Image  # noqa: F401
+        import pydantic  # noqa: F401
+
+
 @contextlib.contextmanager
 def data_set(request: dict[str, Any]) -> Iterator[PreparedData]:
     """Prepare the data set of a request, and point Data-Juicer's own cache at its folder."""
@@ -81,6 +99,8 @@ def data_set(request: dict[str, Any]) -> Iterator[PreparedData]:
     with juicer_cache.shared(request, target, content) as path:
         # The library ``datasets`` reads it once, when it is imported.
         os.environ["HF_DATASETS_CACHE"] = str(path.parent / "datasets")
+        if "datasets" in sys.modules:
+            sys.modules["datasets"].config.HF_DATASETS_CACHE = path.parent / "datasets"
         yield PreparedData(path, given_stats, num_samples)
 
 
@@ -98,8 +118,11 @@ def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> A
     """
     import_data_juicer(with_ray=request["recipe"].get("executor_type") == "ray")
     from data_juicer.config import get_init_configs
+    from data_juicer.config.config import load_custom_operators
 
-    recipe = request["recipe"]
+    recipe = dict(request["recipe"])
+    # Data-Juicer loads them only after the check, which knows no operators but those loaded.
+    load_custom_operators(recipe.pop("custom_operator_paths", None) or [])
     check_operators(recipe["process"])
     _log_reuse()
     own = {

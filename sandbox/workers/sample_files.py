@@ -45,6 +45,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CHUNK = 1 << 20
 _PACKED_CHUNK = 16 << 10  # small, because a compressed chunk is unpacked as a whole
 _ROWS = 1024  # few, because rows may hold pictures
+_LONGEST_LINE = 256 << 20  # a sample may hold pictures; a packed file of zeros must end
 _LONGEST_MESSAGE = 200
 _LONGEST_PATH = 120
 
@@ -103,7 +104,7 @@ def shards(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         if not path.is_file():
-            raise FileNotFoundError(f"there is no data pool {path}")
+            raise FileNotFoundError(f"there is no data pool {path}, no regular file and no folder")
         return [path]
     found = [each for each in sorted(path.glob("[!.]*")) if is_pool(each) and each.is_file()]
     statistics = {f"{base_name(each)}_stats" for each in found}
@@ -190,10 +191,9 @@ def text_of(sample: Mapping[str, Any], key: str, path: Path, number: int) -> str
     """
     text = sample.get(key)
     if not isinstance(text, str):
+        reason = f"no text under {key!r}; keys: {', '.join(sample) or 'none'}"
         if key in sample:
             reason = f"expected a text under {key!r}, got {shown(text)}"
-        else:
-            reason = f"no text under {key!r}; keys: {', '.join(sample) or 'none'}"
         raise SampleError.at(path, number, reason)
     return text
 
@@ -217,8 +217,7 @@ def media_of(sample: Mapping[str, Any], key: str, path: Path, number: int) -> li
     media = sample.get(key)
     if media is None:
         return []
-    if isinstance(media, str):
-        media = [media]
+    media = [media] if isinstance(media, str) else media
     if not isinstance(media, list) or not all(isinstance(each, str) for each in media):
         raise SampleError.at(path, number, f"expected a list of paths under {key!r}, got {media!r}")
     folder = media_folder(path)
@@ -259,9 +258,12 @@ def parquet_batches(
             chosen = columns(file.schema_arrow) if columns else None
             for batch in file.iter_batches(num_rows, columns=chosen):
                 batch.validate(full=True)  # a text that is not UTF-8 is found nowhere else
+                _ = batch.schema.names  # nor a name
                 yield batch
                 row += batch.num_rows
-    except arrow.ArrowInvalid as error:
+    except (arrow.ArrowException, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno:  # of the disk; Arrow has no number
+            raise
         reason = f"cannot be read as Parquet from row {row}: {error}"
         raise SampleError.at(path, None, reason) from error
 
@@ -341,6 +343,8 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
     for chunk in itertools.chain(json_chunks(path), [b"\n"]):
         first, *others = chunk.split(b"\n")
         begun.append(first)
+        if sum(map(len, begun)) > _LONGEST_LINE:
+            raise SampleError.at(path, number + 1, f"the line has over {_LONGEST_LINE:,} bytes")
         if not others:
             continue
         last = others.pop()
@@ -365,8 +369,7 @@ def _unpacked(path: Path, kind: str, file: BinaryIO) -> Iterator[bytes]:
 
 
 def _pieces(file: BinaryIO | gzip.GzipFile) -> Iterator[bytes]:
-    while chunk := file.read(_CHUNK):
-        yield chunk
+    return iter(lambda: file.read(_CHUNK), b"")
 
 
 def _frames(packed: BinaryIO, zstandard: Any) -> Iterator[bytes]:

@@ -59,6 +59,21 @@ def importing() -> Iterator[None]:
         gc.enable()
 
 
+def safe_loading(model_path: str) -> dict[str, Any]:
+    """Return the arguments of ``from_pretrained`` that let a checkpoint run no code.
+
+    Pickled weights are read as plain tensors, and only from a folder without safetensors: the
+    launcher has asked for permission before.
+    """
+    folder = Path(model_path)
+    is_pickled = folder.is_dir() and not any(True for _ in folder.glob("*.safetensors"))
+    return {
+        "trust_remote_code": False,  # else transformers asks on the terminal
+        "use_safetensors": not is_pickled,
+        "weights_only": True,
+    }
+
+
 def report(metrics: Mapping[str, float], step: int | None = None) -> None:
     """Print one line of metrics for the launcher; only the first of several processes may."""
     event: dict[str, Any] = {"metrics": {name: float(value) for name, value in metrics.items()}}

@@ -154,7 +154,8 @@ def test_dry_run_is_exit_code_0_and_runs_nothing(chain: Project) -> None:
 def test_a_folder_that_is_not_surely_a_runs_own_is_left(chain: Project, name: str) -> None:
     (chain.root / name).mkdir()
     chain.variables["SANDBOX_ALLOW"] = "outside-files"
-    assert chain.main("chain", "dry_run=true", f"hydra.run.dir={name}").code == 0
+    wrong = "+jobs.train.executor.nope=1"
+    assert chain.main("chain", wrong, f"hydra.run.dir={name}").code == 2
     assert (chain.root / name / ".hydra").is_dir()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from toy_project import Project, data_job, experiment
 
-from sandbox.cli.hydra_settings import hydra_problems
+from sandbox.cli.hydra_settings import hydra_problems, typed_in
 from sandbox.components.problem import Problem
 
 PROCESS = "hydra.test_utils.test_utils.run_process"
@@ -143,7 +144,7 @@ def problems(project: Project, *overrides: str, allowed: tuple[str, ...] = ()) -
     with hydra.initialize_config_dir(config_dir=str(CONF)):
         loader = GlobalHydra.instance().config_loader()
         cfg = loader.load_configuration("config", list(overrides), run_mode=hydra.types.RunMode.RUN)
-    return hydra_problems(cfg, [text for text in allowed if "." in text], allowed)
+    return hydra_problems(cfg, typed_in(cfg), [text for text in allowed if "." in text], allowed)
 
 
 @pytest.mark.parametrize(
@@ -227,6 +228,9 @@ LOG = "hydra.job_logging"
         ("+hydra.job.env_set.PATH=x", "hydra.job.env_set.PATH"),
         ("+hydra.job.env_set.NCCL_NET_PLUGIN=x.so", "hydra.job.env_set.NCCL_NET_PLUGIN"),
         ("outputs_dir=''", "outputs_dir"),
+        ("+hydra.job.env_set.OMP_PLACES=../..", "hydra.job.env_set.OMP_PLACES"),
+        ("+hydra.job.env_set.NCCL_DEBUG=/home", "hydra.job.env_set.NCCL_DEBUG"),
+        ("+hydra.job.env_set.NCCL_DEBUG_FILE=x", "hydra.job.env_set.NCCL_DEBUG_FILE"),
         ("hydra/launcher=submitit_slurm hydra.launcher.setup=[id]", "hydra.launcher.setup"),
         (
             "hydra/launcher=submitit_slurm hydra.launcher.srun_args=['--prolog=x']",
@@ -301,6 +305,60 @@ def test_outputs_dir_of_an_experiment_stays_in_the_working_directory(project: Pr
     (problem,) = problems(project, "+experiment=toy")
     assert (problem.where, problem.kind) == ("outputs_dir", "permission")
     assert not problems(project, "+experiment=toy", allowed=("outside-files",))
+
+
+def test_store_dir_of_an_experiment_stays_below_the_working_directory_or_outputs_dir(
+    project: Project,
+) -> None:
+    with_hydra(project, {}, store_dir=str(Path.home()))
+    (problem,) = problems(project, "+experiment=toy")
+    assert (problem.where, problem.kind) == ("store_dir", "permission")
+    assert not problems(project, "+experiment=toy", allowed=("outside-files",))
+    assert not problems(project, "+experiment=toy", "store_dir=/a/large/disk")
+    with_hydra(project, {}, store_dir="${outputs_dir}/../elsewhere")
+    assert problems(project, "+experiment=toy", "outputs_dir=/a/large/disk")
+
+
+@pytest.mark.parametrize(
+    "hydra",
+    [
+        {"overrides": {"task": ["outputs_dir=ELSEWHERE"]}},
+        {"sweeper": {"params": {"outputs_dir": "ELSEWHERE"}}},
+        {"sweeper": {"params": {"store_dir": "ELSEWHERE"}}},
+    ],
+    ids=["forged overrides", "swept", "swept store"],
+)
+def test_only_a_person_types_values(
+    project: Project, tmp_path_factory: pytest.TempPathFactory, hydra: dict[str, Any]
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with_hydra(project, {})
+    path = project.root / "conf/experiment/toy.yaml"
+    path.write_text(path.read_text().replace("hydra: {}", f"hydra: {json.dumps(hydra)}"))
+    path.write_text(path.read_text().replace("ELSEWHERE", str(elsewhere)))
+    refused = project.command("-m", "+experiment=toy", "watcher.mode=disabled")
+    assert refused.code == 2, refused.text
+    assert "outside-files" in refused.err or "hydra.overrides" in refused.err
+    assert not [*elsewhere.iterdir()]
+
+
+def test_a_variable_to_copy_that_is_not_set_is_named(project: Project) -> None:
+    with_hydra(project, {"job": {"env_copy": ["NO_SUCH_VARIABLE"]}})
+    refused = project.command("+experiment=toy", "dry_run=true")
+    assert refused.code == 2 and "Traceback" not in refused.err
+    assert "hydra.job.env_copy: the variable 'NO_SUCH_VARIABLE' is not set" in refused.err
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_other_processes_import_nothing_from_the_working_directory(
+    project: Project, launcher: str
+) -> None:
+    project.write("toy", experiment({"add": data_job("Add")}))
+    for name in ("joblib", "submitit", "multiprocessing", "cloudpickle", "sitecustomize"):
+        (project.root / f"{name}.py").write_text("open('PWNED', 'w')\n")
+    command = ["-m", "+experiment=toy", "watcher.mode=disabled", f"hydra/launcher={launcher}"]
+    ran = project.command(*command, "dry_run=true")
+    assert not (project.root / "PWNED").exists(), ran.text
 
 
 def test_a_circle_of_interpolations_ends(project: Project) -> None:

@@ -9,10 +9,14 @@ from typing import Annotated, Any
 
 import pytest
 from annotated_types import Ge
+from contract import problems_of
 from toy_project import Project, experiment
 
+from sandbox.components import checks
 from sandbox.components.contract import contract_breaches
 from sandbox.executors import BaseDataExecutor, BaseModelExecutor
+from sandbox.executors.data_juicer import DataJuicerFastProbe
+from sandbox.executors.internvl_captioning import InternVLCaptioning
 from sandbox.job import JobFailed, JobScope, rule
 
 
@@ -155,3 +159,35 @@ def test_results_fit_their_declared_class(project: Project, value: Any) -> None:
 def test_the_good_component_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Good().size = 2  # type: ignore[misc]
+
+
+JUICER = "data_juicer is not installed; pip install 'sandbox[data]'"
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({}, [JUICER]),
+        ({"env": {"_target_": "sandbox.envs.CurrentEnv"}}, [JUICER]),
+        ({"env": {"_target_": "sandbox.envs.virtual_env.VirtualEnv", "env_manager": "venv"}}, []),
+        ({"env": "${output:make.env}"}, []),
+    ],
+    ids=["default", "current", "another", "later"],
+)
+def test_the_plan_names_the_extra_of_a_missing_package_unless_another_env_has_it(
+    env: dict[str, Any], expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    found = problems_of(DataJuicerFastProbe, **env)
+    assert [problem.text for problem in found if problem.kind == "machine"] == expected
+
+
+def test_several_missing_packages_of_an_extra_are_one_problem(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
+    given = {"model_path": "${output:train.checkpoint_path}", "annotation_path": "${output:a.b}"}
+    found = problems_of(InternVLCaptioning, image_dir="${output:a.c}", **given)
+    assert [problem.text for problem in found] == [
+        "torch, transformers, peft, accelerate are not installed; pip install 'sandbox[models]'"
+    ]

@@ -30,7 +30,8 @@ def asked(target: str, arguments: dict[str, Any], *allowed: str) -> list[tuple[s
 
 
 def wanted(permission: str, place: str) -> tuple[str, str]:
-    return f"it.{place}", f'to allow it: SANDBOX_ALLOW="{permission}"'
+    hint = f'to allow it: SANDBOX_ALLOW="{permission}", or for all of this folder: sandbox trust'
+    return f"it.{place}", hint
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,12 @@ def wanted(permission: str, place: str) -> tuple[str, str]:
         (ENV, "dependencies", ["."], "code-folder"),
         (ENV, "dependencies", ["git+https://evil.org/x"], "code-folder"),
         (ENV, "dependencies", ["six @ file:///evil"], "code-folder"),
+        (ENV, "dependencies", ["evil.whl"], "code-folder"),
+        (CONDA, "packages", ["/evil/x.conda"], "code-folder"),
+        (ENV, "root", "/home/x/envs", "outside-files"),
+        (ENV, "root", "~/envs", "outside-files"),
+        (ENV, "root", "../envs", "outside-files"),
+        (SLURM, "folder", "/home/x/slurm", "outside-files"),
         (SLURM, "setup", ["id > PWNED"], "shell-lines"),
         (SLURM, "additional_parameters", {"export": "LD_PRELOAD=x.so"}, "env-variables"),
         (SLURM, "additional_parameters", {"export_file": "x"}, "env-variables"),
@@ -133,6 +140,31 @@ def test_code_that_comes_with_a_model_needs_permission(value: Any) -> None:
     assert wanted("remote-code", place) in asked(PROCESS, arguments)
 
 
+@pytest.mark.parametrize(
+    ("target", "argument"),
+    [
+        ("sandbox.executors.causal_lm.CausalLMTraining", "model_path"),
+        ("sandbox.executors.internvl_training.InternVLTraining", "model_path"),
+        ("sandbox.executors.internvl_captioning.InternVLCaptioning", "model_path"),
+        ("sandbox.executors.internvl_model.InternVLPretrained", "name_or_path"),
+        ("sandbox.evaluators.text_likelihood.TextLikelihood", "model_path"),
+        ("sandbox.hooks.evaluate_model.EvaluateModelHook", "eval_obj"),
+    ],
+)
+def test_pickled_weights_need_permission(tmp_path: Path, target: str, argument: str) -> None:
+    (tmp_path / "pytorch_model.bin").write_bytes(b"x")
+    value = {argument: str(tmp_path)}
+    assert wanted("pickled-weights", argument) in asked(target, value)
+    assert asked(target, value, "pickled-weights") == []
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    assert asked(target, value) == []
+
+
+def test_a_login_for_an_index_of_the_configs_choice_needs_permission() -> None:
+    arguments = {"index_url": "https://x.org", "index_credentials": "${oc.env:HOME}"}
+    assert asked(ENV, arguments) == [wanted("credentials", "index_credentials")]
+
+
 @pytest.mark.parametrize("folder", ["/home/x", "../x", "~/x"])
 def test_an_operator_that_writes_anywhere_needs_permission(folder: str) -> None:
     process = {"image_blur_mapper": {"save_dir": folder}}
@@ -158,9 +190,9 @@ def test_an_operator_that_writes_anywhere_needs_permission(folder: str) -> None:
     ],
 )
 def test_a_variable_that_changes_programs_needs_permission(name: str) -> None:
-    (problem,) = variable_problems([name], "env_set", OURS)
+    (problem,) = variable_problems({name: "1"}, "env_set", OURS)
     assert problem.where == f"env_set.{name}" and "env-variables" in problem.hint
-    assert not [*variable_problems([name], "env_set", ("env-variables",))]
+    assert not [*variable_problems({name: "1"}, "env_set", ("env-variables",))]
 
 
 @pytest.mark.parametrize(
@@ -175,12 +207,12 @@ def test_a_variable_that_changes_programs_needs_permission(name: str) -> None:
     ],
 )
 def test_a_variable_for_speed_may_be_set(name: str) -> None:
-    assert not [*variable_problems([name], "env_set", OURS)]
+    assert not [*variable_problems({name: "1"}, "env_set", OURS)]
 
 
 def test_a_config_never_gives_itself_a_permission() -> None:
     for name in ("SANDBOX_ALLOW", "SANDBOX_ALLOW_TARGETS"):
-        assert [*variable_problems([name], "env_set", ("*", *PERMISSIONS))]
+        assert [*variable_problems({name: "1"}, "env_set", ("*", *PERMISSIONS))]
 
 
 def test_the_plan_names_every_permission_that_an_experiment_needs(project: Project) -> None:
@@ -254,8 +286,7 @@ def test_a_function_must_be_one_of_the_module_that_is_named(
 
 
 def test_a_problem_that_names_a_permission_shows_how_to_give_it() -> None:
-    problem: Problem = next(variable_problems(["PATH"], "hydra.job.env_set", OURS))
-    assert str(problem).endswith(
-        'this needs your permission; to allow it: SANDBOX_ALLOW="env-variables"'
-    )
+    problem: Problem = next(variable_problems({"PATH": "1"}, "hydra.job.env_set", OURS))
+    assert 'this needs your permission; to allow it: SANDBOX_ALLOW="env-variables"' in str(problem)
+    assert str(problem).endswith("sandbox trust")
     assert os.sep not in problem.where

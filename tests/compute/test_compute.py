@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from contract import problems_of
 from toy_project import Project, data_job, experiment, finish, until
@@ -15,6 +17,7 @@ from sandbox.compute import BaseCompute
 from sandbox.compute.inline import Inline
 from sandbox.compute.local import Local
 from sandbox.system.hardware import available_cpus
+from sandbox.system.kept import use_kept
 
 CORES = available_cpus()
 
@@ -45,6 +48,37 @@ def test_every_item_is_reported_with_its_error_and_the_others_go_on(compute: Bas
     assert sorted(begun) == [0, 1, 2]
     assert found[0] is None and found[2] is None
     assert isinstance(found[1], ValueError) and "unlucky" in str(found[1])
+
+
+class Note:
+    """Something open that leaves a file when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.path.with_suffix(f".opened-{os.getpid()}").touch()
+
+    def close(self) -> None:
+        self.path.with_suffix(f".closed-{os.getpid()}").touch()
+
+
+def keep_a_note(path: Path) -> None:
+    """Use a note that stays open for the next item, beside a file that shows its state."""
+    use_kept("note", lambda: Note(path), lambda note: None)
+    assert not list(path.parent.glob(f"*.closed-{os.getpid()}"))
+
+
+@pytest.mark.parametrize("compute", [Inline(), Local(num_workers=1)], ids=["inline", "local"])
+def test_what_items_keep_open_is_shared_by_a_job_and_closed_after_it(
+    compute: BaseCompute, tmp_path: Path
+) -> None:
+    with compute.open() as session:
+        for job in ("a", "b"):
+            (tmp_path / job).mkdir()
+            items = [tmp_path / job / f"{number}.note" for number in range(3)]
+            assert dict(session.map(keep_a_note, items)) == {0: None, 1: None, 2: None}
+    for job in ("a", "b"):
+        assert [path.stem for path in (tmp_path / job).glob("*.opened-*")] == ["0"]
+        assert len(list((tmp_path / job).glob("0.closed-*"))) == 1
 
 
 def test_inline_runs_in_the_launcher_one_after_another(project: Project) -> None:
@@ -202,3 +236,25 @@ def test_processes_start_inside_a_trial_of_joblib(project: Project) -> None:
     ended = project.command("--multirun", "+experiment=toy", *options, *sweep)
     assert ended.code == 0, ended.text
     assert len(project.records("one")) == 2
+
+
+def test_ctrl_c_while_a_process_of_local_starts_prints_no_traceback(project: Project) -> None:
+    many(project, value=[1, 2])
+    running = project.start("toy", "compute=local", "compute.num_workers=1")
+    launcher = psutil.Process(running.pid)
+
+    def handles_ctrl_c() -> bool:
+        """A process of the pool is at the point where Python itself handles SIGINT."""
+        for child in launcher.children():
+            with contextlib.suppress(psutil.Error, OSError):
+                if "spawn_main" in " ".join(child.cmdline()):
+                    status = Path(f"/proc/{child.pid}/status").read_text()
+                    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+                    return bool(caught & 1 << signal.SIGINT - 1)
+        return False
+
+    until(handles_ctrl_c, "no process was started", poll_s=0.001)
+    os.killpg(running.pid, signal.SIGINT)
+    outcome = finish(running)
+    assert outcome.code == 1 and "interrupted" in outcome.err
+    assert "Traceback" not in outcome.text

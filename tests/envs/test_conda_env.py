@@ -142,7 +142,7 @@ def test_python_packages_are_installed_with_the_envs_own_pip(
     with pytest.raises(ProcessError, match=r"installing no-such-demo==1\.0 failed"):
         env.run_cmd("python -V")
     run = ["run", "--no-capture-output", "--prefix", str(env.folder)]
-    pip = ["python", "-m", "pip", "install", "--no-input", "--find-links=/no/wheels"]
+    pip = ["python", "-I", "-m", "pip", "install", "--no-input", "--find-links=/no/wheels"]
     assert calls()[1] == [*run, *pip, "--", "no-such-demo==1.0"]
 
 

@@ -21,9 +21,9 @@ from sandbox.executors.internvl_training import InternVLTraining
 MODEL_FILES = {
     "config.json": "{}",
     "config.cfg": "",
-    "metadata/part-0": '{"class": "PipelineModel"}',
-    "stages/0/metadata/part-0": '{"class": "Tokenizer"}',
-    "stages/1/metadata/part-0": '{"class": "LogisticRegressionModel"}',
+    "metadata/part-0": '{"class": "org.apache.spark.ml.PipelineModel"}',
+    "stages/0/metadata/part-0": '{"class": "org.apache.spark.ml.Tokenizer"}',
+    "stages/1/metadata/part-0": '{"class": "org.apache.spark.ml.LogisticRegressionModel"}',
 }
 """Files that components look for in a checkpoint, a spaCy model and a quality classifier."""
 
@@ -170,6 +170,7 @@ def test_a_password_from_a_variable_is_in_no_record(
     library: Project, sources: Sources, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INDEX_LOGIN", "me:hunter2")
+    monkeypatch.setenv("SANDBOX_ALLOW", "credentials")
     overrides = chosen(
         sources, "+jobs.train.executor.env.index_credentials='${oc.env:INDEX_LOGIN}'"
     )

@@ -94,6 +94,14 @@ def test_another_error_keeps_its_traceback_in_the_log(start: Start, scope: JobSc
     assert not list(scope.output_dir.glob("*_work"))
 
 
+@pytest.mark.parametrize("end", ["os._exit(0)", "raise SystemExit(0)"])
+def test_a_worker_that_ends_before_it_is_done_has_failed(
+    start: Start, scope: JobScope, end: str
+) -> None:
+    with pytest.raises(ProcessError, match="before it was done"):
+        start(end)
+
+
 def test_variables_of_the_user_win_over_defaults(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

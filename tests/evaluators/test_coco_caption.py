@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
-from contract import request_problems, scope
+from contract import problems_of, request_problems, scope
 
 from sandbox.evaluators.coco_caption import (
+    CaptionScores,
     COCOCaptionEvaluator,
     COCOCaptionJavaFreeEvaluator,
     JavaFreeCaptionScores,
 )
+from sandbox.evaluators.coco_caption_java import PTBTokenizer
+from sandbox.executors.coco_references import COCOCaptionReferences
 from sandbox.samples import write_coco
+from sandbox.system.kept import close_kept
 
 pytest.importorskip("pycocoevalcap")
 
@@ -33,6 +39,12 @@ REFERENCES = {
     3: ["A large green square in the corner"],
 }
 CAPTIONS = {1: "A red circle is on the left.", 2: "two blue rings side by side", 3: ""}
+
+
+@pytest.fixture(autouse=True)
+def _no_java_is_left() -> Iterator[None]:
+    yield
+    close_kept()
 
 
 def write_references(folder: Path, references: dict[Any, list[str]] = REFERENCES) -> Path:
@@ -98,10 +110,31 @@ def test_java_free_scores_are_close_to_the_published(tmp_path: Path) -> None:
         assert getattr(scores, f"{metric}_nojava") == pytest.approx(score, abs=5e-4), metric
 
 
+def tokenize(folder: Path, tokenizer: Any = "ptb", references: Any = REFERENCES) -> Path:
+    """Return the folder that the job for references makes."""
+    made = COCOCaptionReferences(
+        annotation_path=write_references(folder, references), tokenizer=tokenizer
+    )
+    return made.run(scope=scope(folder / "references_job")).references_dir
+
+
+def java_pids() -> set[int]:
+    """Java programs of this process."""
+    return {each.pid for each in psutil.Process().children() if each.name() == "java"}
+
+
+def java_scores(evaluator: COCOCaptionEvaluator, folder: Path, captions: Any) -> CaptionScores:
+    folder.mkdir(exist_ok=True)
+    return evaluator.run(None, write_captions(folder, captions), scope=scope(folder))
+
+
 @needs_java
 @pytest.mark.slow
-def test_known_scores_with_java(tmp_path: Path) -> None:
+@pytest.mark.parametrize("made_before", [True, False], ids=["references-job", "annotations"])
+def test_known_scores_with_java(tmp_path: Path, made_before: bool) -> None:
     evaluator = COCOCaptionEvaluator(annotation_path=write_references(tmp_path))
+    if made_before:
+        evaluator = COCOCaptionEvaluator(references_dir=tokenize(tmp_path))
     scores = evaluator.run(None, write_captions(tmp_path), scope=scope(tmp_path))
     per_image = json.loads(scores.per_image_path.read_text())
     # From METEOR's own command line, with the whole paraphrase table.
@@ -126,6 +159,73 @@ def test_line_ends_in_a_caption_do_not_shift_others(tmp_path: Path, space: str) 
     captions = {**CAPTIONS, 1: CAPTIONS[1].replace(" ", space)}
     scores = evaluate(tmp_path, captions)
     assert scores.CIDEr_nojava == pytest.approx(evaluate(tmp_path).CIDEr_nojava)
+
+
+@needs_java
+@pytest.mark.slow
+def test_elements_share_the_java_programs_and_one_that_dies_is_replaced(tmp_path: Path) -> None:
+    evaluator = COCOCaptionEvaluator(references_dir=tokenize(tmp_path))
+    assert not java_pids()
+    better = {**CAPTIONS, 3: "A large green square in the corner"}
+    first = java_scores(evaluator, tmp_path / "a", CAPTIONS)
+    programs = java_pids()
+    assert len(programs) == 2
+    assert java_scores(evaluator, tmp_path / "b", better).METEOR > first.METEOR
+    assert java_pids() == programs
+    for pid in programs:
+        psutil.Process(pid).kill()
+    again = java_scores(evaluator, tmp_path / "c", CAPTIONS)
+    assert {**vars(again), "per_image_path": None} == {**vars(first), "per_image_path": None}
+    assert len(java_pids()) == 2 and not java_pids() & programs
+    with pytest.raises(ValueError, match="expected text"):
+        java_scores(evaluator, tmp_path / "d", {**CAPTIONS, 3: None})
+    assert java_scores(evaluator, tmp_path / "e", CAPTIONS).METEOR == first.METEOR
+
+
+@needs_java
+@pytest.mark.slow
+def test_tokens_do_not_depend_on_what_is_tokenized_with_them(tmp_path: Path) -> None:
+    odd = [
+        "",
+        "A dog's “odd” toy -- U.S. size, 3/4!",
+        "can't (not) won't ",
+        '"a',
+        "|||",
+        "ü\u00a0x",
+    ]
+    odd = [" ".join(each.split()) for each in odd]
+    tokenizer = PTBTokenizer(tmp_path / "log")
+    together = tokenizer.tokens([*odd * 500])
+    assert together == [tokenizer.tokens([each])[0] for each in odd] * 500
+    assert together[1] == "a dog 's odd toy u.s. size 3/4"
+    tokenizer.close()
+
+
+def test_references_made_before_score_without_java(tmp_path: Path) -> None:
+    references_dir = tokenize(tmp_path, "regex")
+    evaluator = COCOCaptionJavaFreeEvaluator(references_dir=references_dir)
+    scores = evaluator.run(None, write_captions(tmp_path), scope=scope(tmp_path))
+    expected = evaluate(tmp_path)
+    assert vars(scores) == vars(expected)
+
+
+def test_references_of_another_tokenizer_or_another_folder_are_errors(tmp_path: Path) -> None:
+    captions = write_captions(tmp_path)
+    evaluator = COCOCaptionEvaluator(references_dir=tokenize(tmp_path, "regex"))
+    if shutil.which("java"):
+        with pytest.raises(ValueError, match="tokenizer=regex, expected ptb"):
+            evaluator.run(None, captions, scope=scope(tmp_path))
+        assert not java_pids()
+    other = COCOCaptionJavaFreeEvaluator(references_dir=tmp_path)
+    with pytest.raises(ValueError, match="was not made by COCOCaptionReferences"):
+        other.run(None, captions, scope=scope(tmp_path))
+
+
+def test_references_must_be_given_in_one_way(tmp_path: Path) -> None:
+    for given in ({}, {"annotation_path": tmp_path, "references_dir": tmp_path}):
+        found = problems_of(COCOCaptionJavaFreeEvaluator, **given)
+        assert [(problem.where, problem.kind) for problem in found] == [("", "rule")]
+    assert problems_of(COCOCaptionJavaFreeEvaluator, references_dir=tmp_path) == []
 
 
 @needs_java
@@ -210,3 +310,6 @@ def test_missing_java_is_found_in_the_plan(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ValueError, match=r"install it.*coco_caption_java_free"):
         COCOCaptionEvaluator.check()
+    with pytest.raises(ValueError, match=r"install it.*tokenizer=regex"):
+        COCOCaptionReferences(annotation_path=tmp_path).check()
+    COCOCaptionReferences(annotation_path=tmp_path, tokenizer="regex").check()

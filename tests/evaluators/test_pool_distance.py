@@ -11,7 +11,7 @@ import pytest
 from contract import build, problems_of, scope
 from numpy.typing import ArrayLike
 
-from sandbox import evaluators
+from sandbox.components import checks
 from sandbox.evaluators import hash_counts
 from sandbox.evaluators.pool_distance import DistanceScores, PoolDistance, sample_distance
 
@@ -144,7 +144,7 @@ def test_a_text_without_words_has_the_greatest_distance(tmp_path: Path) -> None:
 def test_missing_scipy_is_found_in_the_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluators, "find_spec", lambda name: None)
+    monkeypatch.setattr(checks, "find_spec", lambda name: None)
     (problem,) = problems_of(PoolDistance, reference_path=tmp_path)
     assert problem.kind == "machine"
     assert "pip install 'sandbox[data]'" in problem.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +59,39 @@ def test_an_unreadable_sample_is_named(name: str, bad: str, tmp_path: Path) -> N
         make(name, tmp_path).run(None, path, scope=job)
     assert path.name in str(failure.value)
     assert not list(job.output_dir.iterdir()), "temporary files remain"
+
+
+def damaged_pools() -> dict[str, bytes]:
+    """Return damaged pools by file name."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    import zstandard
+
+    lines = b'{"text": "a"}\n' * 999
+    file = io.BytesIO()
+    pq.write_table(pa.table({"text": [f"a {index}" for index in range(999)]}), file)
+    table = file.getvalue()
+    return {
+        "cut.jsonl.gz": gzip.compress(lines)[:-20],
+        "wrong.jsonl.gz": lines,
+        "cut.jsonl.zst": zstandard.compress(lines)[:-5],
+        "wrong.jsonl.zst": lines,
+        "cut.parquet": table[:-30],
+        "wrong.parquet": lines,
+        "page.parquet": table[:20] + b"\xff" * 50 + table[70:],
+    }
+
+
+DAMAGED = damaged_pools()
+
+
+@pytest.mark.parametrize("name", EVALUATORS)
+@pytest.mark.parametrize("file", DAMAGED)
+def test_a_damaged_file_is_named(name: str, file: str, tmp_path: Path) -> None:
+    path = tmp_path / file
+    path.write_bytes(DAMAGED[file])
+    with pytest.raises(SampleError, match=f"{file}: cannot be (unpacked|read as Parquet)"):
+        make(name, tmp_path).run(None, path, scope=scope(tmp_path))
 
 
 @pytest.mark.parametrize("name", EVALUATORS)

@@ -113,6 +113,16 @@ def test_a_folder_that_is_no_classifier_is_named(tmp_path: Path) -> None:
         score(saved(tmp_path / "half", "Tokenizer"), pool, tmp_path / "out")
 
 
+@pytest.mark.parametrize("name", ["part-00000", "aaa"])
+def test_a_pipeline_with_a_class_of_others_is_refused(tmp_path: Path, name: str) -> None:
+    folder = saved(tmp_path, "Tokenizer", "LogisticRegressionModel")
+    (folder / "stages/0_Tokenizer/metadata" / name).write_text('{"class": "joblib.numpy_pickle"}')
+    with pytest.raises(
+        ValueError, match=r"names 'joblib\.numpy_pickle', which is no part of Spark"
+    ):
+        TextQuality(model_path=folder).check()
+
+
 def test_tokenizer_and_classifier_must_fit(tmp_path: Path) -> None:
     pool = write(tmp_path / "pool.jsonl", ["a"])
     whole = saved(tmp_path / "whole", "Tokenizer", "HashingTF", "LogisticRegressionModel")

@@ -21,6 +21,7 @@ from sandbox.evaluators.perplexity import PerplexityEvaluator
 from sandbox.executors.causal_lm import CausalLMTraining
 from sandbox.job import JobScope
 from sandbox.system.process import ProcessError
+from sandbox.system.warm import FRESH
 
 WORKER = Path(causal_lm.__file__).parents[1] / "workers" / "causal_lm_train.py"
 SMALL: dict[str, Any] = {
@@ -130,6 +131,22 @@ def test_a_killed_training_resumes_to_the_same_weights(train: Training, tmp_path
     assert events[0][1] in (11, 21)  # it may have got past step 20 before it was dead
     model = "model.safetensors"
     assert (resumed / model).read_bytes() == (whole / model).read_bytes()
+
+
+@pytest.mark.slow
+def test_forks_and_fresh_processes_make_the_same_checkpoint(
+    train: Training, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, events = train("first")
+    second, _ = train("second")  # a fork of the same parent
+    monkeypatch.setenv(FRESH, "1")
+    fresh, fresh_events = train("fresh")
+    assert events == fresh_events
+    names = sorted(path.name for path in fresh.iterdir())
+    for checkpoint in (first, second):
+        assert sorted(path.name for path in checkpoint.iterdir()) == names
+        for name in names:
+            assert (checkpoint / name).read_bytes() == (fresh / name).read_bytes(), name
 
 
 @pytest.mark.slow

@@ -246,11 +246,6 @@ def test_the_executor_reads_a_compressed_pool(write: Write, run: Run) -> None:
             {"process": {"text_length_filter": {"min_len": "x"}}},
             "'min_len' expects type 'int'",
         ),
-        (
-            DataJuicerFastProbe,
-            {"process": {"image_tagging_mapper": {}}},
-            "image_tagging_mapper tags samples: not with probe=fast",
-        ),
         (DataJuicerExecutor, IMAGE, "cannot identify image file"),
     ],
     ids=[
@@ -265,7 +260,6 @@ def test_the_executor_reads_a_compressed_pool(write: Write, run: Run) -> None:
         "operator-fast",
         "no-filter-fast",
         "type-fast",
-        "tags-fast",
         "picture-executor",
     ],
 )
@@ -392,6 +386,48 @@ def test_the_fast_probe_gives_the_analyzers_statistics_to_the_last_digit(
         assert fast["statistics"] == slow["statistics"]
         assert (fast["analysis_dir"] / "overall.csv").read_text() == table
     assert {"alnum_ratio", "image_width", "aspect_ratios", "num_words"} <= set(slow["statistics"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ({"usage_counter_mapper": {}}, "usage_counter_mapper tags samples"),
+        ({"my_letter_filter": {}}, "custom_operator_paths: operators of your own"),
+    ],
+    ids=["tags", "own"],
+)
+def test_the_fast_probe_leaves_to_the_analyzer_what_only_that_can_do(
+    write: Write, run: Run, tmp_path: Path, more: dict[str, Any], reason: str
+) -> None:
+    data = write(['{"text": "a letter"}', '{"text": "none"}'])
+    recipe: dict[str, Any] = {"process": {"text_length_filter": {}, **more}}
+    if "my_letter_filter" in more:
+        (tmp_path / "my_operators.py").write_text(OWN_FILTER)
+        recipe["custom_operator_paths"] = [str(tmp_path / "my_operators.py")]
+    slow = run(DataJuicerAnalyzer(), data, recipe)
+    (tmp_path / "log").unlink()
+    fast = run(DataJuicerFastProbe(), data, recipe)
+    assert fast["dataset_path"].read_bytes() == slow["dataset_path"].read_bytes()
+    assert fast["statistics"] == slow["statistics"]
+    assert "text_len" in fast["statistics"]
+    log = (tmp_path / "log").read_text(encoding="utf-8")
+    assert log.startswith(f"by the Analyzer: {reason}")
+
+
+OWN_FILTER = """
+from data_juicer.ops.base_op import OPERATORS, Filter
+from data_juicer.utils.constant import Fields
+
+@OPERATORS.register_module("my_letter_filter")
+class MyLetterFilter(Filter):
+    def compute_stats_single(self, sample, context=False):
+        sample[Fields.stats]["letters"] = float(sample["text"].count("t"))
+        return sample
+
+    def process_single(self, sample):
+        return True
+"""
 
 
 @pytest.mark.slow

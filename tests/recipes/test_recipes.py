@@ -23,6 +23,7 @@ from sandbox.hooks.refine_recipe_via_k_sigma import RefineRecipeViaKSigmaHook
 from sandbox.hooks.refine_recipe_via_percentiles import RefineRecipeViaPercentilesHook
 from sandbox.recipes import as_file, load_recipe
 from sandbox.recipes.operators import (
+    analyzer_reasons,
     argument_problems,
     arguments_of,
     operators,
@@ -221,7 +222,7 @@ def test_ray_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch, hoo
         importlib.util, "find_spec", lambda name: None if name == "ray" else find(name)
     )
     (problem,) = hook(recipe={"executor_type": "ray", "process": {"words_num_filter": {}}})
-    assert problem.kind == "machine"
+    assert problem.kind == "rule"
     assert "ray is not installed; pip install 'sandbox[ray]'" in problem.text
 
 
@@ -320,10 +321,10 @@ def test_a_threshold_has_a_short_path_and_a_wrong_one_ends_in_the_plan(project: 
 
 
 def test_the_demo_takes_another_probe_or_recipe_by_one_override(project: Project) -> None:
-    fast = project.compose("demo", "probe=fast", "recipe=caption_statistics")
+    slow = project.compose("demo", "probe=analyzer", "recipe=caption_statistics")
     for job in ("probe", "probe_again"):
-        assert fast.jobs[job].analyzer["_target_"].endswith("DataJuicerFastProbe")
-        assert "image_shape_filter" in fast.jobs[job].recipe.process
+        assert slow.jobs[job].analyzer["_target_"].endswith("DataJuicerAnalyzer")
+        assert "image_shape_filter" in slow.jobs[job].recipe.process
     over = project.compose("demo", "+jobs.process.recipe.process.text_length_filter.min_len=10")
     assert over.jobs.process.recipe == {"process": {"text_length_filter": {"min_len": 10}}}
     (problem,) = project.problems(
@@ -331,3 +332,40 @@ def test_the_demo_takes_another_probe_or_recipe_by_one_override(project: Project
     )
     assert (problem.where, problem.kind) == ("jobs.process.recipe", "rule")
     assert problem.text.startswith("process.text_length_filter.min_length: ")
+
+
+@pytest.mark.parametrize(
+    ("operators", "reasons"),
+    [
+        (["text_length_filter", "clean_email_mapper", "words_num_filter__2"], []),
+        (["text_length_filter", "image_tagging_mapper"], ["image_tagging_mapper tags samples"]),
+        (
+            ["video_tagging_from_frames_filter", "somebodys_filter"],
+            [
+                "video_tagging_from_frames_filter tags samples",
+                "somebodys_filter is none of Data-Juicer's own operators",
+            ],
+        ),
+    ],
+    ids=["none", "tags", "two"],
+)
+def test_operators_that_need_the_analyzer_are_found_in_the_sources(
+    operators: list[str], reasons: list[str]
+) -> None:
+    pytest.importorskip("data_juicer")
+    assert analyzer_reasons({"process": {name: {} for name in operators}}) == reasons
+
+
+@pytest.mark.parametrize("path", ["recipe", "file"])
+def test_the_plan_names_operators_that_need_the_analyzer(
+    project: Project, tmp_path: Path, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("data_juicer")
+    given = ["+jobs.probe.recipe.process.image_tagging_mapper={}"]
+    if path == "file":
+        (tmp_path / "own.yaml").write_text("process: [image_tagging_mapper: {}]")
+        given = [f"jobs.probe.recipe_path={tmp_path / 'own.yaml'}"]
+    project.run("demo", "dry_run=true", *given)
+    assert "by the Analyzer: image_tagging_mapper tags samples" in capsys.readouterr().out
+    project.run("demo", "dry_run=true", "probe=analyzer", *given)
+    assert "by the Analyzer" not in capsys.readouterr().out

@@ -148,3 +148,20 @@ def test_a_url_with_a_password_is_refused_in_a_key_of_ones_own_too(project: Proj
     refused = project.main("toy")
     assert refused.code == 2 and "mine.url" in refused.err and SECRET not in refused.text
     assert files_with(project.root / "outputs", SECRET) == []
+
+
+@pytest.mark.parametrize("place", ["experiment_name", "mine", "hydra.job.name", "hydra.run.dir"])
+@pytest.mark.parametrize(
+    "value", ["${oc.env:MY_TOKEN}", "x/${oc.env:${name}}", "${oc.select:other}"]
+)
+def test_a_secret_of_the_environment_is_read_by_arguments_for_secrets_alone(
+    project: Project, place: str, value: str
+) -> None:
+    body = experiment({"login": data_job("Login", token="${oc.env:MY_TOKEN}")}, name="MY_TOKEN")
+    project.write("toy", body)
+    assert project.main("toy", "dry_run=true", MY_TOKEN=SECRET).code == 0
+    other = "${oc.env:MY_TOKEN}" if "other" in value else "x"
+    overrides = [f"++other='{other}'", f"++{place}='{value}'"]
+    refused = project.main("toy", *overrides, MY_TOKEN=SECRET)
+    assert refused.code == 2 and "holds the value of MY_TOKEN" in refused.err, refused.text
+    assert SECRET not in refused.text and files_with(project.root, SECRET) == []

@@ -23,6 +23,8 @@ from toy_project import (
     until,
 )
 
+from sandbox.job import JobFailed
+from sandbox.running.attempt import _Attempt
 from sandbox.store import claims
 from sandbox.system.liveness import Owner
 
@@ -235,6 +237,35 @@ def test_an_owner_killed_while_it_takes_a_job_holds_up_nobody(claimants: Claiman
     assert next_line(claimants.start("a", lost_after_s=PATIENT)) == "held 1"
 
 
+def test_what_killed_processes_left_half_made_is_removed(tmp_path: Path) -> None:
+    for name in (".half", ".left.other"):
+        (tmp_path / "attempts" / name).mkdir(parents=True)
+        (tmp_path / "attempts" / name / "owner.json").touch()
+    (tmp_path / ".config.yaml.12345678").touch()
+    claim = claims.take(tmp_path, "job", lambda: False)
+    assert claim
+    claim.end_as(tmp_path / "record.json", "the record")
+    claim.release()
+    found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*"))
+    assert found == ["attempts", "attempts/1", "attempts/1/owner.json", "record.json"]
+
+
+def test_a_process_whose_preparation_was_cleaned_up_begins_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removals = iter([claims._remove_litter])
+    touch = Path.touch
+
+    def cleaned_up_before(path: Path) -> None:
+        next(removals, lambda folder: None)(tmp_path)
+        touch(path)
+
+    monkeypatch.setattr(Path, "touch", cleaned_up_before)
+    claim = claims.take(tmp_path, "job", lambda: False)
+    assert claim and claim.number == 1 and claim.is_held
+    claim.release()
+
+
 def test_a_claim_that_became_a_record_stays_one(tmp_path: Path) -> None:
     """Ctrl-C may come just after the record is there."""
     claim = claims.take(tmp_path, "job", lambda: False)
@@ -282,6 +313,61 @@ def test_a_late_owners_program_writes_where_the_new_owner_does_not(chain: Projec
     assert record.read_text() == before
     again = chain.main("chain", *options)
     assert again.code == 0 and chain.ran().count("training data.jsonl small 0.1 0") == 2
+
+
+def test_a_late_owner_that_has_not_begun_leaves_its_successors_record_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was suspended between taking the job and making room for its results."""
+    project.write("toy", experiment({"add": data_job("Add")}))
+    prepare = _Attempt._prepare
+
+    def late(attempt: _Attempt) -> None:
+        monkeypatch.setattr(_Attempt, "_prepare", prepare)
+        folder = attempt.claim.attempt_dir
+        (folder / "claim").rename(folder / "lost")
+        project.run("toy")
+        prepare(attempt)
+
+    monkeypatch.setattr(_Attempt, "_prepare", late)
+    with pytest.raises(JobFailed, match="took the job over"):
+        project.run("toy")
+    (record,) = project.records("add")
+    assert sorted(path.name for path in (record.parent / "attempts").iterdir()) == ["1", "2"]
+    project.run("toy")
+    assert project.ran() == ["add 0 1"]
+
+
+def test_a_failed_owner_puts_no_old_record_over_its_successors(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was suspended between asking for its claim and putting the old result back."""
+    project.write("toy", experiment({"make": data_job("Unstable", error_once_done=True)}))
+    project.run("toy")
+    (record,) = project.records("make")
+    put_back = _Attempt._put_back_record
+
+    def late(attempt: _Attempt) -> None:
+        record.write_text("the successor's")
+        put_back(attempt)
+
+    monkeypatch.setattr(_Attempt, "_put_back_record", late)
+    (project.gate / "break").touch()
+    with pytest.raises(JobFailed, match="broke after writing"):
+        project.run("toy", "force=[make]")
+    assert record.read_text() == "the successor's"
+
+
+def test_a_copy_that_a_killed_process_left_is_removed(project: Project) -> None:
+    job = ("train_model", {"executor": {"_target_": "toys.ResumableTraining", "num_steps": 4}})
+    project.write("toy", experiment({"train": job}))
+    with pytest.raises(JobFailed, match="the machine went away"):
+        project.run("toy")
+    (folder,) = (project.root / "outputs/store/train").iterdir()
+    (folder / "attempts/1/failure.json").rename(folder / "attempts/1/lost")
+    (folder / "after_1/copy_2").mkdir(parents=True)
+    project.run("toy")
+    assert not (folder / "after_1/copy_2").exists()
 
 
 def test_another_host_resumes_the_work_of_a_lost_attempt(project: Project) -> None:

@@ -66,3 +66,18 @@ def test_a_forced_run_that_fails_is_forced_again(project: Project) -> None:
     project.ran()
     project.run("toy", "force=[make]")
     assert project.ran() == ["unstable"]
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "null", '{"add": 3}', '{"add": {"x": "y"}}'])
+def test_damage_to_what_a_sweep_forces_means_that_it_forces_anew(
+    project: Project, tmp_path: Path, damage: str
+) -> None:
+    project.write("toy", experiment({"add": data_job("Add")}))
+    project.run("toy")
+    project.ran()
+    cfg = project.compose("toy", "force=[add]")
+    before = forced_by_sweep(tmp_path / "sweep", cfg)
+    (tmp_path / "sweep/.forced.json").write_text(damage)
+    assert forced_by_sweep(tmp_path / "sweep", cfg) == before
+    run(cfg, project.run_dir, forced=before)
+    assert project.ran() == ["add 0 1"]

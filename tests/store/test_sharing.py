@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -51,3 +54,61 @@ def test_a_store_that_another_user_owns_can_be_read(
         for folder in folders:
             folder.chmod(0o755)
     assert chain.ran() == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("setpriv") is None, reason="only root may become another user"
+)
+def test_two_users_of_a_group_share_a_store(chain: Project, umask: int) -> None:
+    """The first user begins; the second one reuses, repeats, takes over and adds."""
+    if umask != 0o002:
+        pytest.skip("the group must be allowed to write")
+    group, (first, second) = 31000, (31001, 31002)
+    chain.write("broken", experiment({"make": data_job("Unstable", error_once_done=True)}))
+    for path in [chain.root, *chain.root.rglob("*")]:
+        os.chown(path, first, group)
+        path.chmod(0o2775 if path.is_dir() else 0o664)
+    # pytest makes its folders for one user alone
+    for above in [path for path in chain.root.parents if "pytest" in path.name]:
+        above.chmod(0o755)
+    (chain.gate / "break").touch()
+
+    def as_user(user: int, *words: str) -> tuple[int, str]:
+        # Reading is free, because this interpreter may lie in root's own folder; writing is not.
+        ids = ["--reuid", str(user), "--regid", str(group), "--groups", str(group)]
+        reads = ["--inh-caps", "+dac_read_search", "--ambient-caps", "+dac_read_search"]
+        command = [sys.executable, "-m", "sandbox", *words, "watcher.mode=disabled"]
+        done = subprocess.run(
+            ["setpriv", *ids, *reads, *command],
+            cwd=chain.root,
+            env={**os.environ, **chain.variables, "HOME": str(chain.root / f"home{user}")}
+            | {"XDG_CONFIG_HOME": ""},
+            umask=umask,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    def ran() -> list[str]:
+        lines = chain.ran()
+        chain.ledger_path.touch()
+        chain.ledger_path.chmod(0o666)
+        return lines
+
+    ran()
+    force = ["force=[train]", "compute=local"]
+    for user, code, jobs, words in (
+        (first, 0, 3, ["+experiment=chain"]),
+        (second, 0, 0, ["+experiment=chain"]),
+        (second, 0, 1, ["+experiment=chain", *force]),
+        (first, 0, 1, ["+experiment=chain", *force]),
+        (first, 1, 1, ["+experiment=broken"]),
+    ):
+        found, text = as_user(user, *words)
+        assert found == code and len(ran()) == jobs, text
+    (chain.gate / "break").unlink()
+    for user, words in ((second, []), (first, ["force=[make]"])):
+        found, text = as_user(user, "+experiment=broken", *words)
+        assert found == 0 and ran() == ["unstable"], text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import asyncio
 import os
 import subprocess
@@ -13,7 +12,7 @@ import pytest
 from toy_project import alive, until, until_async
 
 from sandbox.system import process
-from sandbox.system.process import ProcessError
+from sandbox.system.process import Dialogue, ProcessError
 
 
 def python(code: str, *arguments: str) -> list[str]:
@@ -21,10 +20,10 @@ def python(code: str, *arguments: str) -> list[str]:
     return [sys.executable, "-c", code, *arguments]
 
 
-def test_arguments_environment_folder_and_input_reach_the_program_as_they_are(
+def test_arguments_environment_and_folder_reach_the_program_as_they_are(
     tmp_path: Path,
 ) -> None:
-    code = "import os, sys; print(sys.argv[1:], os.environ['TOY'], os.getcwd(), sys.stdin.read())"
+    code = "import os, sys; print(sys.argv[1:], os.environ['TOY'], os.getcwd())"
     arguments = ["$HOME", "a b", "'\"", ";rm", "*", "ü\n", ""]
     log = tmp_path / "deep" / "log.txt"
     process.run(
@@ -32,9 +31,8 @@ def test_arguments_environment_folder_and_input_reach_the_program_as_they_are(
         log_path=log,
         variables={"TOY": "$x y"},
         cwd=tmp_path,
-        stdin_text="in ü",
     )
-    assert log.read_text() == f"{arguments} $x y {tmp_path} in ü\n"
+    assert log.read_text() == f"{arguments} $x y {tmp_path}\n"
 
 
 def test_output_and_errors_are_appended_to_the_log(tmp_path: Path) -> None:
@@ -88,7 +86,7 @@ def test_the_last_line_of_a_failed_program_is_quoted_once(tmp_path: Path) -> Non
     assert lines[0] == "the mistake" and lines[-1] == "before" and lines.count("the mistake") == 1
 
 
-def test_without_input_standard_input_is_empty(tmp_path: Path) -> None:
+def test_standard_input_is_empty(tmp_path: Path) -> None:
     process.run(python("import sys; assert sys.stdin.read() == ''"), log_path=tmp_path / "log")
 
 
@@ -186,9 +184,10 @@ def test_a_program_and_what_it_started_end_with_a_killed_launcher(
 
 def test_a_program_gets_no_descriptor_of_its_supervisor(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
-    process.run(python("import os; print(os.listdir('/dev/fd'))"), log_path=log)
-    # the fourth is that of the folder which it lists
-    assert len(ast.literal_eval(log.read_text())) == 4
+    code = "import os; print(len(os.listdir('/dev/fd')))"
+    process.run(python(code), log_path=log)
+    plain = subprocess.run(python(code), close_fds=False, capture_output=True, check=True)
+    assert log.read_bytes() == plain.stdout
 
 
 def test_a_program_is_in_a_session_of_its_own(tmp_path: Path) -> None:
@@ -203,3 +202,73 @@ def test_the_tail_of_a_log_is_its_last_lines(tmp_path: Path) -> None:
     assert process.tail(log, 2) == "99998\n99999"
     log.write_text("")
     assert process.tail(log) == ""
+
+
+ECHO = "import sys\nfor line in sys.stdin: print(line.strip() * 2, flush=True)"
+
+
+def test_a_dialogue_answers_lines_with_lines(tmp_path: Path) -> None:
+    dialogue = Dialogue(python(ECHO), log_path=tmp_path / "log")
+    assert dialogue.ask("a\nü\n", 2) == ["aa", "üü"]
+    assert dialogue.ask("b\n", 1) == ["bb"]
+    assert dialogue.ask("", 0) == []
+    dialogue.close()
+    dialogue.close()
+    assert (tmp_path / "log").read_text() == ""
+
+
+def test_a_dialogue_takes_more_than_a_pipe_holds(tmp_path: Path) -> None:
+    dialogue = Dialogue(python(ECHO), log_path=tmp_path / "log")
+    answers = dialogue.ask(f"{'x' * 99}\n" * 10_000, 10_000)
+    assert answers == ["x" * 198] * 10_000
+    dialogue.close()
+
+
+def test_a_dialogue_whose_program_ends_is_an_error_with_its_last_words(tmp_path: Path) -> None:
+    code = "import sys; print(sys.stdin.readline(), end='', flush=True); sys.exit('no more')"
+    (tmp_path / "log").write_text("before\n")
+    dialogue = Dialogue(python(code), log_path=tmp_path / "log")
+    assert dialogue.ask("a\n", 1) == ["a"]
+    with pytest.raises(ProcessError, match=r"^no more\n") as caught:
+        dialogue.ask("b\n", 1)
+    assert caught.value.returncode == 1
+    assert "before" not in str(caught.value)
+
+
+def test_the_program_of_a_dialogue_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(ProcessError, match="cannot start 'no-such-program'"):
+        Dialogue(["no-such-program"], log_path=tmp_path / "log")
+
+
+def test_a_dialogue_ends_with_its_owner_however_that_ends(tmp_path: Path) -> None:
+    owner_code = """
+import os, sys
+from pathlib import Path
+from sandbox.system.process import Dialogue
+dialogue = Dialogue([sys.executable, "-c", sys.argv[1]], log_path=Path(sys.argv[2]))
+print(dialogue.ask("\\n", 1)[0], flush=True)
+sys.stdin.read()
+"""
+    program = "import os, sys\nfor line in sys.stdin: print(os.getpid(), flush=True)"
+    command = python(owner_code, program, str(tmp_path / "log"))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+        assert owner.stdout is not None
+        pid = int(owner.stdout.readline())
+        assert alive(pid)
+        owner.kill()
+    until(lambda: not alive(pid), "the program outlived its owner")
+
+
+def test_a_dialogue_does_not_hold_the_lock_of_a_claim(tmp_path: Path) -> None:
+    descriptor = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    os.set_inheritable(descriptor, True)
+    code = f"""
+import os, sys
+for line in sys.stdin:
+    try: print(os.fstat({descriptor}), flush=True)
+    except OSError: print("closed", flush=True)
+"""
+    dialogue = Dialogue(python(code), log_path=tmp_path / "log")
+    assert dialogue.ask("\n", 1) == ["closed"]
+    dialogue.close()
+    os.close(descriptor)

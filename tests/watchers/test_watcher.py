@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -18,7 +20,7 @@ from contract import problems_of
 from toy_project import until
 from wandb_files import wandb_records
 
-from sandbox.job import Secret
+from sandbox.job import JobFailed, Secret
 from sandbox.watchers import SandboxWatcher
 from sandbox.watchers.metrics_file import read_events
 from sandbox.watchers.open_watcher import OpenWatcher
@@ -269,15 +271,88 @@ def test_a_failing_wandb_is_one_warning(
     assert history(tmp_path, "train.loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
 
 
-def test_metrics_that_cannot_be_written_do_not_fail_the_run(
+def test_a_run_whose_metrics_cannot_be_written_fails_in_the_end(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "metrics.jsonl").mkdir()
-    with SandboxWatcher(mode="disabled").open(tmp_path) as watcher:
+    message = r"metrics\.jsonl lacks 2 lines of metrics: .*Is a directory"
+    with (
+        pytest.raises(JobFailed, match=message),
+        SandboxWatcher(mode="disabled").open(tmp_path) as watcher,
+    ):
         watcher.watch({"loss": 1.0}, name="train")
         watcher.watch({"loss": 2.0}, name="train")
         assert watcher.query("train.loss") == 2.0
     assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("num_bytes", [0, 1, 20])
+def test_metrics_are_complete_after_a_disk_was_full_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, num_bytes: int
+) -> None:
+    """The disk took the first bytes of a line, and then no more."""
+    write, taken = os.write, [num_bytes]
+
+    def full(file: int, data: bytes) -> int:
+        part = data[: taken[0]]
+        taken[0] -= len(part)
+        if not part:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, part)
+
+    with SandboxWatcher(mode="disabled").open(tmp_path) as watcher:
+        watcher.watch({"loss": 0.0}, name="train", step=0)
+        monkeypatch.setattr(os, "write", full)
+        for step in (1, 2):
+            watcher.watch({"loss": float(step)}, name="train", step=step)
+        monkeypatch.setattr(os, "write", write)
+        watcher.watch({"loss": 3.0}, name="train", step=3)
+    assert history(tmp_path, "train.loss") == [(step, float(step)) for step in range(4)]
+    assert len(lines(tmp_path)) == 4
+
+
+def test_metrics_that_wait_are_written_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    with SandboxWatcher(mode="disabled").open(tmp_path) as watcher:
+        watcher.watch({"loss": 1.0}, name="train")
+        (tmp_path / "metrics.jsonl").rmdir()
+    assert history(tmp_path, "train.loss") == [(None, 1.0)]
+
+
+@pytest.mark.parametrize("is_replaced", [True, False], ids=["replaced", "removed"])
+def test_metrics_that_somebody_takes_away_fail_the_run(tmp_path: Path, is_replaced: bool) -> None:
+    path = tmp_path / "metrics.jsonl"
+    with (
+        pytest.raises(JobFailed, match=r"metrics\.jsonl lacks 1 lines"),
+        SandboxWatcher(mode="disabled").open(tmp_path) as watcher,
+    ):
+        watcher.watch({"loss": 1.0}, name="train")
+        path.rename(tmp_path / "aside")
+        if is_replaced:
+            path.touch()
+
+
+def test_missing_metrics_do_not_hide_the_failure_of_a_job(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "metrics.jsonl").mkdir()
+    with (
+        pytest.raises(JobFailed, match="the job's own"),
+        SandboxWatcher(mode="disabled").open(tmp_path) as watcher,
+    ):
+        watcher.watch({"loss": 1.0}, name="train")
+        raise JobFailed("the job's own")
+    assert "lacks 1 lines" in caplog.text
+
+
+def test_damaged_metrics_of_an_earlier_run_are_passed_over(tmp_path: Path) -> None:
+    good = json.dumps({"time": 1.0, "step": None, "metrics": {"loss": 1.5}}).encode()
+    damage = b"\xff\n[1]\nnull\n" + b"[" * 100_000 + b"\n"
+    (tmp_path / "metrics.jsonl").write_bytes(damage + good + b"\n")
+    with SandboxWatcher(mode="disabled").open(tmp_path) as watcher:
+        assert watcher.query("loss") == 1.5
 
 
 ONLINE = """

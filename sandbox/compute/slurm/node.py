@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Generic
 
 from sandbox.compute import T
-from sandbox.compute.slurm import queue
+from sandbox.compute.slurm import queue, result
 from sandbox.system import process
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,6 @@ def portable(error: Exception) -> Exception:
     """Return an error that another process can read: itself, or one with its text."""
     # Exceptions of libraries fail in many ways when they are copied.
     with contextlib.suppress(Exception):
-        read = pickle.loads(pickle.dumps(error))  # noqa: S301  our own bytes
-        if str(read) == str(error):
+        if str(result.read(pickle.dumps(error))) == str(error):
             return error
     return RuntimeError(f"{type(error).__name__}: {error}")

@@ -178,8 +178,10 @@ class SlurmSession(ComputeSession):
 
     def _submit(self, task: NodeTask[T], items: Mapping[int, T]) -> dict[int, QueuedItem]:
         """Submit items as one array, and note every job in its item's folder."""
-        folder = self._folder / "%j"
-        comment = f"sandbox {uuid.uuid4().hex}"
+        name = uuid.uuid4().hex
+        # A new folder: nobody can have prepared files of jobs in it.
+        folder = self._folder / name[:8] / "%j"
+        comment = f"sandbox {name}"
         try:
             with outside_of_a_job():
                 executor = self._executor(folder, comment, items)
@@ -202,7 +204,8 @@ class SlurmSession(ComputeSession):
         label = _label_of(next(iter(items.values())))
         # `exec` makes Python the batch step itself: SLURM announces a coming end only to that step,
         # and must not signal the programs that the item starts.
-        executor = SlurmExecutor(folder, python=f"exec {shlex.quote(sys.executable)}")
+        python = shlex.join(["exec", "env", "=".join(process.SAFE_PATH), sys.executable])
+        executor = SlurmExecutor(folder, python=python)
         executor.update_parameters(
             job_name=re.sub(r"\W+", "-", label.partition("[")[0]) or "sandbox",
             comment=comment,

@@ -6,7 +6,6 @@ import contextlib
 import json
 import logging
 import os
-import pickle
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.compute import Begun
-from sandbox.compute.slurm import queue
+from sandbox.compute.slurm import queue, result
 from sandbox.compute.slurm.queue import JobState
 from sandbox.system import process
 from sandbox.system.files import read_json
@@ -116,8 +115,10 @@ class QueuedItem:
 
     def result(self) -> Exception | None:
         """Return the item's error, or ``None``."""
-        # submitit's file, in a folder that only the user's own jobs write.
-        outcome, value = pickle.loads(self.result_path.read_bytes())  # noqa: S301
+        try:
+            outcome, value = result.read(self.result_path.read_bytes())
+        except Exception as error:  # a damaged pickle raises errors of many kinds
+            return RuntimeError(f"{self.result_path} is no result of a job: {error}")
         if outcome == "success":
             return value if isinstance(value, Exception) else None
         # Otherwise the value is a traceback: the item did not even begin.
