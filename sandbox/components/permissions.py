@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,13 @@ def is_permitted(permission: str, allowed: Collection[str]) -> bool:
 
 def is_allowed_class(target: str, allowed: Collection[str]) -> bool:
     """Return True if a class path matches one of the allowed patterns."""
-    return any(fnmatchcase(target, pattern) for pattern in allowed)
+    return _matches(target, tuple(allowed))
+
+
+@cache
+def _matches(target: str, patterns: tuple[str, ...]) -> bool:
+    # Thirty times a job, for the same few classes.
+    return any(fnmatchcase(target, pattern) for pattern in patterns)
 
 
 def needs(permission: str, where: str, text: str) -> Problem:

@@ -71,6 +71,7 @@ def _is_program(name: str) -> bool:
     return ":" in name or name.startswith(f"{_WORKERS}.")
 
 
+@cache
 def _file(name: str) -> Path | None:
     """Return the source file of a module or script; ``None`` unless it is ours or the user's."""
     module, _, script = name.partition(":")
