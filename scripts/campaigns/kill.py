@@ -321,7 +321,7 @@ STATUSES = {
     "driver's process group": {-9, 0},
     "driver and all it started": {-9, 0},
     "SIGTERM": {1, 2, -signal.SIGTERM, 0},
-    "Ctrl-C": {1, 2, 130, 0},
+    "Ctrl-C": {1, 2, -signal.SIGINT, 0},  # by the signal itself before the run has begun
     "SIGTERM, then driver": {-9, 1, 2, -signal.SIGTERM, 0},
 }
 """Exit statuses by kind of the kill; after one of a program it is 1, or 0 if that was too late."""
