@@ -290,13 +290,12 @@ def _programs(game: Round, driver: Driver) -> list[psutil.Process]:
 
 
 def _supervisors(game: Round, driver: Driver) -> list[psutil.Process]:
-    found = []
+    """Return the parents of the programs, except drivers themselves and whoever adopts orphans."""
+    parents = []
     for program in _programs(game, driver):
         with contextlib.suppress(psutil.Error):
-            parent = program.parent()
-            if parent and "supervisor" in " ".join(parent.cmdline()[:4]):
-                found.append(parent)
-    return found
+            parents.append(program.parent())
+    return [parent for parent in parents if parent and parent.pid not in (1, driver.pid)]
 
 
 def _local_processes(game: Round, driver: Driver) -> list[psutil.Process]:
