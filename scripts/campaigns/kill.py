@@ -290,13 +290,12 @@ def _programs(game: Round, driver: Driver) -> list[psutil.Process]:
 
 
 def _supervisors(game: Round, driver: Driver) -> list[psutil.Process]:
-    found = []
+    """Return the parents of the programs, except drivers themselves and whoever adopts orphans."""
+    parents = []
     for program in _programs(game, driver):
         with contextlib.suppress(psutil.Error):
-            parent = program.parent()
-            if parent and "supervisor" in " ".join(parent.cmdline()[:4]):
-                found.append(parent)
-    return found
+            parents.append(program.parent())
+    return [parent for parent in parents if parent and parent.pid not in (1, driver.pid)]
 
 
 def _local_processes(game: Round, driver: Driver) -> list[psutil.Process]:
@@ -321,7 +320,7 @@ STATUSES = {
     "driver's process group": {-9, 0},
     "driver and all it started": {-9, 0},
     "SIGTERM": {1, 2, -signal.SIGTERM, 0},
-    "Ctrl-C": {1, 2, 130, 0},
+    "Ctrl-C": {1, 2, -signal.SIGINT, 0},  # by the signal itself before the run has begun
     "SIGTERM, then driver": {-9, 1, 2, -signal.SIGTERM, 0},
 }
 """Exit statuses by kind of the kill; after one of a program it is 1, or 0 if that was too late."""

@@ -21,7 +21,10 @@ from sandbox.system.files import read_json
 
 
 def statuses(runners: Sequence[Runner]) -> Iterator[Wrong]:
-    """Yield the drivers that did not end as they should."""
+    """Yield the drivers that did not end as they should.
+
+    While a job is forced, it has no outputs, so that a job that reads them may fail.
+    """
     for runner in runners:
         driver = runner.driver
         assert driver
@@ -31,6 +34,9 @@ def statuses(runners: Sequence[Runner]) -> Iterator[Wrong]:
             right = {0, -9}
         elif runner.disturbed == "suspended" and "took the job over" in text:
             right = {0, 1}
+        if driver.status == 1 and re.search(r"/out/\S+ does not exist", text):
+            runner.disturbed = "met a job that another driver was forcing"
+            right = {1}
         if driver.status not in right:
             yield "wrong exit status", f"{driver.status} of {driver.log_path.name}: {text[-600:]}"
         if "Traceback" in text:

@@ -60,7 +60,7 @@ class Runner:
         host: The host that it pretends to be on.
         force: The job that it forces; empty for none.
         starts_at: When it starts, in seconds after the race's start.
-        disturbed: ``killed`` or ``suspended``; empty for a driver that is left alone.
+        disturbed: ``killed``, ``suspended`` or why it failed; empty for a driver left alone.
         go_on_at: When it is suspended no longer, likewise.
     """
 

@@ -121,6 +121,8 @@ def _figures(this: Campaign, game: Round, runners: Sequence[Runner]) -> None:
     figures["drivers"] += len(runners)
     figures["drivers killed"] += sum(runner.disturbed == "killed" for runner in runners)
     figures["drivers suspended"] += sum(runner.disturbed == "suspended" for runner in runners)
+    met = [runner for runner in runners if runner.disturbed.startswith("met")]
+    figures["drivers that met a job being forced"] += len(met)
     figures["drivers that force"] += sum(bool(runner.force) for runner in runners)
     attempts = [one for found in attempts_of(game.folder).values() for one in found.values()]
     figures["attempts"] += len(attempts)
