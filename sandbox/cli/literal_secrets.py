@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -14,10 +15,11 @@ from sandbox.components.checks import literal_secrets
 from sandbox.components.permissions import without_interpolations
 from sandbox.components.problem import Problem
 from sandbox.components.signature import secret_arguments
-from sandbox.components.tree import leaves, nodes
+from sandbox.components.tree import children, leaves, nodes, select
 from sandbox.components.values import secret_problems
 from sandbox.job import NoUrlPassword
 
+_REFERENCE = re.compile(r"\$\{(?:oc\.env:)?[\w.\s]*\}")
 _NAMES = ("api_key", "token", "password", "passwd", "secret", "credentials")
 _SHORTEST_OF_ENVIRONMENT = 8
 _CHECKED_APART = ("overrides", "runtime")
@@ -36,8 +38,7 @@ def secrets_in_config(cfg: DictConfig, allowed: Sequence[str]) -> list[Problem]:
         *hydra.get("overrides", {}).get("task", []),
         *hydra.get("overrides", {}).get("hydra", []),
     ]
-    params = (hydra.get("sweeper") or {}).get("params") or {}
-    swept = [f"{key}={value}" for key, value in params.items()]
+    swept = [f"{key}={value}" for key, value in children(select(hydra, "sweeper.params"))]
     kept = {key: value for key, value in hydra.items() if key not in _CHECKED_APART}
     found = [problem for key in raw for problem in literal_secrets(raw[key], key, allowed)]
     # Values of a sweep are in no config before its trials; launchers print them first.
@@ -58,11 +59,19 @@ def _copied_secrets(cfg: DictConfig, copy: Any, places: Collection[str]) -> Iter
         for name, value in os.environ.items()
         if name.lower().endswith(_NAMES) and len(value) >= _SHORTEST_OF_ENVIRONMENT
     }
+    places = {*places, *_unused_names(copy)}
     for place, leaf in leaves(resolved(copy, cfg)) if secrets else ():
         for name, value in secrets.items():
             if value in str(leaf) and place not in places:
                 text = f"holds the value of {name}, which only an argument for secrets may read"
                 yield Problem(place, "secret", text)
+
+
+def _unused_names(copy: Any) -> Iterator[str]:
+    """Yield Hydra's name of all overrides, unless a folder or a log has it: it repeats secrets."""
+    name = "override_dirname"
+    if not any(name in str(leaf) for place, leaf in leaves(copy) if not place.endswith(name)):
+        yield f"hydra.job.{name}"
 
 
 def _secret_places(raw: Any, allowed: Sequence[str]) -> set[str]:
@@ -89,7 +98,10 @@ def _secrets_in_overrides(overrides: Sequence[str], places: set[str]) -> Iterato
 
 
 def _logins(place: str, leaf: Any) -> Iterator[Problem]:
-    is_url = isinstance(leaf, str) and "://" in leaf
-    if is_url and not NoUrlPassword().is_met_by(without_interpolations(leaf, "")):
+    if not isinstance(leaf, str) or "://" not in leaf:
+        return
+    # Resolvers take literals, too: ${oc.decode:'https://…'}.
+    texts = (without_interpolations(leaf, ""), _REFERENCE.sub("", leaf))
+    if not all(NoUrlPassword().is_met_by(text) for text in texts):
         text = "a URL holds a name or password; secrets may only be given as ${oc.env:NAME}"
         yield Problem(place, "secret", text)

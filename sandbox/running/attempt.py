@@ -201,7 +201,7 @@ class _Attempt:
         try:
             self.claim.ensure_held()
         except ClaimLost:
-            self._put_back_record()
+            self._put_back()
             raise
 
     def _put_back(self) -> None:

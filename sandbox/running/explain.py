@@ -192,10 +192,13 @@ def env_lines(checked: Plan, allowed: tuple[str, ...]) -> Iterator[str]:
     """Describe the envs that jobs run in, a line each, except the launcher's own; makes none."""
     for spec in checked.jobs:
         where = f"jobs.{spec.name}"
+        replaced = tuple(f"{where}.{leaf}." for leaf in spec.map)
         for place, node in (
             *nodes(spec.config, where),
             *nodes(dict(spec.map), f"{where}.map"),
         ):
+            if f"{place}.".startswith(replaced):  # by the elements' own values
+                continue
             cls = locate(node["_target_"], allowed)
             if issubclass(cls, Env) and not issubclass(cls, CurrentEnv):
                 yield f"{place:<34} {_env_description(spec, place, node, allowed)}"

@@ -106,7 +106,7 @@ class Claim:
     def release(self) -> None:
         """Give the job free, whether or not the attempt has ended."""
         self._pulse.stop()
-        _remove_litter(self.folder)
+        _remove_litter(_attempts(self.folder))
         # Where it stays, whoever comes next sees that its lock is gone.
         with contextlib.suppress(OSError):
             self._path.unlink()
@@ -161,6 +161,7 @@ def take(folder: Path, label: str, is_done: Callable[[], bool]) -> Claim | None:
             return None
         claim = _begin(folder, number + 1)
         if claim:
+            _remove_litter(folder)
             return claim
         time.sleep(_BETWEEN_ATTEMPTS_S)
 
@@ -240,13 +241,13 @@ def _begin_prepared(prepared: Path, folder: Path, number: int, owner: Owner) -> 
 
 
 def _remove_litter(folder: Path) -> None:
-    """Remove half-made files and folders, whose names begin with a dot, of killed processes.
+    """Remove half-made files and folders of killed processes, whose names begin with a dot.
 
-    A process that lives and prepares an attempt meanwhile finds its folder gone and begins again.
-    A folder gets another name first: a rename has one winner, so that the folder of an attempt that
-    has just begun is never emptied.
+    In a job's folder only the holder of its claim may do so. In ``attempts`` a living process may
+    prepare an attempt meanwhile: it finds its folder gone and begins again. A folder gets another
+    name first: a rename has one winner, so that no attempt that has just begun is emptied.
     """
-    for path in [*folder.glob(".*"), *_attempts(folder).glob(".*")]:
+    for path in folder.glob(".*"):
         with contextlib.suppress(OSError):
             left = path
             if not path.name.startswith(_LEFT):

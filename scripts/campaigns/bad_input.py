@@ -25,6 +25,7 @@ from campaign import Campaign, campaign, forked
 
 HERE = Path(__file__).parent
 LONGEST_OUTPUT = 4096
+LONGEST_S = 120  # a run of 2 CPU seconds took 30 s on a machine with 14 times its load
 
 
 def main() -> int:
@@ -63,7 +64,7 @@ def make(asked: Campaign, number: int, kind: str, attempt: Try, folder: Path) ->
     project, output = folder / "project", folder / "output"
     write(attempt, folder)
     before, top = files(folder), {*Path("/").iterdir()}
-    code = forked(lambda: command(attempt, project), output)
+    code = forked(lambda: command(attempt, project), output, LONGEST_S)
     text = output.read_text(encoding="utf-8", errors="replace")
     output.unlink()
     made = {path for path in files(folder) - before if not is_result(path, attempt, project, code)}

@@ -61,7 +61,16 @@ def override(draw: Random) -> Try:
     expected = (0, 2) if words in right else (2,)
     name = words.lstrip("+~-").partition("=")[0][:40]
     given = Try((*RUN, "dry_run=true", words), written(body()), expected, ("",))
-    known = (name, name.split(".")[0], "verride", "experiment", "EQUAL", "usage", "command")
+    known = (
+        name,
+        name.split(".")[0],
+        "verride",
+        "experiment",
+        "EQUAL",
+        "usage",
+        "command",
+        "env/nope",
+    )
     return Try(given.words, given.files, expected, known)
 
 

@@ -175,6 +175,7 @@ def start(
         os.setsid()
         _redirect(log_path)
         faulthandler.register(signal.SIGUSR1)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have ignored it
         os.environ |= {MARKER: marker, **(variables or {})}
         sys.argv = ["sandbox", *command]
         before()

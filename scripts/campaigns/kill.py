@@ -130,13 +130,6 @@ KINDS = {
 }
 """Weight of each kind of kill."""
 
-SIGNS = {
-    "program": "counting_program.py",
-    "supervisor": "supervisor",
-    "process of compute=local": "spawn_main",
-}
-"""Words in the command lines of the programs that kinds of kills look for."""
-
 CHANGES = {
     *("open", "os.rename", "os.mkdir", "os.rmdir", "os.remove", "os.symlink", "os.utime"),
     *("fcntl.flock", "subprocess.Popen", "os.posix_spawn", "shutil.rmtree"),
@@ -203,13 +196,13 @@ def kill_once(game: Round, rng: random.Random, expected: Undisturbed) -> str:
         game.story.append(f"{kind}: number {change}, {delay_s * 1000:.2f} ms later")
     else:
         driver = game.start(expected.command)
-        if kind in SIGNS:
-            game.pause(driver, HANG_S, until=lambda: bool(_victims(driver, kind)))
-            moment = _pause(game, driver, rng.uniform(0, 0.15))
+        if kind in VICTIMS:
+            game.pause(driver, HANG_S, until=lambda: bool(VICTIMS[kind](game, driver)))
+            moment = _pause(game, driver, rng.uniform(0, 0.1))
         else:
             moment = _wait_for_moment(game, driver, rng, expected)
         game.story.append(f"{kind}: {moment}")
-        _kill(driver, kind, rng)
+        _kill(game, driver, kind, rng)
     game.wait(driver)
     _check_status(game, driver, kind)
     return kind
@@ -254,7 +247,7 @@ def _pause(game: Round, driver: Driver, seconds: float) -> str:
     return f"after {seconds:.3f} s"
 
 
-def _kill(driver: Driver, kind: str, rng: random.Random) -> None:
+def _kill(game: Round, driver: Driver, kind: str, rng: random.Random) -> None:
     match kind:
         case "driver":
             driver.signal(signal.SIGKILL)
@@ -274,7 +267,7 @@ def _kill(driver: Driver, kind: str, rng: random.Random) -> None:
                 rng.shuffle(started)
                 _kill_all(started)
         case _:
-            _kill_all(_victims(driver, kind)[:1])
+            _kill_all(VICTIMS[kind](game, driver)[:1])
 
 
 def _kill_all(victims: Sequence[psutil.Process]) -> None:
@@ -283,17 +276,44 @@ def _kill_all(victims: Sequence[psutil.Process]) -> None:
             victim.kill()
 
 
-def _victims(driver: Driver, kind: str) -> list[psutil.Process]:
-    """Return the driver's processes of a kind, which the name of the program gives away."""
+def _programs(game: Round, driver: Driver) -> list[psutil.Process]:
+    """Return the programs that train for a driver, by its lines in the ledger."""
+    at_work = {}
+    for line in drivers.lines_of(game.ledger):
+        if line["driver"] == driver.marker and "step" in line:
+            at_work[line["pid"]] = line["what"] != "end"
+    found = []
+    for pid in (pid for pid, goes_on in at_work.items() if goes_on):
+        with contextlib.suppress(psutil.Error):
+            found.append(psutil.Process(pid))
+    return found
+
+
+def _supervisors(game: Round, driver: Driver) -> list[psutil.Process]:
+    found = []
+    for program in _programs(game, driver):
+        with contextlib.suppress(psutil.Error):
+            parent = program.parent()
+            if parent and "supervisor" in " ".join(parent.cmdline()[:4]):
+                found.append(parent)
+    return found
+
+
+def _local_processes(game: Round, driver: Driver) -> list[psutil.Process]:
     found = []
     for process in drivers.processes([driver.marker])[driver.marker]:
         with contextlib.suppress(psutil.Error):
-            text = " ".join(process.cmdline()[:4])
-            is_supervisor = SIGNS["supervisor"] in text
-            if SIGNS[kind] in text and is_supervisor == (kind == "supervisor"):
+            if "spawn_main" in " ".join(process.cmdline()[:4]):
                 found.append(process)
     return found
 
+
+VICTIMS = {
+    "program": _programs,
+    "supervisor": _supervisors,
+    "process of compute=local": _local_processes,
+}
+"""How to find the processes that kinds of kills are about."""
 
 STATUSES = {
     "driver": {-9, 0},

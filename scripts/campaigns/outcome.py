@@ -16,6 +16,8 @@ from typing import Any
 
 from drivers import lines_of
 
+from sandbox.store.metrics import read_metrics
+
 NORMAL = re.compile(
     r"""
     ledger | forced | driver_[\w.]+\.txt | store/hashes\.jsonl
@@ -65,16 +67,22 @@ class Outcome:
     def of(cls, folder: Path) -> Outcome:
         """Read a folder."""
         read = {key: json.loads(text) for key, text in records(folder).items()}
-        kept = ("job", "fingerprint", "parts", "outputs", "hashes")
+        kept = ("job", "fingerprint", "parts", "outputs")
         runs = sorted((folder / "runs").iterdir(), key=lambda path: int(path.name))
         infos = runs[-1] / "context_infos.json"
         return cls(
             records={key: {name: data[name] for name in kept} for key, data in read.items()},
-            steps={key: Counter(map(_text, data["metrics"])) for key, data in read.items()},
+            steps={key: _steps(folder / "store" / key, data) for key, data in read.items()},
             files=dict(_files(folder / "store", [*read])),
             metrics=_metrics(runs[-1]),
             infos=infos.read_text().replace(str(folder), "") if infos.exists() else "",
         )
+
+
+def _steps(folder: Path, record: Mapping[str, Any]) -> Counter[str]:
+    """Return how often each metric of a step is in the file of metrics that a record names."""
+    path = folder / record["metrics"]["$path"] if record["metrics"] else folder / "none"
+    return Counter(map(_text, read_metrics(path)))
 
 
 def records(folder: Path) -> dict[str, bytes]:

@@ -51,7 +51,9 @@ def main() -> int:
             tries.figures["attempts"] += 1
             tries.figures[f"  {attack.door}"] += 1
             tries.figures[f"exit status {code}"] += 1
-            tries.figures["tracebacks"] += "Traceback" in output
+            if "Traceback" in output:
+                tries.figures["tracebacks"] += 1
+                print(f"traceback in attempt {number}, {attack.door}: {output[-300:]}")
             for success in successes:
                 tries.fail(number, f"{attack.door}: {success}", f"{attack}\n{output[-2000:]}")
             shutil.rmtree(place)

@@ -361,6 +361,12 @@ def test_other_processes_import_nothing_from_the_working_directory(
     assert not (project.root / "PWNED").exists(), ran.text
 
 
+def test_a_sweeper_that_is_an_interpolation_is_checked_too(project: Project) -> None:
+    with_hydra(project, {"sweeper": "${evil}"}, evil={"_target_": PROCESS})
+    refused = project.command("+experiment=toy", "dry_run=true")
+    assert refused.code == 2 and "Traceback" not in refused.err, refused.text
+
+
 def test_a_circle_of_interpolations_ends(project: Project) -> None:
     with_hydra(project, {"callbacks": {"x": "${hydra.callbacks}"}})
     problems(project, "+experiment=toy")

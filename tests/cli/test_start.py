@@ -182,7 +182,7 @@ def test_a_dry_run_works_where_nothing_can_be_written(project: Project) -> None:
         "-c",
         script,
         "sh",
-        project.root,
+        str(project.root),
         *run,
     ]
     variables = {**os.environ, **project.variables}

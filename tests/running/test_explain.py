@@ -71,3 +71,13 @@ def test_many_inputs_are_wrapped(project: Project, capsys: pytest.CaptureFixture
     out = shown(project, capsys)
     assert list(shown_jobs(out)["sum"].inputs.values()) == [f"{name}.value" for name in names]
     assert max(len(line) for line in out.splitlines() if line.startswith("      ")) <= 100
+
+
+def test_a_value_that_a_map_replaces_is_not_looked_at(project: Project) -> None:
+    job = data_job(
+        "Value", value=[{"_target_": "x"}], also={"map": {"executor": {"value": [1, 2]}}}
+    )
+    project.write("toy", experiment({"x": job}))
+    project.run("toy", "dry_run=true")
+    project.run("toy")
+    assert project.ran() == ["value 1", "value 2"]

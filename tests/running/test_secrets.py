@@ -118,8 +118,10 @@ def test_a_default_for_a_secret_is_a_literal_too(project: Project) -> None:
 @pytest.mark.parametrize(
     "override",
     [f"jobs.login.executor.token={SECRET}", f"jobs.login.executor.tokem={SECRET}",
+     "+mine=${oc.decode:\"'https://me:" + SECRET + "@example.org/simple'\"}",
+     f"+hydra.help.mine=https://me:{SECRET}@example.org/simple",
      f"+jobs.spare.executor.env.index_url=https://me:{SECRET}@example.org/simple"],
-    ids=["component", "misspelt", "url"],
+    ids=["component", "misspelt", "decoded", "help", "url"],
 )  # fmt: skip
 def test_a_literal_secret_is_nowhere_on_disk_and_on_the_terminal(
     project: Project, override: str, more: list[str]

@@ -257,7 +257,7 @@ def test_a_process_whose_preparation_was_cleaned_up_begins_again(
     touch = Path.touch
 
     def cleaned_up_before(path: Path) -> None:
-        next(removals, lambda folder: None)(tmp_path)
+        next(removals, lambda folder: None)(tmp_path / "attempts")
         touch(path)
 
     monkeypatch.setattr(Path, "touch", cleaned_up_before)

@@ -55,7 +55,7 @@ async def start(folder: Path, code: str, log: Path, name: str = "toy", **options
     """Write a worker and run it as a fork."""
     program = folder / f"{name}.py"
     program.write_text(f"{code}\n")
-    command = [sys.executable, program, "a b"]
+    command: list[str | Path] = [sys.executable, program, "a b"]
     given: Any = {"starter": warm.start, **options}
     await process.run_async(command, log_path=log, **given)
 
