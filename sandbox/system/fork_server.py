@@ -22,6 +22,7 @@ import importlib
 import json
 import os
 import random
+import resource
 import runpy
 import signal
 import socket
@@ -104,7 +105,10 @@ def _become_worker(log: int, lifeline: int, status: int, inherited: list[int]) -
                 with contextlib.suppress(OSError):  # that of this listing is closed by now
                     os.close(descriptor)
         return
-    os.write(status, str(code).encode())
+    # The launcher is no parent of the worker, so the system does not tell it what the worker used.
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    report = [code, used.ru_utime + used.ru_stime, used.ru_maxrss, used.ru_oublock]
+    os.write(status, json.dumps(report).encode())
     # Until the launcher has read it: the process id still stands for this group then.
     os.read(lifeline, 1)
     os.killpg(0, signal.SIGKILL)

@@ -7,6 +7,8 @@ import resource
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -66,13 +68,16 @@ class UsageMeter:
         seconds = time.monotonic() - self._began
         before, after = self._before, _counters()
         grown = [new for old, new in zip(before.peaks, after.peaks, strict=True) if new > old]
-        peak = max(self._highest, _resident(with_programs=False), *grown)
+        grown += [peak for _, peak, _ in _others[before.num_others :]]
+        exact = max(grown, default=0) * _RSS_UNIT
+        peak = max(self._highest, _resident(with_programs=False), exact)
+        block = _BLOCK if sys.platform == "linux" else 0
         return Usage(
             seconds=round(seconds, 2),
             cpu_seconds=round(after.cpu_s - before.cpu_s, 2),
             gpu_seconds=round(len(visible_gpus()) * seconds, 2),
             peak_memory_mb=round(peak / 2**20, 1),
-            written_mb=round((after.written - before.written) / 2**20, 2),
+            written_mb=round((after.num_blocks - before.num_blocks) * block / 2**20, 2),
         )
 
     def _sample(self) -> None:
@@ -83,20 +88,50 @@ class UsageMeter:
             pause_s = min(1.5 * pause_s, _LONGEST_S)
 
 
+def count_program(cpu_s: float, peak: int, num_blocks: int) -> None:
+    """Count an ended program that is no child of this process, and so not counted by the system.
+
+    Args:
+        cpu_s: Its user and system time.
+        peak: Its peak memory, as getrusage counts it.
+        num_blocks: The blocks that it wrote, as getrusage counts them.
+    """
+    _others.append((cpu_s, peak, num_blocks))
+
+
+@contextmanager
+def uncounted() -> Iterator[None]:
+    """Leave out the programs that end in the block."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    try:
+        yield
+    finally:
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        count_program(-cpu_s, 0, before.ru_oublock - after.ru_oublock)
+
+
+_others: list[tuple[float, int, int]] = []
+"""CPU time, peak and blocks of programs that are no children of this process."""
+
+
 @dataclass(frozen=True)
 class _Counters:
     cpu_s: float
-    written: int
+    num_blocks: int
     peaks: tuple[int, int]
+    num_others: int
 
 
 def _counters() -> _Counters:
-    """Return what the system has counted of this process and its ended programs since its start."""
+    """Return what was counted of this process and its ended programs since its start."""
     both = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    others = [*_others]
     return _Counters(
-        cpu_s=sum(one.ru_utime + one.ru_stime for one in both),
-        written=sum(one.ru_oublock for one in both) * _BLOCK if sys.platform == "linux" else 0,
-        peaks=(both[0].ru_maxrss * _RSS_UNIT, both[1].ru_maxrss * _RSS_UNIT),
+        cpu_s=sum(one.ru_utime + one.ru_stime for one in both) + sum(one[0] for one in others),
+        num_blocks=sum(one.ru_oublock for one in both) + sum(one[2] for one in others),
+        peaks=(both[0].ru_maxrss, both[1].ru_maxrss),
+        num_others=len(others),
     )
 
 

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from sandbox.system import process
+from sandbox.system import process, usage
 from sandbox.system.hardware import visible_gpus
 
 FRESH = "SANDBOX_FRESH_WORKERS"
@@ -70,8 +70,10 @@ class ForkedProgram:
         """Return the exit status; ``None`` while the worker runs."""
         if self.returncode is None:
             with contextlib.suppress(BlockingIOError):
-                text = os.read(self._status, 16)
-                self.returncode = int(text) if text else -signal.SIGKILL
+                text = os.read(self._status, 256)
+                self.returncode, *used = json.loads(text) if text else [-signal.SIGKILL]
+                if used:
+                    usage.count_program(*used)
                 os.close(self._status)
         return self.returncode
 
@@ -124,7 +126,8 @@ class _Parent:
     def close(self) -> None:
         """End the parent; its workers go on."""
         self._connection.close()
-        process.end_group(self._process)
+        with usage.uncounted():  # its workers were counted when they ended
+            process.end_group(self._process)
         os.close(self._lifeline)
 
     def forget(self) -> None:

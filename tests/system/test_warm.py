@@ -19,6 +19,7 @@ from toy_project import alive, until, until_async
 
 from sandbox.system import process, warm
 from sandbox.system.process import ProcessError
+from sandbox.system.usage import UsageMeter
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux only")
 
@@ -239,3 +240,20 @@ def test_the_memory_of_the_parent_stays_flat(run: Run) -> None:
         run(code)
     assert parents() == [parent]
     assert psutil.Process(parent).memory_info().rss - before < 1_000_000
+
+
+def test_what_a_fork_uses_counts_once(run: Run) -> None:
+    work = "held = bytearray(700 * 2**20)\n    while time.process_time() < 0.5: pass"
+    code = f"import time\nif __name__ == '__main__':\n    {work}"
+    with UsageMeter() as meter:
+        run(code)
+        usage = meter.usage()
+    assert usage.cpu_seconds >= 0.5
+    assert 700 <= usage.peak_memory_mb < 2000
+    with UsageMeter() as meter:
+        for parent in warm._parents.values():
+            assert parent
+            parent.close()
+        warm._parents.clear()
+        usage = meter.usage()
+    assert usage.cpu_seconds < 0.5
