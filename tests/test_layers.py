@@ -22,8 +22,11 @@ HEAVY = {"PIL", "asyncio", "numpy", "pandas", "pyarrow", "torch"}
 NO_COMPONENTS = {
     "compute.slurm.queue",
     "envs.managers",
+    "evaluators.caption_references",
+    "evaluators.coco_caption_java",
     "recipes.code",
     "recipes.k_sigma",
+    "recipes.operators",
     "recipes.percentiles",
     "recipes.refinement",
     "watchers.open_watcher",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from sandbox.evaluators.caption_references import (
     tokenized,
     write_references,
 )
-from sandbox.evaluators.coco_caption_java import JAVA, Meteor, PTBTokenizer
+from sandbox.evaluators.coco_caption_java import Meteor, PTBTokenizer, check_java
 from sandbox.job import JobScope, rule, score
 from sandbox.samples import first_of
 from sandbox.system.kept import use_kept
@@ -197,24 +196,6 @@ class COCOCaptionJavaFreeEvaluator(CaptionEvaluator):
         candidates = tokenized(_read_candidates(eval_obj, references), None)
         scores = _scores(references, candidates)
         return JavaFreeCaptionScores(**_results(scores, references, scope.output_dir, "_nojava"))
-
-
-def check_java(alternative: str) -> None:
-    """Require Java, for the PTB tokenizer and METEOR.
-
-    Args:
-        alternative: What the choice without Java selects, for the message.
-
-    Raises:
-        ValueError: It is missing.
-    """
-    if shutil.which(JAVA) is None:
-        raise ValueError(
-            "Java is missing (no program java on the PATH): install it (Debian: apt-get "
-            "install default-jre-headless), or choose scorer=coco_caption_java_free "
-            f"({alternative}), whose scores have names of their own and cannot be "
-            "compared with these"
-        )
 
 
 def _read_candidates(path: Path, image_ids: Collection[ImageId]) -> Captions:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from sandbox.system.process import Dialogue
 
-JAVA = "java"
+_JAVA = "java"
 
 # Without the optimising compiler and the parallel collector METEOR starts in half the CPU time.
 _JAVA_OPTIONS = (
@@ -40,7 +41,7 @@ class PTBTokenizer:
         jar = package_dir() / "tokenizer" / "stanford-corenlp-3.4.1.jar"
         program = ("-cp", jar, "edu.stanford.nlp.process.PTBTokenizer")
         options = ("-preserveLines", "-lowerCase", "-encoding", "UTF-8")
-        self._program = Dialogue([JAVA, *_JAVA_OPTIONS, *program, *options], log_path=log_path)
+        self._program = Dialogue([_JAVA, *_JAVA_OPTIONS, *program, *options], log_path=log_path)
         self._num_unread = 0
 
     def tokens(self, captions: Sequence[str]) -> list[str]:
@@ -72,7 +73,7 @@ class Meteor:
     def __init__(self, table_path: Path, log_path: Path) -> None:
         jar = package_dir() / "meteor" / "meteor-1.5.jar"
         options = ("-", "-", "-stdio", "-l", "en", "-norm", "-a", table_path.absolute())
-        self._program = Dialogue([JAVA, *_JAVA_OPTIONS, "-jar", jar, *options], log_path=log_path)
+        self._program = Dialogue([_JAVA, *_JAVA_OPTIONS, "-jar", jar, *options], log_path=log_path)
         self.scores([["a"]], [["a"]])
 
     def scores(
@@ -95,6 +96,24 @@ class Meteor:
     def close(self) -> None:
         """End the program."""
         self._program.close()
+
+
+def check_java(alternative: str) -> None:
+    """Require Java, for the PTB tokenizer and METEOR.
+
+    Args:
+        alternative: What the choice without Java selects, for the message.
+
+    Raises:
+        ValueError: It is missing.
+    """
+    if shutil.which(_JAVA) is None:
+        raise ValueError(
+            "Java is missing (no program java on the PATH): install it (Debian: apt-get "
+            "install default-jre-headless), or choose scorer=coco_caption_java_free "
+            f"({alternative}), whose scores have names of their own and cannot be "
+            "compared with these"
+        )
 
 
 def package_dir() -> Path:

@@ -13,8 +13,7 @@ from sandbox.evaluators.caption_references import (
     tokenized,
     write_references,
 )
-from sandbox.evaluators.coco_caption import check_java
-from sandbox.evaluators.coco_caption_java import PTBTokenizer
+from sandbox.evaluators.coco_caption_java import PTBTokenizer, check_java
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import JobScope
 
