@@ -93,9 +93,11 @@ class CheckedConfigLoader(ConfigLoaderImpl):
 
 
 def _check(cfg: DictConfig, typed: Collection[str]) -> None:
-    _refuse(hydra_problems(cfg, typed, PATTERNS, ALLOWED))
     is_all_ours = set(ALLOWED) == set(our_targets(ALLOWED))
-    USED[:] = [] if is_all_ours else hydra_problems(cfg, typed, (), ())
+    rights = [(PATTERNS, ALLOWED)] if is_all_ours else [(PATTERNS, ALLOWED), ((), ())]
+    problems, *without = hydra_problems(cfg, typed, *rights)
+    _refuse(problems)
+    USED[:] = without[0] if without else []
 
 
 def _forged_overrides(cfg: DictConfig, overrides: Sequence[str]) -> Iterator[Problem]:

@@ -48,35 +48,51 @@ def typed_in(cfg: DictConfig) -> set[str]:
     return {word.partition("=")[0].lstrip("+") for word in words}
 
 
+Rights = tuple[Sequence[str], Sequence[str]]
+"""Class paths that the user allows, and what the user permits."""
+
+
 def hydra_problems(
-    cfg: DictConfig, typed: Collection[str], patterns: Sequence[str], allowed: Sequence[str]
-) -> list[Problem]:
-    """Return what the ``hydra`` node asks for and must not have.
+    cfg: DictConfig, typed: Collection[str], *rights: Rights
+) -> Iterator[list[Problem]]:
+    """Yield for each of several rights what the ``hydra`` node asks for and must not have.
 
     Args:
         cfg: A composed config, nothing of which has been used yet.
         typed: Keys that were typed on the command line.
-        patterns: Class paths that the user allows; ours are no business of Hydra's.
-        allowed: What the user permits.
+        rights: Class paths that the user allows (ours are no business of Hydra's), and what the
+            user permits.
     """
-    root, problems = _written_folder(cfg, "outputs_dir", (".",), typed, allowed)
-    if not problems:
-        _, problems = _written_folder(cfg, "store_dir", (".", root), typed, allowed)
     folder, unreadable = _run_folder(cfg)
-    problems = problems or unreadable
-    if problems:
-        return problems
-    hydra = _settled(cfg, folder)
-    return [
-        *unknown_permissions(),
-        *_class_problems(hydra, patterns),
-        *_job_problems(hydra, allowed),
-        *_folder_problems(hydra, _is_multirun(cfg), root, allowed),
-        *_logging_problems(hydra, root, patterns, allowed),
-        *_launcher_problems(hydra, allowed),
-        *_sweeper_problems(hydra, root, patterns, allowed),
-        *size_problems({**hydra, "overrides": read(cfg.hydra, "overrides")}, _is_multirun(cfg)),
-    ]
+    hydra: dict[str, Any] = {}  # takes longer than all checks of it, and is the same for all
+    for patterns, allowed in rights:
+        root, problems = _written_folder(cfg, "outputs_dir", (".",), typed, allowed)
+        if not problems:
+            _, problems = _written_folder(cfg, "store_dir", (".", root), typed, allowed)
+        problems = problems or unreadable
+        if not problems:
+            hydra = hydra or _settled(cfg, folder)
+            problems = [*_node_problems(cfg, hydra, root, patterns, allowed)]
+        yield problems
+
+
+def _node_problems(
+    cfg: DictConfig,
+    hydra: Mapping[str, Any],
+    root: str,
+    patterns: Sequence[str],
+    allowed: Sequence[str],
+) -> Iterator[Problem]:
+    """Yield what is wrong with the settled ``hydra`` node."""
+    yield from unknown_permissions()
+    yield from _class_problems(hydra, patterns)
+    yield from _job_problems(hydra, allowed)
+    yield from _folder_problems(hydra, _is_multirun(cfg), root, allowed)
+    yield from _logging_problems(hydra, root, patterns, allowed)
+    yield from _launcher_problems(hydra, allowed)
+    yield from _sweeper_problems(hydra, root, patterns, allowed)
+    overrides = {**hydra, "overrides": read(cfg.hydra, "overrides")}
+    yield from size_problems(overrides, _is_multirun(cfg))
 
 
 def _written_folder(

@@ -144,7 +144,9 @@ def problems(project: Project, *overrides: str, allowed: tuple[str, ...] = ()) -
     with hydra.initialize_config_dir(config_dir=str(CONF)):
         loader = GlobalHydra.instance().config_loader()
         cfg = loader.load_configuration("config", list(overrides), run_mode=hydra.types.RunMode.RUN)
-    return hydra_problems(cfg, typed_in(cfg), [text for text in allowed if "." in text], allowed)
+    patterns = [text for text in allowed if "." in text]
+    (found,) = hydra_problems(cfg, typed_in(cfg), (patterns, allowed))
+    return found
 
 
 @pytest.mark.parametrize(
