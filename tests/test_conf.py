@@ -178,9 +178,9 @@ def write_external_files(folder: Path) -> None:
     """Write the files of ``EXTERNAL``: as much of each as a plan looks at."""
     (folder / "prompts.jsonl").write_text('{"prompt": "Describe.", "text": "Describe."}\n')
     saved = {
-        "classifier": "PipelineModel",
-        "classifier/stages/0": "Tokenizer",
-        "classifier/stages/1": "LogisticRegressionModel",
+        "classifier": "org.apache.spark.ml.PipelineModel",
+        "classifier/stages/0": "org.apache.spark.ml.feature.Tokenizer",
+        "classifier/stages/1": "org.apache.spark.ml.classification.LogisticRegressionModel",
     }
     for place, class_name in saved.items():
         metadata = folder / place / "metadata"

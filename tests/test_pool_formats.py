@@ -57,6 +57,7 @@ NO_POOLS = {
     "model_path": "a model",
     "name_or_path": "a model",
     "recipe_path": "a recipe",
+    "references_dir": "tokenized references",
     "root": "a data set as it was downloaded",
     "tokenizer_path": "a tokenizer",
     "COCOCaptionEvaluator.eval_obj": "captions in COCO's results format",

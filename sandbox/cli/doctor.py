@@ -19,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
 
+from sandbox.components.trusted import unbelieved_files
 from sandbox.envs import managers
 from sandbox.system import files, hardware
 
@@ -114,6 +115,8 @@ def _machine(cfg: Any, store: Path) -> Iterator[Finding]:
     yield from _look("disk", lambda: [_disk(store)])
     yield from _look("memory", lambda: [_memory()])
     yield from _look("wandb mode", lambda: [_wandb(cfg)])
+    for file in unbelieved_files():
+        yield Finding(file.path, "missing", f"is not believed: {file.fault}", "mend or remove it")
 
 
 def _experiment(cfg: Any, given: Sequence[str]) -> Iterator[Finding]:

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from sandbox.components.trust import TRUSTED_FILE, open_to_all, trusted_folders
+from sandbox.components.trusted import TRUSTED_FILE, open_to_all, trusted_folders
 from sandbox.system.user_files import write_lines
 
 

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from sandbox.components.permissions import PERMISSIONS, ask_for_class, is_allowed_class, words
-from sandbox.components.trust import EVERYTHING, allow_lines, is_trusted
+from sandbox.components.trusted import EVERYTHING, allow_lines, is_trusted
 from sandbox.system.process import SAFE_PATH
 from sandbox.system.wording import did_you_mean
 

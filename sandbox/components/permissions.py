@@ -19,7 +19,7 @@ from typing import Any
 
 from sandbox.components.problem import Problem
 from sandbox.components.tree import is_node, leaves
-from sandbox.components.trust import unbelieved_files
+from sandbox.components.trusted import unbelieved_files
 from sandbox.components.values import Pending
 from sandbox.system.weights import weights_permission
 

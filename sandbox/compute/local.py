@@ -90,7 +90,8 @@ class LocalSession(ComputeSession):
     def __init__(self, num_threads: int, shares: Sequence[Sequence[str] | None]) -> None:
         self.num_workers = len(shares)
         self._slots = [_Slot(num_threads, gpus) for gpus in shares]
-        self._free: queue.SimpleQueue[_Slot] = queue.SimpleQueue()
+        # The last one used comes first: its process runs, and its parent of workers is warm.
+        self._free: queue.LifoQueue[_Slot] = queue.LifoQueue()
         for slot in self._slots:
             self._free.put(slot)
         self._threads: ThreadPoolExecutor | None = None

@@ -21,10 +21,24 @@ from sandbox.components.problem import Problem
 from sandbox.components.signature import arguments_of
 from sandbox.components.tree import Node, is_node, name_of, nodes, parent_of, select
 from sandbox.components.values import Pending, shortened
+from sandbox.job import JobSpec
 from sandbox.system.wording import did_you_mean
 
 MOST_ELEMENTS = 100_000
 """Elements of one job: each has a folder, a record and a line in the context."""
+
+
+def used_nodes(spec: JobSpec) -> Iterator[tuple[str, Node]]:
+    """Yield every node of a job by its place in the config, of its ``map`` too.
+
+    A node whose place the ``map`` fills is left out: no element has it.
+    """
+    where = f"jobs.{spec.name}"
+    replaced = tuple(f"{where}.{leaf}." for leaf in spec.map)
+    for place, node in nodes(spec.config, where):
+        if not f"{place}.".startswith(replaced):
+            yield place, node
+    yield from nodes(dict(spec.map), f"{where}.map")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from sandbox.components.allowed import locate, our_targets
 from sandbox.components.permissions import component_permissions, is_allowed_class
 from sandbox.components.problem import Problem
 from sandbox.components.tree import nodes
+from sandbox.planning.job_map import used_nodes
 from sandbox.planning.plan import Plan
 
 
@@ -23,14 +24,12 @@ def used_permissions(
         allowed: What the user permits.
     """
     ours = our_targets(allowed)
-    parts = dict(frame)
+    found = [item for where, node in frame.items() for item in nodes(node, where)]
     for spec in checked.jobs:
-        where = f"jobs.{spec.name}"
-        parts |= {where: spec.config, f"{where}.map": dict(spec.map)}
-        parts |= {f"{where}.compute": spec.compute} if spec.compute else {}
-    for where, part in parts.items():
-        for place, node in nodes(part, where):
-            target = node["_target_"]
-            if not is_allowed_class(target, ours):
-                yield Problem(place, "target", f"is {target}")
-            yield from component_permissions(locate(target, allowed), node, place, ours)
+        found += used_nodes(spec)
+        found += nodes(spec.compute or {}, f"jobs.{spec.name}.compute")
+    for place, node in found:
+        target = node["_target_"]
+        if not is_allowed_class(target, ours):
+            yield Problem(place, "target", f"is {target}")
+        yield from component_permissions(locate(target, allowed), node, place, ours)

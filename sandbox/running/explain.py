@@ -8,9 +8,10 @@ from typing import Any
 from sandbox.components.allowed import locate
 from sandbox.components.build import build
 from sandbox.components.signature import arguments_of
-from sandbox.components.tree import leaves, nodes
+from sandbox.components.tree import leaves
 from sandbox.envs import CurrentEnv, Env
 from sandbox.job import JobSpec
+from sandbox.planning.job_map import used_nodes
 from sandbox.planning.plan import Plan
 from sandbox.planning.references import Reference, references
 from sandbox.running.context import Context
@@ -182,7 +183,7 @@ def remark_lines(checked: Plan, allowed: tuple[str, ...]) -> Iterator[str]:
 
 
 def _remarks(spec: JobSpec, allowed: tuple[str, ...]) -> Iterator[str]:
-    for _, node in nodes(spec.config):
+    for _, node in used_nodes(spec):
         remarks = getattr(locate(node["_target_"], allowed), "remarks", None)
         if remarks is not None:
             yield from remarks(spec.config)
@@ -191,14 +192,7 @@ def _remarks(spec: JobSpec, allowed: tuple[str, ...]) -> Iterator[str]:
 def env_lines(checked: Plan, allowed: tuple[str, ...]) -> Iterator[str]:
     """Describe the envs that jobs run in, a line each, except the launcher's own; makes none."""
     for spec in checked.jobs:
-        where = f"jobs.{spec.name}"
-        replaced = tuple(f"{where}.{leaf}." for leaf in spec.map)
-        for place, node in (
-            *nodes(spec.config, where),
-            *nodes(dict(spec.map), f"{where}.map"),
-        ):
-            if f"{place}.".startswith(replaced):  # by the elements' own values
-                continue
+        for place, node in used_nodes(spec):
             cls = locate(node["_target_"], allowed)
             if issubclass(cls, Env) and not issubclass(cls, CurrentEnv):
                 yield f"{place:<34} {_env_description(spec, place, node, allowed)}"

@@ -84,7 +84,8 @@ class MetricsRelay:
         """Send what an element without a record has left."""
         with self._lock:
             if index in self._running:
-                self._send_new(index)
+                with contextlib.suppress(OSError):  # which failed the element, too
+                    self._send_new(index)
                 del self._running[index]
 
     def _relay(self) -> None:

@@ -50,7 +50,7 @@ def write_durably(path: Path, text: str) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError):  # nobody knows the temporary file
+        if isinstance(error, OSError) and error.errno:  # nobody knows the temporary file
             error.filename, error.filename2 = str(path), None
         raise
 

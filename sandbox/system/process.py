@@ -162,9 +162,6 @@ class Dialogue:
     Args:
         argv: Program and arguments, passed on without a shell.
         log_path: Log file; created with its folder where it does not exist.
-
-    Raises:
-        ProcessError: The program does not exist.
     """
 
     def __init__(self, argv: Sequence[str | Path], *, log_path: Path) -> None:
@@ -180,7 +177,7 @@ class Dialogue:
         """Send a text and return the next lines that the program writes, without line ends.
 
         Raises:
-            ProcessError: The program ended before.
+            ProcessError: The program does not exist, or ended before.
         """
         assert self._process.stdout is not None
         # Written beside: a program that waits for a reader of its answers reads no further.

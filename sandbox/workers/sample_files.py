@@ -39,15 +39,13 @@ MEDIA_KEYS = ("images", "videos", "audios")
 
 FORMATS = ("jsonl", "jsonl.gz", "jsonl.zst", "parquet")
 POOL_SUFFIXES = tuple(f".{each}" for each in FORMATS)
-
 _ENDINGS = {".gz": "jsonl.gz", ".zst": "jsonl.zst", ".parquet": "parquet"}
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CHUNK = 1 << 20
 _PACKED_CHUNK = 16 << 10  # small, because a compressed chunk is unpacked as a whole
 _ROWS = 1024  # few, because rows may hold pictures
 _LONGEST_LINE = 256 << 20  # a sample may hold pictures; a packed file of zeros must end
-_LONGEST_MESSAGE = 200
-_LONGEST_PATH = 120
+_LONGEST_MESSAGE, _LONGEST_PATH = 200, 120
 
 
 class SampleError(ValueError):
@@ -257,8 +255,8 @@ def parquet_batches(
         with parquet.ParquetFile(path) as file:
             chosen = columns(file.schema_arrow) if columns else None
             for batch in file.iter_batches(num_rows, columns=chosen):
-                batch.validate(full=True)  # a text that is not UTF-8 is found nowhere else
-                _ = batch.schema.names  # nor a name
+                batch.validate(full=True)  # texts, and names, that are not UTF-8
+                _ = batch.schema.names
                 yield batch
                 row += batch.num_rows
     except (arrow.ArrowException, UnicodeDecodeError, OSError) as error:
@@ -332,8 +330,7 @@ def _with_statistics(path: Path, samples: Samples, beside: Path) -> Samples:
             raise SampleError.at(beside, None, f"expected as many samples as {path.name} has")
         if STATS not in other[1]:
             raise SampleError.at(beside, other[0], f"no statistics under {STATS!r}")
-        number, sample = own
-        yield number, {**sample, STATS: other[1][STATS]}
+        yield own[0], {**own[1], STATS: other[1][STATS]}
 
 
 def _lines(path: Path) -> Iterator[tuple[int, bytes]]:

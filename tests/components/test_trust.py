@@ -10,7 +10,7 @@ from toy_project import Project, data_job, experiment
 
 from sandbox.cli import trust
 from sandbox.components.allowed import allowed_targets
-from sandbox.components.trust import is_trusted
+from sandbox.components.trusted import is_trusted
 
 ASKING = experiment({"add": data_job("Rows")}, hydra={"job": {"env_set": {"HARMLESS": "1"}}})
 

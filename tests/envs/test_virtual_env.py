@@ -359,10 +359,6 @@ def test_an_env_is_created_again_after_its_creator_was_killed(
     assert env.folder.is_dir() and not env.exists()
     (env.folder / "junk").touch()
     with another(tmp_path, index_url=sources.index_url, code_dir=str(sources.code_dir)) as second:
-        assert second.stderr and "waiting to use it" in second.stderr.readline(), (
-            "the installer survives its launcher"
-        )
-        assert (env.folder / "junk").exists()
         (sources.code_dir / "gate").unlink()
         assert second.wait(60) == 0
     assert env.exists() and not (env.folder / "junk").exists()

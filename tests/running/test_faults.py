@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import os
 import shutil
 from pathlib import Path
@@ -65,6 +66,7 @@ def test_metrics_of_a_job_that_cannot_be_written_fail_the_job_by_name(
     (executor,) = (cls for cls in BaseDataExecutor.__subclasses__() if cls.__name__ == "Add")
     run = executor.run
 
+    @functools.wraps(run)
     def watch_first(self: Any, *, scope: Any) -> Any:
         (scope.output_dir.parent / "metrics.jsonl").mkdir()
         scope.watch({"loss": 1.0}, step=1)

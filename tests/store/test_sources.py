@@ -57,7 +57,7 @@ SOURCES = {
     "helped/other.py": "",
     "helped/unused.py": "",
     "helped/programs/train.py": "import beside\nimport torch\nraise SystemExit('imported')\n",
-    "helped/programs/beside.py": "import yaml\nraise SystemExit('imported')\n",
+    "helped/programs/beside.py": "import regex\nraise SystemExit('imported')\n",
     "after_m/main.py": "raise SystemExit('imported')\n",
     "later_imported.py": "VALUE = 1\n",
     "for_types.py": "raise SystemExit('imported')\n",
@@ -131,11 +131,11 @@ def test_a_record_holds_every_module_that_is_imported_or_started(helped: Project
 
 def test_a_record_holds_the_versions_of_imported_packages(helped: Project) -> None:
     import numpy
-    import yaml
+    import regex
 
     helped.run("toy")
     found = run_facts(helped)["packages"]
-    assert found["numpy"] == numpy.__version__ and found["PyYAML"] == yaml.__version__
+    assert found["numpy"] == numpy.__version__ and found["regex"] == regex.__version__
     assert not found.keys() & {"json", "sandbox", "helped"}
 
 
@@ -143,8 +143,8 @@ def test_packages_of_programs_in_another_env_are_not_the_launchers(helped: Proje
     node = {"_target_": "helped.job.Mine"}
     env = {"_target_": "sandbox.envs.virtual_env.VirtualEnv"}
     allowed = ("helped.*", "sandbox.*")
-    assert "PyYAML" in sources.sources_of(node, allowed)["packages"]
-    assert "PyYAML" not in sources.sources_of({**node, "env": env}, allowed)["packages"]
+    assert "regex" in sources.sources_of(node, allowed)["packages"]
+    assert "regex" not in sources.sources_of({**node, "env": env}, allowed)["packages"]
 
 
 @pytest.mark.parametrize(

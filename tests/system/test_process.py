@@ -236,8 +236,9 @@ def test_a_dialogue_whose_program_ends_is_an_error_with_its_last_words(tmp_path:
 
 
 def test_the_program_of_a_dialogue_must_exist(tmp_path: Path) -> None:
+    dialogue = Dialogue(["no-such-program"], log_path=tmp_path / "log")
     with pytest.raises(ProcessError, match="cannot start 'no-such-program'"):
-        Dialogue(["no-such-program"], log_path=tmp_path / "log")
+        dialogue.ask("hello\n", 1)
 
 
 def test_a_dialogue_ends_with_its_owner_however_that_ends(tmp_path: Path) -> None:
