@@ -44,8 +44,11 @@ class CheckedConfigLoader(ConfigLoaderImpl):
         self._read: list[str] = []
         with composing(self._read):
             cfg = self._composed(*args, **kwargs)
-            _refuse([*shape_problems(cfg)])
-        _refuse(secrets_in_config(cfg, ALLOWED))
+            # The copy takes as long as both checks of it.
+            copy: Any = OmegaConf.to_container(cfg, resolve=False)
+            hydra = copy.pop("hydra", {})
+            _refuse(shape_problems(copy))
+        _refuse(secrets_in_config(cfg, copy, hydra, ALLOWED))
         _refuse(_forged_overrides(cfg, kwargs["overrides"]))
         if kwargs.get("activate_config_repository"):  # not for --cfg, --info and --help
             _check(cfg, typed_in(cfg))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.problem import PlanError, Problem
@@ -87,14 +86,15 @@ def _overflow(read: Sequence[str]) -> Problem:
     return Problem(read[-1], "setting", text)
 
 
-def shape_problems(cfg: DictConfig) -> Iterator[Problem]:
+def shape_problems(raw: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield values that are nested too deeply, or that are neither text, number nor truth value.
 
     YAML has tags for others, such as ``!!binary``; they could be neither shown nor recorded.
+
+    Args:
+        raw: A config as plain data, unresolved, without ``hydra``, which has a schema of its own.
     """
-    raw: Any = OmegaConf.to_container(cfg, resolve=False)
-    raw.pop("hydra", None)  # has a schema of its own
-    waiting = [("", raw, 0)]
+    waiting: list[tuple[str, Any, int]] = [("", raw, 0)]
     while waiting:
         place, value, depth = waiting.pop()
         if depth > _DEEPEST:

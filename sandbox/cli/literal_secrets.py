@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from sandbox.cli.reading import resolved
 from sandbox.components.allowed import TargetError, locate
@@ -25,15 +25,17 @@ _SHORTEST_OF_ENVIRONMENT = 8
 _CHECKED_APART = ("overrides", "runtime")
 
 
-def secrets_in_config(cfg: DictConfig, allowed: Sequence[str]) -> list[Problem]:
+def secrets_in_config(
+    cfg: DictConfig, raw: Mapping[str, Any], hydra: Mapping[str, Any], allowed: Sequence[str]
+) -> list[Problem]:
     """Return the secrets that a config holds as literals, in jobs that will not run too.
 
     Args:
         cfg: A composed config, nothing of which has been written or printed yet.
+        raw: The same as plain data, unresolved, without ``hydra``.
+        hydra: Its ``hydra`` node as plain data, unresolved.
         allowed: Patterns of allowed class paths.
     """
-    raw: Any = OmegaConf.to_container(cfg, resolve=False)
-    hydra = raw.pop("hydra", {})
     typed = [
         *hydra.get("overrides", {}).get("task", []),
         *hydra.get("overrides", {}).get("hydra", []),
