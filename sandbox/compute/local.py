@@ -168,6 +168,8 @@ class _Slot:
             self._check_goes_on(label)  # starting the process may have taken a while
             pool.submit(_do, function, item).result()
         except BrokenProcessPool as error:
+            # Waits for its thread, which must not close its pipes while Python's exit uses them.
+            pool.shutdown()
             self._pool = None
             raise RuntimeError(f"{label}: its process was killed (often: out of memory)") from error
         except KeyboardInterrupt as error:  # raised in the process, not here
