@@ -120,7 +120,7 @@ def tokenize(folder: Path, tokenizer: Any = "ptb", references: Any = REFERENCES)
 
 def java_pids() -> set[int]:
     """Java programs of this process."""
-    return {each.pid for each in psutil.Process().children() if each.name() == "java"}
+    return {each.pid for each in psutil.Process().children(recursive=True) if each.name() == "java"}
 
 
 def java_scores(evaluator: COCOCaptionEvaluator, folder: Path, captions: Any) -> CaptionScores:

@@ -214,7 +214,7 @@ def test_a_trial_that_died_with_its_driver_is_repeated_in_a_folder_of_its_own(
     (program,) = sweeps.project.wait_for("training")
     killed.kill()
     killed.wait()
-    os.killpg(program, signal.SIGKILL)
+    until(lambda: not alive(program), "the program outlives its driver", 10)
     sweeps.project.let_go("training")
     outcome = sweeps.run("chain", *options)
     assert "trial 0: cut short: its driver and its process are gone, is repeated" in outcome.out
@@ -474,6 +474,7 @@ def test_a_space_may_be_made_by_a_function_of_ones_own(sweeps: Sweeps) -> None:
             "internvl_learning_rate",
             {
                 "data",
+                "references",
                 "base",
                 "pairs",
                 "random_pool",
