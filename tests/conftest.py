@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,15 @@ from toy_project import CHAIN, Project
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # a shell ignores it for background jobs, and programs that tests start would inherit that
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call() -> None:
+    """Take pytest's name of the test out of the environment.
+
+    Workers with equal environments are forks of one parent, which has their libraries loaded.
+    """
+    os.environ.pop("PYTEST_CURRENT_TEST", None)
 
 
 @pytest.fixture
