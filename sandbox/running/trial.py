@@ -12,6 +12,7 @@ Driver and trial share a folder, whatever launcher and hosts are between them:
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +24,8 @@ from typing import Any, Self
 from sandbox.system.files import read_json, write_durably
 from sandbox.system.liveness import Heartbeat
 from sandbox.system.signals import in_main_thread
+
+log = logging.getLogger(__name__)
 
 TRIAL, ALIVE, STOP, RESULT = "trial.json", "alive.json", "stop.json", "result.json"
 
@@ -61,6 +64,8 @@ def as_trial(run_dir: Path, work: Callable[[], Values]) -> Values:
         except Exception as error:
             # A requeued trial goes on in this folder, or its launcher reports why it does not.
             if not is_requeued.is_set():
+                # First, because the driver copies the end of the log once it sees the result.
+                log.error("failed: %s", _error_text(error))
                 _write_result(run_dir, {"state": "failed", "error": _error_text(error)})
             raise
         _write_result(run_dir, {"state": "complete", "value": value})
