@@ -76,10 +76,7 @@ def _command(words: list[str]) -> int:
         hint = did_you_mean(name, COMMANDS)
         experiment = f"an experiment is chosen by +experiment={name}"
         return _fail("wrong command", f"there is no command {name!r}; {hint}; {experiment}", 2)
-    try:
-        _return_to_working_directory()
-    except ValueError as error:  # the user's allow file cannot be read
-        return _fail("cannot run as written", str(error), 2)
+    _return_to_working_directory()
     if name in COMMANDS:
         from sandbox.system.signals import interrupts_raise
 

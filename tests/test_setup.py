@@ -1,4 +1,4 @@
-"""What `make run` installs, and what a command says that needs more."""
+"""Packages that `make run` installs, and the message of a command that needs more."""
 
 from __future__ import annotations
 

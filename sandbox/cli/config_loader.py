@@ -25,7 +25,7 @@ PATTERNS = users_patterns()
 
 
 USED: list[Problem] = []
-"""What the last config would have been refused for without the user's permissions."""
+"""Requests of the last config that only the user's permissions allow."""
 
 
 class CheckedConfigLoader(ConfigLoaderImpl):

@@ -9,6 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
+from sandbox.cli.messages import SECRET_NAMES
 from sandbox.cli.reading import resolved
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.checks import literal_secrets
@@ -20,7 +21,6 @@ from sandbox.components.values import secret_problems
 from sandbox.job import NoUrlPassword
 
 _REFERENCE = re.compile(r"\$\{(?:oc\.env:)?[\w.\s]*\}")
-_NAMES = ("api_key", "token", "password", "passwd", "secret", "credentials")
 _SHORTEST_OF_ENVIRONMENT = 8
 _CHECKED_APART = ("overrides", "runtime")
 
@@ -44,11 +44,12 @@ def secrets_in_config(
     kept = {key: value for key, value in hydra.items() if key not in _CHECKED_APART}
     found = [problem for key in raw for problem in literal_secrets(raw[key], key, allowed)]
     # Values of a sweep are in no config before its trials; launchers print them first.
-    found += _secrets_in_overrides([*typed, *swept], _secret_places(raw, allowed))
-    for place, leaf in leaves({**raw, "hydra": kept}):
-        found += _logins(place, leaf)
+    places = _secret_places(raw, allowed)
+    found += _secrets_in_overrides([*typed, *swept], places)
     used = {**raw, "hydra": kept}
-    return [*found, *_copied_secrets(cfg, used, _secret_places(raw, allowed))]
+    for place, leaf in leaves(used):
+        found += _logins(place, leaf)
+    return [*found, *_copied_secrets(cfg, used, places)]
 
 
 def _copied_secrets(cfg: DictConfig, copy: Any, places: Collection[str]) -> Iterator[Problem]:
@@ -59,7 +60,7 @@ def _copied_secrets(cfg: DictConfig, copy: Any, places: Collection[str]) -> Iter
     secrets = {
         name: value
         for name, value in os.environ.items()
-        if name.lower().endswith(_NAMES) and len(value) >= _SHORTEST_OF_ENVIRONMENT
+        if name.lower().endswith(SECRET_NAMES) and len(value) >= _SHORTEST_OF_ENVIRONMENT
     }
     places = {*places, *_unused_names(copy)}
     for place, leaf in leaves(resolved(copy, cfg)) if secrets else ():

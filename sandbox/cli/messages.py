@@ -11,7 +11,9 @@ from collections.abc import Iterator, Sequence
 
 _LOGIN = re.compile(r"(://)[^/\s@]+@")
 _STARS = "***"
-_NAMES = ("api_key", "token", "password", "passwd", "secret", "credentials")
+SECRET_NAMES = ("api_key", "token", "password", "passwd", "secret", "credentials")
+"""Ends of the names of arguments and variables that hold secrets."""
+
 _SHORTEST = 4  # shorter texts occur everywhere
 _LONGEST_LINE = 600
 _MOST_LINES = 60
@@ -48,7 +50,9 @@ def _typed_secrets(words: Sequence[str]) -> Iterator[str]:
     for word in words:
         key, _, value = word.partition("=")
         name = key.rpartition(".")[2].lstrip("+~")
-        is_secret = name.endswith(_NAMES) or difflib.get_close_matches(name, _NAMES, 1, 0.8)
+        is_secret = name.endswith(SECRET_NAMES) or difflib.get_close_matches(
+            name, SECRET_NAMES, 1, 0.8
+        )
         for part in [value, *re.split(r"[,()\[\]]", value)] if is_secret else ():
             bare = part.strip(" '\"")
             if len(bare) >= _SHORTEST and not bare.startswith("${"):

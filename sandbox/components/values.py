@@ -21,7 +21,7 @@ from sandbox.components.problem import Problem
 from sandbox.components.signature import is_secret
 from sandbox.components.tree import is_node, joined
 from sandbox.job import NoUrlPassword
-from sandbox.system.files import absence, special_kind
+from sandbox.system.files import absence, special_text
 
 _ENV_REFERENCE = re.compile(r"\$\{oc\.env:\s*([A-Za-z_]\w*)\s*(,\s*null\s*)?\}")
 
@@ -52,8 +52,7 @@ def value_problems(value: Any, annotation: Any, where: str) -> Iterator[Problem]
         text = absence(Path(value))
         if text:
             yield Problem(where, "missing_path", text, f"working directory: {Path.cwd()}")
-        elif kind := special_kind(Path(value).stat().st_mode):
-            text = f"{value} is {kind}, expected a regular file or a folder"
+        elif text := special_text(value, Path(value).stat().st_mode):
             yield Problem(where, "constraint", text)
     elif not _is_of_kind(value, annotation):
         yield _wrong_type(value, annotation, where)

@@ -70,13 +70,13 @@ def execute(element: Element) -> None:
                 store.hashes.refresh()
                 record = _record(attempt, store, outputs, started, meter)
             store.commit(record, claim)
-            discard_resume_state(element)
         except (Exception, SystemExit) as error:  # some libraries exit, even with status 0
             attempt.fail(error, started)
             raise ElementFailed(_failure(element, error, attempt.log_path)) from error
         except BaseException as error:
             attempt.fail(error, started)
             raise
+        discard_resume_state(element)
 
 
 def discard_resume_state(element: Element) -> None:

@@ -1,4 +1,4 @@
-"""What the jobs of a run cost, and what reusing recorded ones saved."""
+"""Costs of a run's jobs, and the savings by reused records."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ class Claim:
         """Give the job free, whether or not the attempt has ended."""
         self._pulse.stop()
         _remove_litter(_attempts(self.folder))
-        # Where it stays, whoever comes next sees that its lock is gone.
+        # If it stays, the next process sees that its lock is gone.
         with contextlib.suppress(OSError):
             self._path.unlink()
         os.close(self._file)

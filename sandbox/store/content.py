@@ -25,7 +25,7 @@ from sandbox.samples import (
     parquet_batches,
     stats_beside,
 )
-from sandbox.system.files import append_line, fault_text, special_kind
+from sandbox.system.files import append_line, fault_text, special_text
 from sandbox.system.follow import FileFollower
 
 log = logging.getLogger(__name__)
@@ -184,9 +184,9 @@ def _memory(path: Path) -> _Memory:
 
 def _identity(name: str) -> _Identity:
     stat = os.stat(name)  # noqa: PTH116
-    kind = special_kind(stat.st_mode)
-    if kind:
-        raise ValueError(f"{name} is {kind}, expected a regular file or a folder")
+    text = special_text(name, stat.st_mode)
+    if text:
+        raise ValueError(text)
     return name, stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 

@@ -137,6 +137,12 @@ def special_kind(mode: int) -> str:
     return _SPECIAL.get(stat.S_IFMT(mode), "")
 
 
+def special_text(path: Path | str, mode: int) -> str:
+    """Return why a path leads to nothing that can be read as data; empty text if it does."""
+    kind = special_kind(mode)
+    return f"{path} is {kind}, expected a regular file or a folder" if kind else ""
+
+
 def require_regular(path: Path) -> None:
     """Require that a path leads to a regular file or a folder, if to anything.
 
@@ -144,11 +150,11 @@ def require_regular(path: Path) -> None:
         ValueError: It leads to a FIFO, a socket or a device.
     """
     try:
-        kind = special_kind(path.stat().st_mode)
+        text = special_text(path, path.stat().st_mode)
     except OSError:  # reported by whoever opens it
         return
-    if kind:
-        raise ValueError(f"{path} is {kind}, expected a regular file or a folder")
+    if text:
+        raise ValueError(text)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -102,15 +102,11 @@ class Owner:
         """True if it is, or was, a process of this host."""
         return self.host == this_host()
 
-    @property
-    def is_gone(self) -> bool:
-        """True if it was a process of this host that has ended."""
+    def __str__(self) -> str:
         import psutil
 
-        return self.is_here and not psutil.pid_exists(self.pid)
-
-    def __str__(self) -> str:
-        left_behind = ", or a program that it left behind," if self.is_gone else ""
+        is_gone = self.is_here and not psutil.pid_exists(self.pid)
+        left_behind = ", or a program that it left behind," if is_gone else ""
         name = self.host.partition(" ")[0]
         return f"process {self.pid} on {name} (since {self.began}){left_behind}"
 

@@ -67,7 +67,7 @@ print(time.process_time() - began)
 
 @dataclass(frozen=True)
 class Spent:
-    """What one program took."""
+    """Time and memory of one program."""
 
     cpu_s: float
     wall_s: float

@@ -92,6 +92,6 @@ def text_file(text: str) -> Files:
 
 def planned(config: Any, named: Sequence[str], expected: Sequence[int] = (2,)) -> Try:
     """Return the dry run of an experiment."""
-    # Where containers cannot be merged, Hydra names the file only.
+    # Hydra names the file only if containers cannot be merged.
     known = (*named, "experiment/bad: ", "In 'experiment/bad'")
     return Try((*RUN, "dry_run=true"), written(config), expected, known)

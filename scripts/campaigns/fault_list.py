@@ -156,6 +156,6 @@ def drawn(draw: random.Random) -> Fault:
     name = f"{calls} {skip} fails with {errno.errorcode[code]}, {times or 'all'} times"
     breakage = Breakage((calls,), "outputs/", code, times, skip, torn=draw.random() < 0.5)
     is_after = draw.random() < 0.2
-    # What is written through a buffer always meets a full disk.
+    # Every write through a buffer meets a full disk.
     reason = f"{os.strerror(code)}|{FULL}" if calls == "write" else os.strerror(code)
     return Fault(name, breakage, says=reason, after_run=is_after, is_drawn=True)

@@ -312,7 +312,7 @@ VICTIMS = {
     "supervisor": _supervisors,
     "process of compute=local": _local_processes,
 }
-"""How to find the processes that kinds of kills are about."""
+"""Functions that find the processes to kill, by kind of kill."""
 
 STATUSES = {
     "driver": {-9, 0},

@@ -1,4 +1,4 @@
-"""What runs have left in a folder, and what is wrong with it.
+"""Find what runs have left in a folder, and the faults in it.
 
 The folder holds ``store/``, ``runs/<n>/``, ``tmp/`` and ``driver_<n>.txt``.
 """
@@ -47,7 +47,7 @@ Wrong = tuple[str, str]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the last run in a folder has left, without what differs between two runs.
+    """Results of the last run in a folder, without anything that differs between two runs.
 
     Args:
         records: What each job's record says, by key (``<job>/<fingerprint>``).

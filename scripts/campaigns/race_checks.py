@@ -1,4 +1,4 @@
-"""What is wrong after a race: jobs done twice, lost or torn, wrong results and exit statuses."""
+"""Find the faults after a race: jobs done twice, lost or torn, wrong results and exit statuses."""
 
 from __future__ import annotations
 

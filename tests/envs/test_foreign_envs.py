@@ -1,4 +1,4 @@
-"""What a checkout may bring for an env: files of packages, and envs that are there already."""
+"""Gifts of a checkout to an env: files of packages, and envs that are there already."""
 
 from __future__ import annotations
 

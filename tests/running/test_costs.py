@@ -1,4 +1,4 @@
-"""What the jobs of a run cost."""
+"""Costs of the jobs of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept open from one element to the next."""
+"""Programs that stay open from one element to the next."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a piece of work costs; measured in fresh processes, whose counters begin at zero."""
+"""Cost of a piece of work; measured in fresh processes, whose counters begin at zero."""
 
 from __future__ import annotations
 
