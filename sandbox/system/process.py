@@ -25,6 +25,7 @@ Programs of components do not inherit it, because they may import files beside t
 """
 
 _GRACE_S = 10.0
+_GONE_S = 1.0  # not longer: in a container without an init, zombies stay members
 _TAIL_LINES = 20
 _TAIL_BYTES = 64 * 1024
 _TAIL_CHARACTERS = 1000
@@ -307,6 +308,18 @@ def end_group(process: Program) -> None:
     finally:
         _signal_group(process, signal.SIGKILL)
         process.wait()
+        # The supervisor may be gone a moment before the program that was killed with it.
+        deadline = time.monotonic() + _GONE_S
+        while _has_members(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.002)
+
+
+def _has_members(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):  # macOS: zombies only
+        return False
+    return True
 
 
 def _signal_group(process: Program, number: signal.Signals) -> None:
