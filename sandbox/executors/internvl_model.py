@@ -27,6 +27,7 @@ _WARMUP = {
     "adam_beta2": 0.98,
     "precision": "auto",
     "num_data_workers": 0,
+    "group_by_length": True,
     "gradient_checkpointing": False,
     "max_tiles": 1,
     "save_steps": None,

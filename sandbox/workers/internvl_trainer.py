@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from internvl_conversations import read_conversations
-from internvl_data import PairDataset, collate
+from internvl_data import PairDataset, SimilarLengths, collate
 from internvl_model import use_bf16
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
@@ -22,12 +22,19 @@ _REPORTED = ("loss", "learning_rate", "grad_norm", "eval_loss")
 
 
 class InternVLTrainer(Trainer):
-    """Trainer whose resume works for this model.
+    """Trainer whose resume works for this model, and whose batches have little padding.
 
     transformers saves InternVL under the hub's older key names. On resume, and when it loads the
     best model, it fills the model from them with ``strict=False``: no key matches and nothing is
     restored (transformers issue 43701). ``from_pretrained`` translates the names back.
     """
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> Any:
+        args = self.args
+        if args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+        return SimilarLengths((train_dataset or self.train_dataset).lengths(), batch, args.seed)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         target = self.accelerator.unwrap_model(self.model if model is None else model)
@@ -149,6 +156,7 @@ def _arguments(request: Mapping[str, Any], folder: Path) -> TrainingArguments:
         optim="adamw_torch_fused",
         seed=request["seed"],
         data_seed=request["seed"],
+        train_sampling_strategy="group_by_length" if request["group_by_length"] else "random",
         bf16=use_bf16(request["precision"]),
         use_cpu=not has_gpu,
         dataloader_pin_memory=has_gpu,

@@ -98,6 +98,52 @@ def test_the_loss_is_that_of_the_whole_sequence(
     torch.testing.assert_close(short.loss, full.loss)
 
 
+def test_lengths_are_those_of_the_tokens_without_decoding(
+    processor: Any, dataset: Callable[[list[str]], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = dataset(["A red square.", "A blue circle. A red square.", "A"])
+    lengths = pairs.lengths()
+
+    assert lengths == [len(pairs[number]["input_ids"]) for number in range(3)]
+    monkeypatch.setattr("PIL.Image.Image.convert", None)
+    assert pairs.lengths() == lengths
+
+
+def test_tiles_count_in_the_lengths(processor: Any, tmp_path: Path) -> None:
+    from internvl_conversations import CaptionedPicture
+    from internvl_data import PairDataset
+
+    paths = [tmp_path / "square.png", tmp_path / "wide.png"]
+    Image.new("RGB", (16, 16)).save(paths[0])
+    Image.new("RGB", (48, 16)).save(paths[1])
+    pairs = PairDataset(
+        [CaptionedPicture(path, "A", "pool.jsonl:1", "What is it?") for path in paths],
+        processor,
+        max_tiles=4,
+    )
+
+    assert pairs.lengths() == [len(pairs[number]["input_ids"]) for number in range(2)]
+    assert pairs.lengths()[1] > pairs.lengths()[0]
+
+
+def test_batches_hold_similar_lengths_in_random_order() -> None:
+    from internvl_data import SimilarLengths
+
+    lengths = [number * 7 % 50 for number in range(203)]
+    sampler = SimilarLengths(lengths, 8, seed=3)
+
+    order = list(sampler)
+
+    assert sorted(order) == list(range(203))
+    batches = [[lengths[index] for index in order[at : at + 8]] for at in range(0, 200, 8)]
+    padding = sum(max(batch) * len(batch) - sum(batch) for batch in batches)
+    assert padding < sum(lengths) / 5  # in any order: three quarters
+    assert sorted(map(max, batches)) not in ([*map(max, batches)], [*map(max, batches)][::-1])
+    assert list(sampler) == order
+    sampler.set_epoch(1)
+    assert list(sampler) != order
+
+
 def test_generation_pads_on_the_left(processor: Any, dataset: Callable[[list[str]], Any]) -> None:
     from internvl_data import collate
 
