@@ -30,7 +30,7 @@ _WARMUP = {
     "group_by_length": True,
     "gradient_checkpointing": False,
     "max_tiles": 1,
-    "save_steps": None,
+    "save_steps": 200,
     "eval_steps": None,
     "eval_meta": None,
     "early_stopping_patience": None,
@@ -134,6 +134,10 @@ class InternVLTiny(BaseModelExecutor):
     """
 
     PACKAGES = MODEL_PACKAGES
+
+    RESUMABLE: ClassVar[bool] = True
+
+    VERSION: ClassVar[int] = 2
 
     annotation_path: Path
     image_dir: Path
