@@ -33,10 +33,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import mmap
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -51,6 +51,10 @@ SAME_INPUTS = (
 )
 WORKS = tuple(itertools.chain(*SAME_INPUTS))
 MEMORY_A_ROW = 1500  # bytes: page cache of what is written, and the work's own
+USE_MEMORY = """
+import mmap, sys
+mmap.mmap(-1, int(sys.argv[1]), flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
+"""
 
 
 def main() -> None:
@@ -119,8 +123,8 @@ def use_free_memory(num_rows: int) -> None:
     lines = Path("/proc/meminfo").read_text().splitlines()
     free = next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemFree"))
     num_bytes = min(num_rows * MEMORY_A_ROW, free * 4 // 5)
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
-    mmap.mmap(-1, num_bytes, flags=flags).close()
+    # In another process: children of this one would inherit its peak.
+    subprocess.run([sys.executable, "-c", USE_MEMORY, str(num_bytes)], check=True)
 
 
 def copy(source: Path, target: Path, figures: Figures) -> None:
