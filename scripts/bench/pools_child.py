@@ -2,9 +2,9 @@
 
     python scripts/bench/pools_child.py '{"side": "ours", "work": "merging", "inputs": […], …}'
 
-Seconds and CPU seconds (children included) are those of the work. Before the clock starts the same
-work is done on the first lines of the same pools, so that the imports of both sides, also late
-ones, do not count.
+Seconds and CPU seconds (children included) are those of the work; seconds until its output is on
+the disk count apart. Before the clock starts the same work is done on the first lines of the same
+pools, so that the imports of both sides, also late ones, do not count.
 """
 
 from __future__ import annotations
@@ -52,9 +52,13 @@ def main() -> None:
         with tempfile.TemporaryDirectory(dir=out.parent) as name:
             make(request["work"], _heads(paths, Path(name)), Path(name), **request["options"])()
     work = make(request["work"], paths, out, **request["options"])
-    wall, cpu = time.perf_counter(), _cpu_seconds()
+    started, (user, system) = time.perf_counter(), _cpu_seconds()
     result = work()
-    answer: dict[str, Any] = {"wall": time.perf_counter() - wall, "cpu": _cpu_seconds() - cpu}
+    answer: dict[str, Any] = {"wall": time.perf_counter() - started}
+    user_after, system_after = _cpu_seconds()
+    answer |= {"user": user_after - user, "system": system_after - system}
+    _sync(out)
+    answer["synced"] = time.perf_counter() - started
     answer["digest"] = digest(result, out) if request["digest"] else None
     sys.__stdout__.write(json.dumps(answer) + "\n")  # type: ignore[union-attr]
 
@@ -160,9 +164,18 @@ def _half_of_a_pool(inputs: list[Path]) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 22), b"")) // 2
 
 
-def _cpu_seconds() -> float:
+def _sync(folder: Path) -> None:
+    """Wait until the files of a folder are on the disk."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+
+
+def _cpu_seconds() -> tuple[float, float]:
+    """Return user and system seconds, children included."""
     usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+    return sum(usage.ru_utime for usage in usages), sum(usage.ru_stime for usage in usages)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,45 @@ from pathlib import Path
 from typing import Any
 
 
-@dataclass
+@dataclass(frozen=True)
 class Turn:
-    """One process: seconds of its work, CPU seconds, peak megabytes, seconds beside the work."""
+    """One process and its children.
+
+    Args:
+        wall: Seconds of its work.
+        synced: Seconds until the output is on the disk.
+        user: CPU seconds of the work outside the kernel.
+        system: CPU seconds of the work in the kernel.
+        peak_mb: Most memory that was held at a time.
+        start: Seconds beside the work.
+        digest: Hash of the results, if asked for.
+    """
 
     wall: float
-    cpu: float
+    synced: float
+    user: float
+    system: float
     peak_mb: float
     start: float
     digest: str | None = None
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds of the work."""
+        return self.user + self.system
+
+
+@dataclass(frozen=True)
+class DiskWrite:
+    """Bytes that `dd` wrote.
+
+    Args:
+        wall: Seconds until they were on the disk.
+        cpu: CPU seconds of `dd`.
+    """
+
+    wall: float
+    cpu: float
 
 
 class ChildError(RuntimeError):
@@ -61,9 +91,26 @@ def run_child(
         if child.returncode:
             raise ChildError(errors.read().decode(errors="replace").strip().splitlines()[-1])
     answer = json.loads(printed.splitlines()[-1])
-    beside = time.perf_counter() - started - answer["wall"]
+    beside = time.perf_counter() - started - answer["synced"]
     peak = max(usage.ru_maxrss / 1024, together.peak_mb)
-    return Turn(answer["wall"], answer["cpu"], peak, beside, answer["digest"])
+    return Turn(peak_mb=peak, start=beside, **answer)
+
+
+def run_dd(path: Path, num_bytes: int) -> DiskWrite:
+    """Write zeros into a file with `dd` until they are on the disk, and remove it."""
+    size = [f"count={num_bytes}", "iflag=count_bytes", "bs=4M"]
+    os.sync()
+    started = time.perf_counter()
+    child = subprocess.Popen(
+        ["dd", "if=/dev/zero", f"of={path}", *size, "conv=fsync", "status=none"]
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    wall = time.perf_counter() - started
+    child.returncode = os.waitstatus_to_exitcode(status)
+    path.unlink()
+    if child.returncode:
+        raise ChildError(f"dd ended with {child.returncode}")
+    return DiskWrite(wall, usage.ru_utime + usage.ru_stime)
 
 
 class Together(threading.Thread):
