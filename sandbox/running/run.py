@@ -99,8 +99,9 @@ def _run(
 
     settings = build(resolved(cfg, "watcher", allowed), allowed)
     run_name = f"{cfg.experiment_name}/{run_dir.name}"
-    with settings.open(run_dir, run_name=run_name) as watcher:
-        watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
+    with settings.open(run_dir, run_name=run_name, is_new=False) as watcher:
+        if settings.mode != "disabled":
+            watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
         compute = resolved(cfg, "compute", allowed)
         pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, forced)
         try:
