@@ -36,6 +36,7 @@ from sandbox.planning.settings import (
     read_settings,
     texts,
     unknown_keys,
+    unresolved,
 )
 from sandbox.system.wording import did_you_mean
 from sandbox.watchers import SandboxWatcher
@@ -92,7 +93,7 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     if not settings["pipelines"] and "experiment" not in [problem.where for problem in unknown]:
         hint = "choose an experiment with +experiment=NAME; `python -m sandbox` lists them"
         problems.append(Problem("pipelines", "setting", "the config has no pipelines", hint))
-    jobs: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
+    jobs = unresolved(cfg.jobs)
     problems += _unlisted(jobs, order, allowed)
     specs, found = _specs(cfg, jobs, order, settings["cap"], allowed)
     problems += found
@@ -114,8 +115,7 @@ def _literal_secrets(cfg: DictConfig, allowed: Sequence[str]) -> Iterator[Proble
         with contextlib.suppress(OmegaConfBaseException):
             node = cfg[key]
             if OmegaConf.is_config(node):
-                raw = OmegaConf.to_container(node, resolve=False)
-                yield from literal_secrets(raw, str(key), allowed)
+                yield from literal_secrets(unresolved(node), str(key), allowed)
 
 
 def _order(
@@ -247,9 +247,9 @@ def _dangling(specs: Sequence[JobSpec], broken: Collection[str]) -> Iterator[Pro
 
 
 def _iterations(most: Any, specs: Sequence[JobSpec]) -> Iterator[Problem]:
-    reads = any(reference.previous for spec in specs for reference in _references(spec))
-    several = isinstance(most, int) and most > 1
-    if several and specs and not reads:
+    if not specs or not isinstance(most, int) or most <= 1:
+        return
+    if not any(reference.previous for spec in specs for reference in _references(spec)):
         text = f"given {most}, but no job reads ${{previous:…}}"
         hint = "every iteration would be the first again"
         yield Problem("max_iterations", "setting", text, hint)

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.allowed import allowed_targets
@@ -20,7 +20,7 @@ from sandbox.job import JobFailed, numbers
 from sandbox.planning.job_config import resolved
 from sandbox.planning.objective import Scalar, Target
 from sandbox.planning.plan import Plan, plan
-from sandbox.planning.settings import texts
+from sandbox.planning.settings import texts, unresolved
 from sandbox.running.context import Context
 from sandbox.running.costs import cost_lines
 from sandbox.running.doors import used_permissions
@@ -101,7 +101,7 @@ def _run(
     run_name = f"{cfg.experiment_name}/{run_dir.name}"
     with settings.open(run_dir, run_name=run_name, is_new=False) as watcher:
         if settings.mode != "disabled":
-            watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
+            watcher.watch_cfgs(unresolved(cfg))
         compute = resolved(cfg, "compute", allowed)
         pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, forced)
         try:
