@@ -24,7 +24,7 @@ import hydra
 from omegaconf import OmegaConf
 from sandbox.hydra_search_path import CONFIG_PATH
 for name in ("output", "previous", "run_folder"):
-    OmegaConf.register_new_resolver(name, lambda *words: "bare")
+    OmegaConf.register_resolver(name, lambda *words: "bare")
 @hydra.main(config_path=CONFIG_PATH, config_name="config")
 def main(cfg): pass
 main()
