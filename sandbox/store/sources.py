@@ -82,9 +82,7 @@ def changes(
     return "; ".join(texts)
 
 
-def _changes(
-    config: Mapping[str, Any], run: Mapping[str, Any], allowed: Sequence[str]
-) -> Changes:
+def _changes(config: Mapping[str, Any], run: Mapping[str, Any], allowed: Sequence[str]) -> Changes:
     """Return what changed in the code of a node's classes since ``run``."""
     packages = [
         f"{name} {before} is now {_version(name) or 'not installed'}"

@@ -5,12 +5,14 @@
                                                 … and a run with everything recorded
 
 Every command runs several times, in turn with the bare app, which gets the same words; medians of
-user + system time, children included. The run that is named must have been done before in the
-working directory, so that nothing is left to run.
+user + system time, children included. Modules are compiled before, as those of an installed
+package are. The run that is named must have been done before in the working directory, so that
+nothing is left to run.
 """
 
 from __future__ import annotations
 
+import os
 import resource
 import statistics
 import subprocess
@@ -44,7 +46,8 @@ _CASES = {
 def cpu_seconds(argv: list[str], cwd: Path) -> float:
     """User + system seconds of one program and the programs that it started."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(argv, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+    quiet = subprocess.DEVNULL
+    subprocess.run([sys.executable, *argv], cwd=cwd, stdout=quiet, stderr=quiet, check=False)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -58,6 +61,8 @@ def main() -> None:
         del words[:2]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         bare = folder / "bare.py"
         bare.write_text(_BARE)
         cases = [(case, given, folder) for case, given in _CASES.items()]
@@ -67,12 +72,13 @@ def main() -> None:
         for case, given, cwd in cases:
             pairs = [
                 (
-                    cpu_seconds([sys.executable, "-m", "sandbox", *given], cwd),
-                    cpu_seconds([sys.executable, str(bare), *given], cwd),
+                    cpu_seconds(["-m", "sandbox", *given], cwd),
+                    cpu_seconds([str(bare), *given], cwd),
                 )
-                for _ in range(rounds)
+                for _ in range(rounds + 1)
             ]
-            ours, theirs = (statistics.median(column) for column in zip(*pairs, strict=True))
+            compiled = pairs[1:]
+            ours, theirs = (statistics.median(column) for column in zip(*compiled, strict=True))
             print(f"{case:<20}{ours:>8.2f}{theirs:>8.2f}{ours - theirs:>+8.2f}", flush=True)
 
 
