@@ -18,6 +18,7 @@ from sandbox.cli.literal_secrets import secrets_in_config
 from sandbox.components.allowed import ALLOWED, our_targets, users_patterns
 from sandbox.components.permissions import is_permitted, needs
 from sandbox.components.problem import PlanError, Problem
+from sandbox.planning.settings import unresolved
 from sandbox.system.signals import interrupts_raise
 
 PATTERNS = users_patterns()
@@ -44,8 +45,7 @@ class CheckedConfigLoader(ConfigLoaderImpl):
         self._read: list[str] = []
         with composing(self._read):
             cfg = self._composed(*args, **kwargs)
-            # The copy takes as long as both checks of it.
-            copy: Any = OmegaConf.to_container(cfg, resolve=False)
+            copy = unresolved(cfg)
             hydra = copy.pop("hydra", {})
             _refuse(shape_problems(copy))
         _refuse(secrets_in_config(cfg, copy, hydra, ALLOWED))

@@ -30,7 +30,7 @@ from sandbox.components.permissions import (
 from sandbox.components.problem import Problem
 from sandbox.components.tree import children, leaves, mapped, select
 from sandbox.components.values import shortened
-from sandbox.planning.settings import folder_problem, interpolation_problem
+from sandbox.planning.settings import folder_problem, interpolation_problem, unresolved
 from sandbox.system.files import obstacle
 
 # Texts for people, and what Hydra fills in itself.
@@ -44,7 +44,7 @@ _LOCAL_STORAGE = re.compile(r"(?:sqlite:///)?(?P<path>[^?:]+)")
 def typed_in(cfg: DictConfig) -> set[str]:
     """Return the keys that were typed on the command line."""
     # Not resolved: values on the command line may hold interpolations.
-    words: Any = OmegaConf.to_container(cfg.hydra.overrides.task, resolve=False)
+    words = unresolved(cfg.hydra.overrides.task)
     return {word.partition("=")[0].lstrip("+") for word in words}
 
 
@@ -169,7 +169,7 @@ def _settled(cfg: DictConfig, folder: str) -> dict[str, Any]:
         folder: Folder of the run or sweep.
     """
     hydra, runtime = cfg.hydra, cfg.hydra.runtime
-    copy: Any = OmegaConf.to_container(hydra, resolve=False)
+    copy = unresolved(hydra)
     used = {key: value for key, value in copy.items() if key not in _UNUSED}
     if isinstance(used["job"], dict):
         used["job"].pop("override_dirname", None)  # takes 1 ms; read where another value names it

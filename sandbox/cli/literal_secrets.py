@@ -62,8 +62,10 @@ def _copied_secrets(cfg: DictConfig, copy: Any, places: Collection[str]) -> Iter
         for name, value in os.environ.items()
         if name.lower().endswith(SECRET_NAMES) and len(value) >= _SHORTEST_OF_ENVIRONMENT
     }
+    if not secrets:
+        return
     places = {*places, *_unused_names(copy)}
-    for place, leaf in leaves(resolved(copy, cfg)) if secrets else ():
+    for place, leaf in leaves(resolved(copy, cfg)):
         for name, value in secrets.items():
             if value in str(leaf) and place not in places:
                 text = f"holds the value of {name}, which only an argument for secrets may read"

@@ -27,9 +27,7 @@ from sandbox.hydra_search_path import CONFIG_PATH
 from sandbox.job import JobFailed
 from sandbox.planning.resolvers import BEGAN, register_resolvers
 from sandbox.planning.settings import texts
-from sandbox.running.forced import forced_by_sweep
 from sandbox.running.run import STARTED, run
-from sandbox.running.trial import as_trial
 from sandbox.system.files import named
 
 _GRID = "hydra._internal.core_plugins.basic_sweeper.BasicSweeper"
@@ -63,6 +61,8 @@ def _experiment(cfg: DictConfig) -> float | list[float] | None:
     is_unused = cfg.get("dry_run") is True
     try:
         if is_multirun and not is_unused:
+            from sandbox.running.trial import as_trial
+
             return as_trial(run_dir, lambda: _trial(cfg, hydra_cfg, run_dir))
         return run(cfg, run_dir, ALLOWED, used=USED)
     except (PlanError, JobFailed, BrokenPipeError) as error:
@@ -120,6 +120,8 @@ def _trial(cfg: DictConfig, hydra_cfg: Any, run_dir: Path) -> float | list[float
         text = f"none is given, and {hydra_cfg.sweeper._target_} needs one"
         hint = "objective=job.output, or several: objective=[job.output, job.other]"
         raise PlanError([Problem("objective", "setting", text, hint)])
+    from sandbox.running.forced import forced_by_sweep
+
     forced = forced_by_sweep(Path(hydra_cfg.sweep.dir), cfg) if cfg.get("force") else None
     value = run(cfg, run_dir, ALLOWED, forced)
     numbers = value if isinstance(value, list) else [value]

@@ -13,7 +13,12 @@ from sandbox.components.construct import construct
 from sandbox.components.contract import contract_breaches
 from sandbox.components.permissions import component_permissions
 from sandbox.components.problem import Problem
-from sandbox.components.signature import arguments_of, rules_of, run_annotations
+from sandbox.components.signature import (
+    arguments_of,
+    guarded_arguments,
+    rules_of,
+    run_annotations,
+)
 from sandbox.components.tree import Node, is_node, joined, leaves, nodes
 from sandbox.components.values import (
     Pending,
@@ -237,11 +242,14 @@ def literal_secrets(config: Any, where: str, allowed: Sequence[str]) -> Iterator
     """Yield the wrong secrets of all components inside ``config``, and nothing else."""
     for place, node in nodes(config, where):
         try:
-            arguments = arguments_of(locate(node["_target_"], allowed))
+            arguments = guarded_arguments(locate(node["_target_"], allowed))
         except TargetError:
             continue
-        for name in sorted(arguments.keys() & node.keys()):
-            found = value_problems(node[name], arguments[name].annotation, f"{place}.{name}")
+        for argument in arguments:
+            if argument.name not in node:
+                continue
+            spot = f"{place}.{argument.name}"
+            found = value_problems(node[argument.name], argument.annotation, spot)
             yield from (problem for problem in found if problem.kind == "secret")
 
 

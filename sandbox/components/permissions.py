@@ -216,7 +216,7 @@ def component_permissions(
         allowed: What the user permits.
     """
     own = {key: _own(value) for key, value in node.items() if not is_node(value)}
-    bases = {f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__}
+    bases = _bases(cls)
     for owner in bases & _ARGUMENTS.keys():
         for name, (permission, asks) in _ARGUMENTS[owner].items():
             value = own.get(name)
@@ -228,8 +228,9 @@ def component_permissions(
         if bases & _WRITTEN[name] and _is_outside(own[name], allowed):
             text = f"given {str(own[name])!r}, below neither the working directory nor outputs_dir"
             yield needs("outside-files", f"{where}.{name}", text)
-    yield from _weights_problems(cls, own, where, allowed)
-    for place, leaf in leaves(own, where):
+    own_leaves = [*leaves(own, where)]
+    yield from _weights_problems(cls, own_leaves, allowed)
+    for place, leaf in own_leaves:
         is_remote = place.endswith(".trust_remote_code") and bool(leaf)
         if is_remote and not is_permitted("remote-code", allowed):
             yield needs("remote-code", place, "runs code that comes with a model or a data set")
@@ -244,13 +245,18 @@ def component_permissions(
             yield needs(permission, f"{where}.{place}", text)
 
 
+@cache
+def _bases(cls: type) -> frozenset[str]:
+    return frozenset(f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__)
+
+
 def _weights_problems(
-    cls: type, own: Mapping[str, Any], where: str, allowed: Collection[str]
+    cls: type, own_leaves: Sequence[tuple[str, Any]], allowed: Collection[str]
 ) -> Iterator[Problem]:
     """Yield weights in a format that can carry code; a user's own classes know what they load."""
     if not cls.__module__.startswith("sandbox."):
         return
-    for place, leaf in leaves(own, where):
+    for place, leaf in own_leaves:
         if not isinstance(leaf, (str, Path)) or not place.endswith(_WEIGHTS):
             continue
         permission = weights_permission(Path(leaf))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
-from sandbox.job import Secret
+from sandbox.job import NoUrlPassword, Secret
 
 MISSING: Any = inspect.Parameter.empty
 """Default of an argument that has none."""
@@ -72,9 +72,27 @@ def is_secret(annotation: Any) -> bool:
     return annotation is Secret or any(map(is_secret, get_args(annotation)))
 
 
-def secret_arguments(cls: type) -> set[str]:
+@cache
+def secret_arguments(cls: type) -> frozenset[str]:
     """Return the names of the arguments that are declared secret."""
-    return {name for name, argument in arguments_of(cls).items() if is_secret(argument.annotation)}
+    arguments = arguments_of(cls).values()
+    return frozenset(argument.name for argument in arguments if is_secret(argument.annotation))
+
+
+@cache
+def guarded_arguments(cls: type) -> tuple[Argument, ...]:
+    """Return the arguments whose values can hold a secret by mistake, in order of their names.
+
+    They are declared secret, or may hold a URL.
+    """
+    arguments = sorted(arguments_of(cls).values(), key=lambda argument: argument.name)
+    return tuple(argument for argument in arguments if _is_guarded(argument.annotation))
+
+
+def _is_guarded(annotation: Any) -> bool:
+    if annotation is Secret or isinstance(annotation, NoUrlPassword):
+        return True
+    return any(map(_is_guarded, get_args(annotation)))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from sandbox.components.checks import argument_problems, config_problems
 from sandbox.components.job_results import lower_is_better, producer, result_names, results_class
 from sandbox.components.problem import Problem
 from sandbox.components.signature import declares_results, secret_arguments
-from sandbox.components.tree import Node, is_node, mapped, nodes
+from sandbox.components.tree import Node, is_node, leaves, mapped, nodes
 from sandbox.components.values import Pending, shortened
 from sandbox.compute import BaseCompute
 from sandbox.job import JobSpec
@@ -34,9 +35,13 @@ log = logging.getLogger(__name__)
 RESERVED = ("map", "seeds", "compute")
 """Keys of a job that are taken off before its hook is bound."""
 
+_PLAIN_REFERENCE = re.compile(r"(?<!\\)\$\{output:[A-Za-z_]\w*(\.\w+)+\}", re.ASCII)
+"""References that OmegaConf would leave as they are, to the letter."""
+
 
 def job_spec(
     cfg: DictConfig,
+    copy: Any,
     place: tuple[str, str],
     name: str,
     cap: Mapping[str, Any],
@@ -46,13 +51,14 @@ def job_spec(
 
     Args:
         cfg: The composed config.
+        copy: The job's node as plain data, unresolved.
         place: Names of the job's pipeline and job list.
         name: Name of the job.
         cap: Limits by kind and argument.
         allowed: Patterns of allowed targets.
     """
     where = f"jobs.{name}"
-    node, problems = _read(cfg, name, cap, allowed)
+    node, problems = _read(cfg, copy, name, cap, allowed)
     if node is None:
         return None, problems
     reserved = {key: node.pop(key, None) for key in RESERVED}
@@ -126,6 +132,13 @@ def resolved(parent: DictConfig, key: Any, allowed: Sequence[str]) -> Any:
     return _resolved_by_part(value, allowed) if has_secrets else plain
 
 
+def _is_resolved(copy: Any) -> bool:
+    """Return True if resolving would change nothing; through OmegaConf it takes a millisecond."""
+    return not any(
+        "${" in _PLAIN_REFERENCE.sub("", leaf) for _, leaf in leaves(copy) if isinstance(leaf, str)
+    )
+
+
 def _resolved_by_part(value: Any, allowed: Sequence[str]) -> Any:
     if not isinstance(value, DictConfig):
         return resolved_data(value)
@@ -136,12 +149,12 @@ def _resolved_by_part(value: Any, allowed: Sequence[str]) -> Any:
     }
 
 
-def _secrets(node: Mapping[str, Any], allowed: Sequence[str]) -> set[str]:
+def _secrets(node: Mapping[str, Any], allowed: Sequence[str]) -> frozenset[str]:
     """Return the names of a node's arguments that are declared secret."""
     try:
         return secret_arguments(locate(node.get("_target_"), allowed))
     except TargetError:  # not a component, or one whose class path is reported later
-        return set()
+        return frozenset()
 
 
 def capped(node: Any, cap: Any) -> Any:
@@ -154,12 +167,12 @@ def capped(node: Any, cap: Any) -> Any:
 
 
 def _read(
-    cfg: DictConfig, name: str, cap: Mapping[str, Any], allowed: Sequence[str]
+    cfg: DictConfig, copy: Any, name: str, cap: Mapping[str, Any], allowed: Sequence[str]
 ) -> tuple[dict[str, Any] | None, list[Problem]]:
     """Return a job's node with references parsed, and what is wrong; ``None`` without a node."""
     where = f"jobs.{name}"
     try:
-        node = resolved(cfg.jobs, name, allowed)
+        node = copy if _is_resolved(copy) else resolved(cfg.jobs, name, allowed)
     except OmegaConfBaseException as error:
         return None, [interpolation_problem(error, where)]
     if not is_node(node):

@@ -36,6 +36,7 @@ from sandbox.planning.settings import (
     read_settings,
     texts,
     unknown_keys,
+    unresolved,
 )
 from sandbox.system.wording import did_you_mean
 from sandbox.watchers import SandboxWatcher
@@ -92,8 +93,9 @@ def plan(cfg: DictConfig, allowed: Sequence[str]) -> Plan:
     if not settings["pipelines"] and "experiment" not in [problem.where for problem in unknown]:
         hint = "choose an experiment with +experiment=NAME; `python -m sandbox` lists them"
         problems.append(Problem("pipelines", "setting", "the config has no pipelines", hint))
-    problems += _unlisted(cfg, order, allowed)
-    specs, found = _specs(cfg, order, settings["cap"], allowed)
+    jobs = unresolved(cfg.jobs)
+    problems += _unlisted(jobs, order, allowed)
+    specs, found = _specs(cfg, jobs, order, settings["cap"], allowed)
     problems += found
     problems += _frame_components(cfg, allowed)
     broken = _jobs_without_results(specs, order, allowed)
@@ -113,8 +115,7 @@ def _literal_secrets(cfg: DictConfig, allowed: Sequence[str]) -> Iterator[Proble
         with contextlib.suppress(OmegaConfBaseException):
             node = cfg[key]
             if OmegaConf.is_config(node):
-                raw = OmegaConf.to_container(node, resolve=False)
-                yield from literal_secrets(raw, str(key), allowed)
+                yield from literal_secrets(unresolved(node), str(key), allowed)
 
 
 def _order(
@@ -122,6 +123,7 @@ def _order(
 ) -> tuple[list[Place], list[Problem]]:
     """Return pipeline, job list and job in running order, and what is wrong with the job lists."""
     order: list[Place] = []
+    earlier: set[str] = set()
     problems = []
     for pipeline, lists in pipelines.items():
         where = f"pipelines.{pipeline}"
@@ -140,10 +142,10 @@ def _order(
                 problems.append(Problem(spot, "job_list", text))
                 continue
             for name in names:
-                earlier = {job for _, _, job in order}
                 wrong = _name_problem(name, jobs, earlier, spot)
                 if wrong is None:
                     order.append((str(pipeline), job_list, name))
+                    earlier.add(name)
                 else:
                     problems.append(wrong)
     return order, problems
@@ -166,9 +168,10 @@ def _name_problem(
     return None
 
 
-def _unlisted(cfg: DictConfig, order: Sequence[Place], allowed: Sequence[str]) -> Iterator[Problem]:
+def _unlisted(
+    jobs: Mapping[Any, Any], order: Sequence[Place], allowed: Sequence[str]
+) -> Iterator[Problem]:
     """Warn of jobs in no job list; yield their literal secrets, which Hydra has written to disk."""
-    jobs: Any = OmegaConf.to_container(cfg.jobs, resolve=False)
     listed = {name for _, _, name in order}
     spare = [str(name) for name in jobs if name not in listed]
     if spare:
@@ -180,11 +183,15 @@ def _unlisted(cfg: DictConfig, order: Sequence[Place], allowed: Sequence[str]) -
 
 
 def _specs(
-    cfg: DictConfig, order: Sequence[Place], cap: Mapping[str, Any], allowed: Sequence[str]
+    cfg: DictConfig,
+    jobs: Mapping[Any, Any],
+    order: Sequence[Place],
+    cap: Mapping[str, Any],
+    allowed: Sequence[str],
 ) -> tuple[list[JobSpec], list[Problem]]:
     specs, problems = [], []
     for pipeline, job_list, name in order:
-        spec, found = job_spec(cfg, (pipeline, job_list), name, cap, allowed)
+        spec, found = job_spec(cfg, jobs[name], (pipeline, job_list), name, cap, allowed)
         problems += found
         if spec is not None:
             specs.append(spec)
@@ -240,9 +247,9 @@ def _dangling(specs: Sequence[JobSpec], broken: Collection[str]) -> Iterator[Pro
 
 
 def _iterations(most: Any, specs: Sequence[JobSpec]) -> Iterator[Problem]:
-    reads = any(reference.previous for spec in specs for reference in _references(spec))
-    several = isinstance(most, int) and most > 1
-    if several and specs and not reads:
+    if not specs or not isinstance(most, int) or most <= 1:
+        return
+    if not any(reference.previous for spec in specs for reference in _references(spec)):
         text = f"given {most}, but no job reads ${{previous:…}}"
         hint = "every iteration would be the first again"
         yield Problem("max_iterations", "setting", text, hint)

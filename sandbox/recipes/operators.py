@@ -43,12 +43,15 @@ def unknown_operators(recipe: Mapping[str, Any]) -> list[str]:
         recipe: A recipe, ``process`` as a mapping by operator.
     """
     known = operators()
-    if not known or recipe.get("custom_operator_paths") or entry_points(group="data_juicer.ops"):
+    if not known or recipe.get("custom_operator_paths"):
+        return []
+    unknown = [key for key in recipe["process"] if operator_name(key) not in known]
+    # Asked last: the entry points of all packages are read.
+    if not unknown or entry_points(group="data_juicer.ops"):
         return []
     return [
         f"{key}: Data-Juicer has no such operator; {did_you_mean(operator_name(key), known)}"
-        for key in recipe["process"]
-        if operator_name(key) not in known
+        for key in unknown
     ]
 
 
@@ -160,13 +163,12 @@ def _registered_class(
 def _base_arguments() -> frozenset[str]:
     """Return the arguments of every operator: the keys of ``_BASE_PARAMS`` of all base classes."""
     path = next(iter(operators().values())).parents[1] / "base_op.py"
-    tables = [
-        node.value
-        for node in ast.walk(_parsed(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_BASE_PARAMS"
-    ]
-    keys = [key for table in tables if isinstance(table, ast.Dict) for key in table.keys]
-    return frozenset(str(key.value) for key in keys if isinstance(key, ast.Constant))
+    found: set[str] = set()
+    for node in ast.walk(_parsed(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Assign(targets=[ast.Name(id="_BASE_PARAMS")], value=ast.Dict(keys=keys)):
+                found.update(str(key.value) for key in keys if isinstance(key, ast.Constant))
+    return frozenset(found)
 
 
 def _parsed(text: str) -> ast.Module:

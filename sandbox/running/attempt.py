@@ -81,11 +81,9 @@ def execute(element: Element) -> None:
 
 def discard_resume_state(element: Element) -> None:
     """Remove what the attempts at a recorded element left to resume from."""
-    left = [path / "out" / RESUME_NAME for path in work_dirs(element.folder)]
-    left = [path for path in left if path.exists()]
-    if left and _resumable(element):
-        for path in left:
-            shutil.rmtree(path, ignore_errors=True)
+    if _resumable(element):
+        for path in work_dirs(element.folder):
+            shutil.rmtree(path / "out" / RESUME_NAME, ignore_errors=True)
 
 
 def _failure(element: Element, error: BaseException, log_path: Path) -> str:

@@ -48,10 +48,10 @@ def expand(
     titles = _titles(choices, context)
     found = []
     for index, choice in enumerate(choices):
-        config = deepcopy(dict(spec.config))
+        config = deepcopy(dict(spec.config)) if choice else dict(spec.config)
         for place, value in choice.items():
             put(config, place, deepcopy(value))
-        config = context.resolve(config)
+        config = context.resolve(config)  # a copy
         element = Element(
             job=spec.name,
             label=f"{spec.name}[{index}]" if spec.map or spec.seeds else spec.name,

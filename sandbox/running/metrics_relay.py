@@ -47,13 +47,13 @@ class MetricsRelay:
         self._running: dict[int, _Followed] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._relay, name="metrics relay", daemon=True)
         self._progress_logged = time.monotonic()
 
     def __enter__(self) -> None:
         with contextlib.suppress(FileNotFoundError):
             found = os.scandir(self._elements[0].folder.parent)
             self._earlier = frozenset(entry.name for entry in found)
+        self._thread = threading.Thread(target=self._relay, name="metrics relay", daemon=True)
         self._thread.start()
 
     def __exit__(self, *exc: object) -> None:

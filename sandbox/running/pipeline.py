@@ -21,7 +21,7 @@ from sandbox.running.run_folder import RunFolder
 from sandbox.store.content import canonical
 from sandbox.store.fingerprint import Element
 from sandbox.store.records import JobRecord, JobStore
-from sandbox.store.sources import changes
+from sandbox.store.sources import Changes, changes
 from sandbox.system.files import fault_text
 from sandbox.watchers.open_watcher import OpenWatcher
 
@@ -64,6 +64,7 @@ class Pipeline:
         self._sessions: dict[str, ComputeSession] = {}
         self._open = ExitStack()
         self._reported: set[tuple[str, str]] = set()
+        self._changes: dict[str, Changes] = {}
         self.ran = Costs()
         self.reused = Costs()
 
@@ -119,7 +120,7 @@ class Pipeline:
     ) -> None:
         """Warn, once for a job, that its code is not the code that made the records it reuses."""
         recorded = [(elements[index].config, record.run) for index, record in records.items()]
-        text = changes(recorded, self.allowed)
+        text = changes(recorded, self.allowed, self._changes)
         if text and (spec.name, text) not in self._reported:
             self._reported.add((spec.name, text))
             log.warning(
@@ -140,6 +141,8 @@ class Pipeline:
     ) -> list[str]:
         """Run the elements without a record and add their records; return messages of failures."""
         failures = []
+        self.watcher.begin()
+        self._changes.clear()  # files may be edited meanwhile
         with relay:
             begun = [elements[index] for index in missing]
             for number, error in session.map(

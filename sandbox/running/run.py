@@ -9,25 +9,22 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.allowed import allowed_targets
-from sandbox.components.build import build
 from sandbox.components.permissions import as_used, with_outputs_dir
 from sandbox.components.problem import PlanError, Problem
 from sandbox.job import JobFailed, numbers
 from sandbox.planning.job_config import resolved
 from sandbox.planning.objective import Scalar, Target
 from sandbox.planning.plan import Plan, plan
-from sandbox.planning.settings import texts
-from sandbox.running.context import Context
-from sandbox.running.costs import cost_lines
-from sandbox.running.doors import used_permissions
-from sandbox.running.forced import Forced, recorded_now
+from sandbox.planning.settings import texts, unresolved
 from sandbox.system.files import fault_text, is_fault, named, obstacle
 
 if TYPE_CHECKING:
+    from sandbox.running.context import Context
+    from sandbox.running.forced import Forced
     from sandbox.running.pipeline import Pipeline
     from sandbox.store.records import JobStore
 
@@ -57,14 +54,17 @@ def run(
         PlanError: The config is wrong; nothing was started.
         JobFailed: A job failed; what finished is recorded.
     """
-    from sandbox.running.explain import env_lines, remark_lines
-    from sandbox.store.records import JobStore
-
     allowed = allowed_targets() if allowed is None else allowed
     with contextlib.suppress(OmegaConfBaseException):  # reported by the plan
         allowed = with_outputs_dir(allowed, str(cfg.outputs_dir))
     checked = plan(cfg, allowed)
     _check_store(Path(cfg.store_dir).absolute(), to_write=not cfg.dry_run)
+    # Here, because a mistake found in the plan needs none of it.
+    from sandbox.running.doors import used_permissions
+    from sandbox.running.explain import env_lines, remark_lines
+    from sandbox.running.forced import recorded_now
+    from sandbox.store.records import JobStore
+
     store = JobStore(Path(cfg.store_dir))
     if cfg.dry_run:
         compute = resolved(cfg, "compute", allowed)
@@ -95,12 +95,14 @@ def _run(
     forced: Forced,
 ) -> list[float]:
     """Run a checked experiment and return its objectives."""
+    from sandbox.components.build import build
     from sandbox.running.pipeline import Pipeline
 
     settings = build(resolved(cfg, "watcher", allowed), allowed)
     run_name = f"{cfg.experiment_name}/{run_dir.name}"
-    with settings.open(run_dir, run_name=run_name) as watcher:
-        watcher.watch_cfgs(OmegaConf.to_container(cfg, resolve=False))
+    with settings.open(run_dir, run_name=run_name, is_new=False) as watcher:
+        if settings.mode != "disabled":
+            watcher.watch_cfgs(unresolved(cfg))
         compute = resolved(cfg, "compute", allowed)
         pipeline = Pipeline(checked.jobs, store, watcher, run_dir, compute, allowed, forced)
         try:
@@ -188,6 +190,8 @@ def _value(scalar: Scalar, checked: Plan, context: Context) -> float:
 
 def _summarise(run_dir: Path, checked: Plan, pipeline: Pipeline, objective: list[float]) -> None:
     """Log what jobs summarise of themselves, the costs, the objective and the run's folder."""
+    from sandbox.running.costs import cost_lines
+
     context = pipeline.context
     for spec in checked.jobs:
         summary = context.results[context.iteration, spec.name].get("summary") or []

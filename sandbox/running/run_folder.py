@@ -43,15 +43,16 @@ class RunFolder:
         """Link ``jobs/<job>``, or ``jobs/<job>/<index>`` of a mapped job, to the store."""
         name = element.label.replace("[", "/").rstrip("]")
         link = self.path / "jobs" / name
-        mapped = [*link.iterdir()] if link.is_dir() and not link.is_symlink() else []
-        # an earlier run in this folder may have left links of another shape
-        for earlier in (*mapped, link, link.parent):
-            if earlier.is_symlink():
-                earlier.unlink()
-        if mapped:
-            link.rmdir()
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.symlink_to(element.folder)
+        if link.parent.is_symlink():  # of an earlier run in this folder
+            link.parent.unlink()
+        try:
+            link.symlink_to(element.folder)
+        except FileNotFoundError:
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(element.folder)
+        except FileExistsError:
+            _remove_links(link)
+            link.symlink_to(element.folder)
         self._links.add(link)
 
     def check(self) -> None:
@@ -100,3 +101,14 @@ class RunFolder:
             jobs = ",\n".join(texts)
             pipelines.append(f"  {json.dumps(pipeline)}: [\n{jobs}\n  ]")
         return "{\n" + ",\n".join(pipelines) + "\n}"
+
+
+def _remove_links(path: Path) -> None:
+    """Remove what an earlier run has left in a link's place: a link, or a folder of links."""
+    if path.is_symlink():
+        path.unlink()
+        return
+    for link in path.iterdir():
+        if link.is_symlink():
+            link.unlink()
+    path.rmdir()

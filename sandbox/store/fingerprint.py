@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ class Element:
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", digest(canonical(as_json(self.parts)))[:16])
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """Folder of this element in the store."""
         return self.store_dir.absolute() / self.job / self.fingerprint

@@ -175,9 +175,10 @@ def _parsed(text: str, folder: Path) -> JobRecord:
         raise ValueError("damaged, or written by another version")
     if (data["job"], data["fingerprint"]) != (folder.parent.name, folder.name):
         raise ValueError(f"copied from {data['job']}/{data['fingerprint']}")
+    run = data.pop("run")  # long, and without paths
     data = _from_json(data, folder)
     data["hashes"] = {str(folder / name): value for name, value in data["hashes"].items()}
-    return JobRecord(**data)
+    return JobRecord(**data, run=run)
 
 
 def _seal(data: Mapping[str, Any]) -> str:

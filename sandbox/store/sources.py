@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
@@ -16,6 +16,9 @@ from sandbox.store.modules import Code, code_of, hash_of
 from sandbox.system import process
 
 _MOST_NAMES = 3
+
+Changes = tuple[Collection[str], Collection[str], Collection[str]]
+"""Classes, modules and packages that changed."""
 
 # To read the metadata of all packages takes 0.2 s.
 _DISTRIBUTIONS = {
@@ -47,40 +50,50 @@ def sources_of(config: Mapping[str, Any], allowed: Sequence[str]) -> dict[str, A
 
 
 def changes(
-    recorded: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]], allowed: Sequence[str]
+    recorded: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]],
+    allowed: Sequence[str],
+    known: dict[str, Changes] | None = None,
 ) -> str:
     """Return what changed in the code of a job's classes since its elements were recorded.
 
     Args:
         recorded: Node and ``run`` of the record, for every element.
         allowed: Patterns of allowed targets.
+        known: Remembers what was found for other jobs of the same classes, until it is cleared.
 
     Returns:
         Classes and packages, for a message; empty text if nothing changed.
     """
+    known = {} if known is None else known
     classes: set[str] = set()
     modules: set[str] = set()
     packages: set[str] = set()
-    seen: set[str] = set()
     for config, run in recorded:
         targets = sorted({node["_target_"] for _, node in nodes(config)})
         key = canonical([targets, run["sources"], run["packages"]])
-        if key in seen:  # as for most elements of a job
-            continue
-        seen.add(key)
-        for name, before in run["packages"].items():
-            if _version(name) != before:
-                packages.add(f"{name} {before} is now {_version(name) or 'not installed'}")
-        # Only a file that changed can lead to others: no source is parsed where none has.
-        if any(hash_of(name) != before for name, before in run["sources"].items()):
-            found = _changed_modules(config, allowed, run["sources"])
-            classes |= found.keys()
-            modules = modules.union(*found.values())
+        if key not in known:  # most elements have the same
+            known[key] = _changes(config, run, allowed)
+        for all_names, names in zip((classes, modules, packages), known[key], strict=True):
+            all_names.update(names)
     texts = sorted(packages)
     if classes:
         names = _some(sorted(classes))
         texts = [f"the source of {names} changed ({_some(sorted(modules))})", *texts]
     return "; ".join(texts)
+
+
+def _changes(config: Mapping[str, Any], run: Mapping[str, Any], allowed: Sequence[str]) -> Changes:
+    """Return what changed in the code of a node's classes since ``run``."""
+    packages = [
+        f"{name} {before} is now {_version(name) or 'not installed'}"
+        for name, before in run["packages"].items()
+        if _version(name) != before
+    ]
+    # Only a file that changed can lead to others: no source is parsed where none has.
+    if all(hash_of(name) == before for name, before in run["sources"].items()):
+        return (), (), packages
+    found = _changed_modules(config, allowed, run["sources"])
+    return found.keys(), set().union(*found.values()), packages
 
 
 def _changed_modules(

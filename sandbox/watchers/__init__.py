@@ -23,7 +23,8 @@ class SandboxWatcher:
 
     Args:
         mode: ``offline`` keeps wandb's files under the run's folder (``wandb sync`` uploads them
-            later), ``online`` sends them, ``disabled`` does without wandb.
+            later), none for a run in which every job was recorded; ``online`` sends them in any
+            case, ``disabled`` does without wandb.
         project: Wandb project.
         entity: Wandb user or team; ``None`` takes the account's default.
         group: Wandb group; ``None`` is no group.
@@ -57,9 +58,15 @@ class SandboxWatcher:
                 "mode is online and there is no key: set WANDB_API_KEY or run `wandb login`"
             )
 
-    def open(self, run_dir: Path, run_name: str = "") -> OpenWatcher:
+    def open(self, run_dir: Path, run_name: str = "", *, is_new: bool = True) -> OpenWatcher:
         """Open the run in ``run_dir``: its recorded metrics can be queried, new ones are appended.
 
         Nothing is written before the first metric.
+
+        Args:
+            run_dir: Folder of the run.
+            run_name: Name shown on wandb; without one that of the folder.
+            is_new: False if metrics may all come from records: ``offline`` then writes wandb's
+                files only after :meth:`OpenWatcher.begin`.
         """
-        return OpenWatcher(self, run_dir, run_name or run_dir.name)
+        return OpenWatcher(self, run_dir, run_name or run_dir.name, is_new)

@@ -28,9 +28,12 @@ class OpenWatcher:
         settings: Where metrics go.
         run_dir: Folder of the run.
         run_name: Name shown on wandb.
+        is_new: False if nothing of the run is new before :meth:`begin`.
     """
 
-    def __init__(self, settings: SandboxWatcher, run_dir: Path, run_name: str) -> None:
+    def __init__(
+        self, settings: SandboxWatcher, run_dir: Path, run_name: str, is_new: bool
+    ) -> None:
         self._settings = settings
         self._run_dir = run_dir
         self._run_name = run_name
@@ -38,6 +41,9 @@ class OpenWatcher:
         self._sink: WandbSink | None = None
         self._cfgs: dict[str, Any] = {}
         self._latest: dict[str, float] = {}
+        # Offline files of a run that repeats an earlier one would show nothing that is not shown
+        # already; to start wandb takes longer than all the rest of such a run.
+        self._is_new = is_new or settings.mode == "online"
         self._is_closed = False
         self._lock = threading.Lock()
         # A run that is resumed continues its file.
@@ -70,6 +76,13 @@ class OpenWatcher:
         # Last, so that a full disk has had the most time.
         with self._lock:
             self._file.close()
+
+    def begin(self) -> None:
+        """Show the run on wandb, offline too: something in it is new."""
+        with self._lock:
+            self._is_new = True
+            if self._sink is not None:
+                self._sink.start()
 
     def watch_cfgs(self, cfgs: Mapping[str, Any]) -> None:
         """Show configs on wandb.
@@ -129,6 +142,8 @@ class OpenWatcher:
     def _open_sink(self) -> WandbSink:
         if self._sink is None:
             self._sink = WandbSink(self._settings, self._run_dir, self._run_name, self._cfgs)
+            if self._is_new:
+                self._sink.start()
         return self._sink
 
 

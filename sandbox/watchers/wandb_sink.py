@@ -46,7 +46,11 @@ class WandbSink:
         self._events: queue.SimpleQueue[Event | dict[str, Any] | None] = queue.SimpleQueue()
         self._defined: set[str] = set()
         self._thread = threading.Thread(target=self._work, name="wandb sink", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Start wandb, unless it was started before; until then metrics wait."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def log(self, metrics: Mapping[str, float], name: str, step: int | None) -> None:
         """Show metrics, flat and with their full names, at ``step`` of ``name``."""
@@ -58,6 +62,8 @@ class WandbSink:
 
     def close(self) -> None:
         """Send the remaining metrics and finish the run, within a time limit."""
+        if self._thread.ident is None:
+            return
         self._events.put(None)
         self._thread.join(2 * self._settings.timeout_s + _SPARE_S)
         if self._thread.is_alive():

@@ -403,3 +403,23 @@ def test_the_key_is_in_no_file_of_an_offline_run(tmp_path: Path) -> None:
     assert finished_records(tmp_path)
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not [path for path in files if SECRET.encode() in path.read_bytes()]
+
+
+def test_offline_wandb_has_no_run_in_which_nothing_is_new(tmp_path: Path) -> None:
+    with SandboxWatcher().open(tmp_path / "repeated", is_new=False) as watcher:
+        watcher.watch({"CIDEr": 0.5}, name="score")
+    assert not (tmp_path / "repeated" / "wandb").exists()
+    assert watcher.query("score.CIDEr") == 0.5
+
+
+def test_offline_wandb_has_everything_of_a_run_that_goes_on(tmp_path: Path) -> None:
+    with SandboxWatcher().open(tmp_path, is_new=False) as watcher:
+        watcher.watch({"CIDEr": 0.5}, name="recorded")
+        watcher.begin()
+        watcher.watch({"CIDEr": 0.7}, name="score")
+    shown = {
+        "/".join(item.nested_key)
+        for record in finished_records(tmp_path)
+        for item in record.history.item
+    }
+    assert {"recorded.CIDEr", "score.CIDEr"} <= shown
