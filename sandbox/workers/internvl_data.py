@@ -137,7 +137,9 @@ class SimilarLengths(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         generator = torch.Generator().manual_seed(self._seed + self._epoch)
         size = self._batch_size
-        grouped = get_length_grouped_indices(self._lengths, size, generator=generator)
+        grouped = get_length_grouped_indices(  # type: ignore[no-untyped-call]
+            self._lengths, size, generator=generator
+        )
         # Only whole batches change places: a short one among them would shift the others.
         whole = len(grouped) // size
         for batch in torch.randperm(whole, generator=generator).tolist():

@@ -34,7 +34,8 @@ class InternVLTrainer(Trainer):
         if args.train_sampling_strategy != "group_by_length":
             return super()._get_train_sampler(train_dataset)
         batch = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-        return SimilarLengths((train_dataset or self.train_dataset).lengths(), batch, args.seed)
+        pairs: Any = train_dataset or self.train_dataset
+        return SimilarLengths(pairs.lengths(), batch, args.seed)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         target = self.accelerator.unwrap_model(self.model if model is None else model)
