@@ -17,8 +17,8 @@ def paired_models(
 ) -> dict[str, dict[int, int]]:
     """Return for every candidate and the baseline, by name, its model with each seed, by position.
 
-    A name may be a path, whose file name without extension counts. The baseline comes last; seeds
-    are in its order.
+    A name may be a path, whose file name without extension counts. The baseline comes last;
+    seeds are in ascending order.
 
     Raises:
         ValueError: The baseline is not among the candidates, or alone; or a candidate has not just
@@ -42,13 +42,13 @@ def paired_models(
         raise ValueError(f"baseline: {name} is not among the candidates; available: {available}")
     if len(models) == 1:
         raise ValueError(f"candidates: expected others than the baseline {name}, given it alone")
-    order = models.pop(name)
+    of_baseline = models.pop(name)
     for candidate, of_name in models.items():
-        for seed in order.keys() ^ of_name.keys():
-            has, lacks = (name, candidate) if seed in order else (candidate, name)
+        for seed in of_baseline.keys() ^ of_name.keys():
+            has, lacks = (name, candidate) if seed in of_baseline else (candidate, name)
             raise ValueError(f"seeds: {lacks} has no model with seed {seed}, which {has} has")
-        models[candidate] = {seed: of_name[seed] for seed in order}
-    return {**models, name: order}
+    models[name] = of_baseline
+    return {key: dict(sorted(by_seed.items())) for key, by_seed in models.items()}
 
 
 def read_rows(scores: Sequence[Path] | Sequence[float], metric: str) -> list[list[float]]:

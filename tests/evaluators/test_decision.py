@@ -88,16 +88,17 @@ def test_a_better_candidate_is_called_better(tmp_path: Path) -> None:
 
 
 def test_a_worse_candidate_is_called_worse(tmp_path: Path) -> None:
-    decided = decide(tmp_path, {"top": [1.0, 1.01, 1.02], "random": [1.48, 1.49, 1.50]})
+    decided = decide(tmp_path, {"top": [1.02, 1.0, 1.01], "random": [1.48, 1.49, 1.50]})
     assert decided.better == 0
     assert "(top) is worse than the baseline (random)" in decided.summary
 
 
 def test_without_a_decision_the_number_of_further_seeds_is_named(tmp_path: Path) -> None:
     decided = decide(tmp_path, {"top": [1.6, 1.5, 1.7], "random": [1.5, 1.55, 1.45]})
+    # differences 0.1, -0.05, 0.25: t(11) · 0.15 / √12 is the first such product below 0.1
     assert decided.better == 0
     assert decided.summary.startswith("No decision between the best candidate (top) and the base")
-    assert decided.summary.endswith("; about 1 more seed would be needed.")
+    assert decided.summary.endswith("; about 9 more seeds would be needed.")
 
 
 def test_one_score_a_model_gives_the_paired_t_interval(tmp_path: Path) -> None:
@@ -124,6 +125,7 @@ def test_of_several_candidates_each_has_its_own_decision(tmp_path: Path) -> None
         "top": [2.07, 2.05, 2.09],
     }
     decided = decide(tmp_path, means)
+    assert "Dunnett" in decided.report_path.read_text()
     alone = decide(tmp_path, {name: means[name] for name in ("top", "random")})
 
     verdicts = {name: each["verdict"] for name, each in decided.candidates.items()}
@@ -133,18 +135,17 @@ def test_of_several_candidates_each_has_its_own_decision(tmp_path: Path) -> None
     assert decided.lower is not None
     assert alone.lower is not None
     assert decided.lower < alone.lower
-    assert "Dunnett" in decided.report_path.read_text()
 
 
 def test_models_that_differ_widen_the_interval(tmp_path: Path) -> None:
-    alike = decide(tmp_path, {"top": [2.0, 2.0, 2.0], "random": [1.5, 1.5, 1.5]})
-    different = decide(tmp_path, {"top": [1.6, 2.4, 2.0], "random": [1.1, 1.5, 1.9]})
+    alike = decide(tmp_path, {"top": [2.00, 2.02, 2.04], "random": [1.52, 1.51, 1.50]})
+    different = decide(tmp_path, {"top": [1.6, 2.0, 2.4], "random": [1.9, 1.5, 1.1]})
     assert width(different) > 5 * width(alike)
 
 
 def test_noise_that_models_of_one_seed_share_does_not_widen_the_interval(tmp_path: Path) -> None:
-    paired = decide(tmp_path, {"top": [1.6, 2.0, 2.4], "random": [1.1, 1.5, 1.9]})
-    shuffled = decide(tmp_path, {"top": [1.6, 2.0, 2.4], "random": [1.5, 1.9, 1.1]})
+    paired = decide(tmp_path, {"top": [1.6, 2.0, 2.4], "random": [1.12, 1.5, 1.88]})
+    shuffled = decide(tmp_path, {"top": [1.6, 2.0, 2.4], "random": [1.5, 1.88, 1.12]})
     assert width(shuffled) > 5 * width(paired)
 
 
@@ -172,7 +173,7 @@ def width(decided: DecisionScores) -> float:
         ({"top": [2.0], "random": [1.5]}, 12, "12 items are too few, at least 30 are needed"),
         ({"top": [2.0] * 3, "random": [1.5] * 3}, 12, "12 items are too few"),
         ({"top": [2.0], "random": [1.5]}, None, "one seed is too few, at least 2 are needed"),
-        ({"top": [2.0] * 3, "random": [1.5] * 3}, None, "all differences are equal"),
+        ({"top": [2.0] * 3, "random": [1.5] * 3}, None, "the differences are all equal"),
     ],
     ids=["smoke", "few-items", "one-score", "no-spread"],
 )
