@@ -17,6 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import ndtr, stdtrit
 
 Floats = NDArray[np.float64]
+Counts = NDArray[np.int64]
 
 LEVEL = 0.95
 MAX_MORE_SEEDS = 100
@@ -121,12 +122,12 @@ def individual_errors(estimated: Differences) -> Floats:
 
 def half_widths(estimated: Differences) -> Floats:
     """Return half the widths of the simultaneous intervals, one per candidate."""
-    errors = individual_errors(estimated)[..., None]
     return _half_widths(
         estimated.seed_variance,
         estimated.item_variance,
-        _squared_quantile(errors, estimated.num_seeds),
-        _squared_quantile(errors, estimated.num_items),
+        individual_errors(estimated)[..., None],
+        np.array(estimated.num_seeds),
+        np.array(estimated.num_items),
     )
 
 
@@ -137,12 +138,12 @@ def seeds_needed(estimated: Differences, candidate: int) -> int | None:
     """
     more = np.arange(1, MAX_MORE_SEEDS + 1)
     seeds = estimated.num_seeds + more
-    error = individual_errors(estimated)
     widths = _half_widths(
         estimated.seed_variance[candidate] * estimated.num_seeds / seeds,
         np.full(len(seeds), estimated.item_variance[candidate]),
-        _squared_quantile(error, seeds),
-        _squared_quantile(error, estimated.num_items),
+        individual_errors(estimated),
+        seeds,
+        np.array(estimated.num_items),
     )
     return _first(more, widths < abs(estimated.mean[candidate]))
 
@@ -154,40 +155,45 @@ def items_needed(estimated: Differences, candidate: int) -> int | None:
     """
     items = np.arange(estimated.num_items + 1, MAX_ITEMS_FACTOR * estimated.num_items + 1)
     factor = estimated.num_items / items
-    error = individual_errors(estimated)
     rest = estimated.rest_variance[candidate]
     widths = _half_widths(
         estimated.seed_variance[candidate] - rest * (1 - factor),
         estimated.item_variance[candidate] * factor,
-        _squared_quantile(error, estimated.num_seeds),
-        _squared_quantile(error, items),
+        individual_errors(estimated),
+        np.array(estimated.num_seeds),
+        items,
     )
     return _first(items - estimated.num_items, widths < abs(estimated.mean[candidate]))
 
 
 def _half_widths(
-    seed_variance: Floats, item_variance: Floats, seed_quantile: Floats, item_quantile: Floats
+    seed_variance: Floats,
+    item_variance: Floats,
+    error: Floats,
+    num_seeds: Counts,
+    num_items: Counts,
 ) -> Floats:
-    """Combine the two parts, each with the square of its quantile of Student's distribution.
+    """Combine the two parts of the variance, each with its quantile of Student's distribution.
 
     With variance v and share w of the seeds in it, the half width is √(v (a + (b - a) g)), where a
     and b are the squared quantiles of items and seeds and g = w² / (w² + 0.7 (1 - w)). It is exact
     where one part is all of the variance. Between, no exact formula exists (Behrens and Fisher's
     problem): with 3 seeds Satterthwaite's degrees of freedom cover down to 92 % instead of 95 %,
     and the mean weighted by w (Cochran and Cox) up to 97 %; g and its 0.7 cover 95 to 96 %, and for
-    the smaller error rates of several candidates they err to both sides.
+    the smaller error rates of several candidates they err to both sides. With 2 seeds g is w, which
+    never covers too little (Banerjee 1960).
     """
     variance = seed_variance + item_variance
     share = np.divide(seed_variance, variance, out=np.zeros_like(variance), where=variance > 0)
-    weight = share**2 / (share**2 + _DAMPING * (1 - share))
-    squared = item_quantile + (seed_quantile - item_quantile) * weight
-    result: Floats = np.sqrt(variance * squared)
+    damped = share**2 / (share**2 + _DAMPING * (1 - share))
+    weight = np.where(num_seeds > 2, damped, share)
+    of_seeds, of_items = (_squared_quantile(error, count) for count in (num_seeds, num_items))
+    result: Floats = np.sqrt(variance * (of_items + (of_seeds - of_items) * weight))
     return result
 
 
-def _squared_quantile(error: Floats, count: int | NDArray[np.int64]) -> Floats:
+def _squared_quantile(error: Floats, count: Counts) -> Floats:
     """Return the squared two-sided quantile for ``count`` observations; 0 for a single one."""
-    count = np.asarray(count)
     quantile = stdtrit(np.maximum(count - 1, 1), error / 2)
     result: Floats = np.where(count > 1, quantile**2, 0.0)
     return result
@@ -213,5 +219,5 @@ def _mean_correlation(covariances: Floats, variances: Floats) -> Floats:
     return result
 
 
-def _first(counts: NDArray[np.int64], is_enough: NDArray[np.bool_]) -> int | None:
+def _first(counts: Counts, is_enough: NDArray[np.bool_]) -> int | None:
     return int(counts[is_enough][0]) if is_enough.any() else None
