@@ -72,7 +72,7 @@ def _kind(annotation: Any) -> OutputKind | None:
         kinds = {_kind(option) for option in inner if option is not types.NoneType}
         return kinds.pop() if len(kinds) == 1 else None
     kind = origin or annotation
-    if not inspect.isclass(kind) or kind is object:
+    if kind in (Any, object) or not inspect.isclass(kind):
         return None
     if issubclass(kind, Mapping):
         values = _kind(inner[1]) if len(inner) == 2 else None

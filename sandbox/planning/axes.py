@@ -194,27 +194,24 @@ def zip_problems(
     """Yield zipped leaves that do not fit: of other lengths, or with other axes.
 
     Inherited axes fit if they pair up in order: of equal size, seeds with seeds, and none with the
-    name of another axis. Lists that are written out are compared where the ``map`` is read.
+    name of another axis.
 
     Args:
         where: Place of the ``map``.
         parts: Axes of its leaves, by place.
         inheriting: Places of the leaves with inherited axes.
     """
-    first, *others = [*inheriting, *(place for place in parts if place not in inheriting)]
-    for place in others:
-        both = {first, place} <= set(inheriting)
-        if both and not _fit(parts[first], parts[place]):
-            given = f"{first} has {axes_names(parts[first])}, {place} {axes_names(parts[place])}"
+    for place in inheriting[1:]:
+        if not _fit(parts[inheriting[0]], parts[place]):
+            given = ", ".join(f"{each} has {axes_names(parts[each])}" for each in inheriting)
             text = f"zipped lists have axes that do not fit: {given}"
             yield Problem(where, "map", text, "`product: true` multiplies them")
-            continue
-        lengths = [Length.of(parts[each]) for each in (first, place)]
-        is_reported = not any(length.unknown for length in lengths) and not inheriting
-        if not is_reported and not lengths[0].may_equal(lengths[1]):
-            given = f"{first} has {lengths[0]}, {place} has {lengths[1]}"
-            text = f"zipped lists have unequal lengths: {given}"
-            yield Problem(where, "map", text, "`product: true` multiplies them")
+            return
+    lengths = {place: Length.of(axes) for place, axes in parts.items()}
+    if not all(one.may_equal(other) for one, other in itertools.combinations(lengths.values(), 2)):
+        given = ", ".join(f"{place} has {length}" for place, length in lengths.items())
+        text = f"zipped lists have unequal lengths: {given}"
+        yield Problem(where, "map", text, "`product: true` multiplies them")
 
 
 def axes_names(axes: Axes) -> str:

@@ -17,9 +17,10 @@ from sandbox.planning.axes import (
     Axes,
     inherited_axes,
     leaf_axes,
+    mapped_axes,
     zip_problems,
 )
-from sandbox.planning.job_map import too_many_elements, unequal_lengths
+from sandbox.planning.job_map import too_many_elements
 from sandbox.planning.references import Reference
 from sandbox.running.context import Context
 from sandbox.samples import base_name
@@ -82,7 +83,7 @@ def _rows(spec: JobSpec, context: Context) -> Iterator[tuple[tuple[Label, ...], 
     labels: Iterable[Iterable[tuple[Label, ...]]] = [()]
     if spec.product:
         choices = itertools.product(*(leaf.values for leaf in leaves.values()))
-        labels = itertools.product(*(leaf.labels() for leaf in leaves.values()))
+        labels = itertools.product(*(leaf.labels for leaf in leaves.values()))
     elif leaves:
         choices = zip(*(leaf.values for leaf in leaves.values()), strict=True)
         labels = [(each,) for each in _zipped_labels(spec, leaves)]
@@ -100,81 +101,72 @@ class _Leaf:
     """A leaf of ``map``, resolved.
 
     Args:
-        values: One for each element.
-        inherited: Axes that it takes over, with their true sizes; none of a list of its own.
-        labels_of_axes: Labels of each value on the inherited axes.
-        texts: Short texts of the values of a list of its own.
+        values: One for each round.
+        axes: Its axes, with their true sizes.
+        labels: Labels of each value, one for each axis.
+        texts: Short texts of the values of a list of its own, which may be equal.
+        is_inherited: True if the axes are those of another job.
     """
 
-    values: list[Any]
-    inherited: Axes = ()
-    labels_of_axes: Sequence[tuple[Label, ...]] = ()
+    values: Sequence[Any]
+    axes: Axes
+    labels: Sequence[tuple[Label, ...]]
     texts: Sequence[Label] = ()
-
-    def labels(self) -> Sequence[tuple[Label, ...]]:
-        """Return the labels of each value, one for each axis."""
-        return self.labels_of_axes or [(label,) for label in _distinct(self.texts)]
+    is_inherited: bool = False
 
 
 def _leaf(place: str, spec: JobSpec, context: Context) -> _Leaf:
     leaf = spec.map[place]
     jobs = {name: job.spec for name, job in context.finished.items()}
-    axes = inherited_axes(leaf, jobs)
-    if axes:
-        return _inherited(leaf, axes, context)
+    if inherited_axes(leaf, jobs):
+        return _inherited(leaf, context)
     values = context.resolve(leaf)
     where = f"jobs.{spec.name}.map.{place}"
     if not isinstance(values, list):
         raise ValueError(f"{where}: {leaf} is {values!r}, expected a list")
     if not values:
         raise ValueError(f"{where}: {leaf} is empty")
-    is_seed = leaf_axes(place, leaf, spec, {})[0].is_seed
-    texts = [
-        value if is_seed and type(value) is int else _short(value, context) for value in values
-    ]
-    return _Leaf(values, texts=texts)
+    axes = leaf_axes(place, values, spec, jobs)
+    texts: Sequence[Label] = values
+    if not axes[0].is_seed or not all(type(value) is int for value in values):
+        texts = [_short(value, context) for value in values]
+    return _Leaf(values, axes, _distinct(texts), texts)
 
 
-def _inherited(leaf: Reference, axes: Axes, context: Context) -> _Leaf:
+def _inherited(leaf: Reference, context: Context) -> _Leaf:
     """Return a leaf that maps over an output of a job with axes."""
     job = context.finished[leaf.job]
+    axes = mapped_axes(job.spec, leaf.keys)
     positions = [job.spec.axes.index(axis) for axis in axes]
     # of several elements that differ on other axes only, as seeds do for a mean, there is one item
-    distinct = dict.fromkeys(tuple(labels[each] for each in positions) for labels in job.labels)
-    name = leaf.keys[0]
-    if name in job.outputs[0]:
-        values = [outputs[name] for outputs in job.outputs]
+    labels = dict.fromkeys(tuple(each[position] for position in positions) for each in job.labels)
+    sizes = [len(set(column)) for column in zip(*labels, strict=True)]
+    sized = (replace(axis, size=size) for axis, size in zip(axes, sizes, strict=True))
+    if leaf.keys[0] in job.outputs[0]:
+        values = [outputs[leaf.keys[0]] for outputs in job.outputs]
     else:
         values = context.lookup(leaf)
-    sizes = [len({labels[index] for labels in distinct}) for index in range(len(axes))]
-    sized = (replace(axis, size=size) for axis, size in zip(axes, sizes, strict=True))
-    return _Leaf(values, tuple(sized), [*distinct])
+    return _Leaf(values, tuple(sized), [*labels], is_inherited=True)
 
 
 def _zipped_labels(spec: JobSpec, leaves: Mapping[str, _Leaf]) -> Sequence[tuple[Label, ...]]:
-    """Return the labels of each row of zipped leaves.
+    """Return the labels of each round of zipped leaves.
 
     Raises:
         ValueError: The leaves do not fit.
     """
-    where = f"jobs.{spec.name}.map"
-    lengths = {place: len(leaf.values) for place, leaf in leaves.items()}
-    if len(set(lengths.values())) > 1:
-        raise ValueError(str(unequal_lengths(where, lengths)))
-    parts = {place: leaf.inherited for place, leaf in leaves.items() if leaf.inherited}
-    if parts:
-        for problem in zip_problems(where, parts, [*parts]):
-            raise ValueError(str(problem))
-        return leaves[next(iter(parts))].labels()
-    if len(leaves) == 1:
-        return next(iter(leaves.values())).labels()
+    inheriting = [place for place, leaf in leaves.items() if leaf.is_inherited]
+    parts = {place: leaf.axes for place, leaf in leaves.items()}
+    for problem in zip_problems(f"jobs.{spec.name}.map", parts, inheriting):
+        raise ValueError(str(problem))
+    if inheriting or len(leaves) == 1:
+        return leaves[[*inheriting, *leaves][0]].labels
     columns = [leaf.texts for leaf in leaves.values() if len(set(leaf.texts)) > 1]
     columns = columns or [next(iter(leaves.values())).texts]
-    rows = zip(*columns, strict=True)
-    return [(label,) for label in _distinct([" ".join(map(str, row)) for row in rows])]
+    return _distinct([" ".join(map(str, each)) for each in zip(*columns, strict=True)])
 
 
-def _distinct(labels: Sequence[Label]) -> list[Label]:
+def _distinct(labels: Sequence[Label]) -> list[tuple[Label]]:
     """Return labels with a number after each that came before: ``x``, ``x (2)``."""
     found: dict[Label, None] = {}
     counts: Counter[Label] = Counter()
@@ -184,7 +176,7 @@ def _distinct(labels: Sequence[Label]) -> list[Label]:
             counts[label] += 1
             name = f"{label} ({counts[label] + 1})"
         found[name] = None
-    return [*found]
+    return [(name,) for name in found]
 
 
 def _short(value: Any, context: Context) -> str:
