@@ -248,6 +248,23 @@ class Grade(BaseEvaluator):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """A result with the name of an output that jobs with elements have."""
+
+    candidates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named(BaseDataExecutor):
+    """Count candidates."""
+
+    seed: int = 0
+
+    def run(self, *, scope: JobScope) -> Candidates:
+        return Candidates(candidates=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeenValue:
     """A value, and what the process that handed it on saw of the machine."""
 
