@@ -247,6 +247,22 @@ def test_wandb_records_two_runs_in_one_process(tmp_path: Path) -> None:
         ]
 
 
+def test_labels_of_elements_are_beside_their_metrics_in_file_and_on_wandb(tmp_path: Path) -> None:
+    watcher = SandboxWatcher().open(tmp_path, "a run")
+    axes = {"executor.dataset_path": "web_low", "seed": 2}
+    for step in (1, 2):
+        watcher.watch({"loss": 1 / step}, name="train.4", step=step, axes=axes)
+    watcher.watch({"loss": 1.0}, name="other")
+    watcher.close()
+    first, second, other = lines(tmp_path)
+    for line in (first, second):
+        assert (line["label"], line["axes"]) == ("web_low, seed 2", axes)
+    assert set(other) == {"time", "step", "metrics"}
+    configs = [record.config for record in finished_records(tmp_path) if record.HasField("config")]
+    updates = {item.key: json.loads(item.value_json) for each in configs for item in each.update}
+    assert updates["elements.train.4"] == "web_low, seed 2"
+
+
 @pytest.mark.parametrize("failure", ["folder", "init", "log", "import"])
 def test_a_failing_wandb_is_one_warning(
     failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
