@@ -216,9 +216,13 @@ def _failure_text(job: str, failures: Sequence[str], num_elements: int) -> str:
 
 
 def _log_figures(label: str, outputs: Mapping[str, Any]) -> None:
-    """Log the numbers among the outputs of an element or candidate."""
+    """Log the numbers among the outputs of an element or candidate, deviations after means."""
     numbers = {key: value for key, value in outputs.items() if isinstance(value, (int, float))}
-    figures = [f"{key} {value:.4g}" for key, value in numbers.items()]
+    deviations = {key: numbers.pop(f"{key}_std", None) for key in [*numbers]}
+    figures = []
+    for key, value in numbers.items():
+        spread = deviations[key]
+        figures.append(f"{key} {value:.4g}" + ("" if spread is None else f" ± {spread:.2g}"))
     if figures:
         more = f", … ({len(figures)} in all)" if len(figures) > _MOST_FIGURES else ""
         log.info("  %s: %s%s", label, ", ".join(figures[:_MOST_FIGURES]), more)

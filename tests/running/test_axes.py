@@ -102,7 +102,7 @@ def test_log_lines_and_dry_run_show_labels(
     project.write("toy", chain())
     out = project.main("toy")
     assert "score[3] (web, seed 4) done in " in out.text
-    assert "score (web): accuracy 0.285, accuracy_std 0.1061, " in out.text
+    assert "score (web): accuracy 0.285 ± 0.11, " in out.text
     project.run("toy", "dry_run=true")
     shown = capsys.readouterr().out
     assert shown_jobs(shown)["score[3]"].title == "web, seed 4"
@@ -242,3 +242,13 @@ def test_records_are_shared_by_all_spellings_of_the_seeds(project: Project) -> N
     project.run("toy")
     assert project.ran() == []
     assert Path(project.info("train")["checkpoint_path"][0]).is_file()
+
+
+def test_the_last_iteration_is_a_plain_list_for_a_map(project: Project) -> None:
+    job = data_job(
+        "Add", also={"map": {"executor": {"start": "${previous:grow.value, [0, 10, 20]}"}}}
+    )
+    project.write("toy", experiment({"grow": job}, max_iterations=2))
+    project.run("toy")
+    assert project.info("grow")["value"] == [2, 12, 22]
+    assert project.info("grow")["axes"] == {"executor.start": ["1", "11", "21"]}

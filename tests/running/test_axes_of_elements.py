@@ -253,7 +253,7 @@ def check_outputs(outputs: Mapping[str, Any], expected: Done, name: str) -> None
     assert outputs["score_values"] == values
     for axis, column in zip(expected.names, zip(*expected.labels, strict=True), strict=True):
         assert outputs["axes"][axis] == [*column]
-    candidates = [None] * len(paths)
+    candidates = [""] * len(paths)
     for labels, indices in candidates_of(expected):
         for index in indices:
             candidates[index] = ", ".join(str(label) for label in labels)

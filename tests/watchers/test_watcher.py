@@ -20,7 +20,7 @@ from contract import problems_of
 from toy_project import until
 from wandb_files import wandb_records
 
-from sandbox.job import JobFailed, Secret
+from sandbox.job import JobFailed, Label, Secret
 from sandbox.watchers import SandboxWatcher
 from sandbox.watchers.metrics_file import read_events
 from sandbox.watchers.open_watcher import OpenWatcher
@@ -249,7 +249,7 @@ def test_wandb_records_two_runs_in_one_process(tmp_path: Path) -> None:
 
 def test_labels_of_elements_are_beside_their_metrics_in_file_and_on_wandb(tmp_path: Path) -> None:
     watcher = SandboxWatcher().open(tmp_path, "a run")
-    axes = {"executor.dataset_path": "web_low", "seed": 2}
+    axes: dict[str, Label] = {"executor.dataset_path": "web_low", "seed": 2}
     for step in (1, 2):
         watcher.watch({"loss": 1 / step}, name="train.4", step=step, axes=axes)
     watcher.watch({"loss": 1.0}, name="other")
