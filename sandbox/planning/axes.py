@@ -7,16 +7,17 @@ own: it takes over that job's axes, and its elements their labels. So ``train``,
 pools and has ``seeds``, and every job that maps over its results have the axes
 ``executor.dataset_path`` and ``seed``. A second axis of the same name is ``<name>_2``.
 
-Elements are the product of the axes in the order in which ``map`` names them, ``seeds`` last; the
-last axis varies fastest. Elements that differ in nothing but seeds are one *candidate*. The outputs
-of a job with axes are:
+Elements are the product of the axes in the order in which ``map`` names them, seeds last; the last
+axis varies fastest. Elements that differ in nothing but seeds are one *candidate*, and stand
+together. The outputs of a job with axes are:
 
 ``name``
     In a ``map`` one item for each element. Elsewhere a number (or a mapping of numbers) is the mean
     over the seeds of each candidate, and anything else one item for each element. Without an axis
     but ``seed`` there is one candidate, and its mean is no list.
 ``name_std``, ``name_values``
-    With seeds, for each candidate: sample standard deviation, and list of values.
+    With seeds, for each candidate: sample standard deviation, and list of values. These lists, one
+    after the other, have the order of the elements.
 ``axes.<axis>``, ``candidates``
     For each element: its label on an axis (a seed is a number), and its labels on all but seeds.
 ``elements.<place>``
@@ -95,7 +96,7 @@ def with_axes(spec: JobSpec, jobs: Jobs) -> tuple[JobSpec, list[Problem]]:
         columns = [parts[leading_leaf(spec, jobs)]]
     if spec.seeds:
         columns.append((Axis(SEED, len(spec.seeds), is_seed=True),))
-    axes = _apart(itertools.chain(*columns))
+    axes = _apart(sorted(itertools.chain(*columns), key=lambda axis: axis.is_seed))
     number = Length.of(axes)
     if number.factor > MOST_ELEMENTS:
         text = f"{number} elements ({axes_names(axes)}), expected at most {MOST_ELEMENTS:,}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +28,8 @@ from sandbox.store.fingerprint import Element, parts_of
 from sandbox.store.records import JobStore
 
 _LONGEST_LABEL = 40
+
+_Row = tuple[tuple[Label, ...], Mapping[str, Any]]
 
 
 def expand(
@@ -72,28 +74,47 @@ def expand(
     return found
 
 
-def _rows(spec: JobSpec, context: Context) -> Iterator[tuple[tuple[Label, ...], Mapping[str, Any]]]:
-    """Yield the labels of each element, one for each axis, and its values by dotted place."""
+def _rows(spec: JobSpec, context: Context) -> Iterable[_Row]:
+    """Return the labels of each element, one for each axis, and its values by dotted place."""
     leaves = {place: _leaf(place, spec, context) for place in spec.map}
     lengths = {place: len(leaf.values) for place, leaf in leaves.items()}
     too_many = too_many_elements(f"jobs.{spec.name}", lengths, spec.product, len(spec.seeds))
     if too_many:
         raise ValueError(str(too_many))
-    choices: Iterable[tuple[Any, ...]] = [()]
-    labels: Iterable[Iterable[tuple[Label, ...]]] = [()]
-    if spec.product:
-        choices = itertools.product(*(leaf.values for leaf in leaves.values()))
-        labels = itertools.product(*(leaf.labels for leaf in leaves.values()))
-    elif leaves:
+    if spec.product or not leaves:
+        parts = [*leaves.values()]
+        choices: Iterable[tuple[Any, ...]] = itertools.product(*(leaf.values for leaf in parts))
+        labels: Iterable[tuple[Any, ...]] = itertools.product(*(leaf.labels for leaf in parts))
+    else:
+        parts = [_zipped(spec, leaves)]
         choices = zip(*(leaf.values for leaf in leaves.values()), strict=True)
-        labels = [(each,) for each in _zipped_labels(spec, leaves)]
-    for choice, row in zip(choices, labels, strict=True):
+        labels = ((each,) for each in parts[0].labels)
+    rows: list[_Row] = []
+    for choice, each in zip(choices, labels, strict=True):
         values = dict(zip(leaves, choice, strict=True))
-        of_row = tuple(itertools.chain(*row))
-        for seed in spec.seeds:
-            yield (*of_row, seed), {**values, spec.seed_argument: seed}
-        if not spec.seeds:
-            yield of_row, values
+        of_row: tuple[Label, ...] = tuple(itertools.chain(*each))
+        rows += [((*of_row, seed), {**values, spec.seed_argument: seed}) for seed in spec.seeds]
+        rows += [] if spec.seeds else [(of_row, values)]
+    are_seeds = [axis.is_seed for leaf in parts for axis in leaf.axes]
+    return _seeds_last(rows, [*are_seeds, *([True] if spec.seeds else [])])
+
+
+def _seeds_last(rows: Sequence[_Row], are_seeds: Sequence[bool]) -> Iterable[_Row]:
+    """Return rows with the labels of seeds last, and the rows that differ in these together.
+
+    Args:
+        rows: Labels and values.
+        are_seeds: For each label, True if it is a seed.
+    """
+    order = sorted(range(len(are_seeds)), key=are_seeds.__getitem__)
+    if order == [*range(len(are_seeds))]:
+        return rows
+    num_others = are_seeds.count(False)
+    candidates: dict[tuple[Label, ...], list[_Row]] = {}
+    for labels, values in rows:
+        sorted_labels = tuple(labels[index] for index in order)
+        candidates.setdefault(sorted_labels[:num_others], []).append((sorted_labels, values))
+    return itertools.chain(*candidates.values())
 
 
 @dataclass(frozen=True)
@@ -149,8 +170,8 @@ def _inherited(leaf: Reference, context: Context) -> _Leaf:
     return _Leaf(values, tuple(sized), [*labels], is_inherited=True)
 
 
-def _zipped_labels(spec: JobSpec, leaves: Mapping[str, _Leaf]) -> Sequence[tuple[Label, ...]]:
-    """Return the labels of each round of zipped leaves.
+def _zipped(spec: JobSpec, leaves: Mapping[str, _Leaf]) -> _Leaf:
+    """Return the leaf whose axes and labels zipped leaves have together.
 
     Raises:
         ValueError: The leaves do not fit.
@@ -159,11 +180,13 @@ def _zipped_labels(spec: JobSpec, leaves: Mapping[str, _Leaf]) -> Sequence[tuple
     parts = {place: leaf.axes for place, leaf in leaves.items()}
     for problem in zip_problems(f"jobs.{spec.name}.map", parts, inheriting):
         raise ValueError(str(problem))
+    first = leaves[[*inheriting, *leaves][0]]
     if inheriting or len(leaves) == 1:
-        return leaves[[*inheriting, *leaves][0]].labels
+        return first
     columns = [leaf.texts for leaf in leaves.values() if len(set(leaf.texts)) > 1]
-    columns = columns or [next(iter(leaves.values())).texts]
-    return _distinct([" ".join(map(str, each)) for each in zip(*columns, strict=True)])
+    columns = columns or [first.texts]
+    texts = [" ".join(map(str, each)) for each in zip(*columns, strict=True)]
+    return replace(first, labels=_distinct(texts))
 
 
 def _distinct(labels: Sequence[Label]) -> list[tuple[Label]]:

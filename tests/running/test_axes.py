@@ -179,9 +179,8 @@ def test_an_inherited_axis_multiplies_with_one_of_the_job_itself(project: Projec
     project.write("toy", chain(score=score, rank={"probe": {"metrics": [1, 2, 3]}}))
     project.run("toy")
     axes = project.info("score")["axes"]
-    assert [*axes] == ["executor.dataset_path", "seed", "evaluator.missing"]
-    assert axes["seed"] == [1, 1, 4, 4] * 3
-    # every seed of a pool and list counts in one mean, though these seeds are not neighbours
+    assert [*axes] == ["executor.dataset_path", "evaluator.missing", "seed"]
+    assert axes["seed"] == [1, 4] * 6
     means = [0.1 * rows + sum(SEEDS) / 2 for rows in (3, 3, 2, 2, 1, 1)]
     assert project.info("score")["accuracy"] == pytest.approx(means)
 

@@ -154,7 +154,24 @@ def by_loops(job: Job, done: Mapping[str, Done]) -> Done:
             nest(level + 1, {**values, **more}, [*labels, *names])
 
     nest(0, {}, [])
-    return found
+    return seeds_last(found)
+
+
+def seeds_last(done: Done) -> Done:
+    """Return elements with their seeds as the last axes, and each candidate's together."""
+    axes = [
+        axis
+        for is_seed in (False, True)
+        for axis, is_one in enumerate(done.seeds)
+        if is_one == is_seed
+    ]
+    indices = [index for _, same in candidates_of(done) for index in same]
+    return Done(
+        [done.names[axis] for axis in axes],
+        [done.seeds[axis] for axis in axes],
+        [done.values[index] for index in indices],
+        [[done.labels[index][axis] for axis in axes] for index in indices],
+    )
 
 
 def candidates_of(done: Done) -> Iterator[tuple[list[Label], list[int]]]:
@@ -251,6 +268,8 @@ def check_outputs(outputs: Mapping[str, Any], expected: Done, name: str) -> None
     else:
         assert (outputs["score"], outputs["score_std"]) == (means, deviations)
     assert outputs["score_values"] == values
+    flat = [score for scores in groups for score in scores]
+    assert flat == [expected.score(index) for index in range(len(paths))]
     for axis, column in zip(expected.names, zip(*expected.labels, strict=True), strict=True):
         assert outputs["axes"][axis] == [*column]
     candidates = [""] * len(paths)
