@@ -208,11 +208,18 @@ def zip_problems(
             text = f"zipped lists have axes that do not fit: {given}"
             yield Problem(where, "map", text, "`product: true` multiplies them")
             return
-    lengths = {place: Length.of(axes) for place, axes in parts.items()}
-    if not all(one.may_equal(other) for one, other in itertools.combinations(lengths.values(), 2)):
-        given = ", ".join(f"{place} has {length}" for place, length in lengths.items())
+    given = unequal({place: Length.of(axes) for place, axes in parts.items()})
+    if given:
         text = f"zipped lists have unequal lengths: {given}"
         yield Problem(where, "map", text, "`product: true` multiplies them")
+
+
+def unequal(lengths: Mapping[str, Length]) -> str:
+    """Return lengths by name as one text if they cannot all be equal, else nothing."""
+    pairs = itertools.combinations(lengths.values(), 2)
+    if all(one.may_equal(other) for one, other in pairs):
+        return ""
+    return ", ".join(f"{name} has {length}" for name, length in lengths.items())
 
 
 def axes_names(axes: Axes) -> str:

@@ -13,7 +13,7 @@ from sandbox.components.signature import arguments_of, rules_of, run_annotations
 from sandbox.components.tree import joined, nodes
 from sandbox.components.values import Pending, describe, value_problems
 from sandbox.job import JobSpec
-from sandbox.planning.axes import Jobs, Length, axes_names, job_of, listed_axes
+from sandbox.planning.axes import Jobs, Length, axes_names, job_of, listed_axes, unequal
 from sandbox.planning.references import Reference, placed_references
 from sandbox.system.wording import did_you_mean
 
@@ -37,7 +37,7 @@ def shape_problems(spec: JobSpec, jobs: Jobs, allowed: Sequence[str]) -> Iterato
             continue
         given = {name: value for name, value in node.items() if joined(place, name) not in spec.map}
         arguments = arguments_of(cls)
-        for name in given.keys() & arguments.keys():
+        for name in [name for name in given if name in arguments]:
             annotations = [arguments[name].annotation]
             annotations += [passed_on[name]] if name in passed_on else []
             spot = joined(where, joined(place, name))
@@ -94,15 +94,13 @@ def _parallel_problems(
     """Yield lists of a component that cannot have one length, though they must."""
     for rule in rules_of(cls):
         names = getattr(rule, "parallel", ())
-        found = {name: _length(given.get(name), jobs) for name in names}
-        lengths = {name: length for name, length in found.items() if length is not None}
         if not is_pending([given.get(name) for name in names]):
             continue  # the rule itself has seen the lists
-        first, *others = lengths or [""]
-        for name in others:
-            if not lengths[first].may_equal(lengths[name]):
-                text = f"{first} has {lengths[first]}, {name} has {lengths[name]}"
-                yield Problem(where, "rule", f"expected lists of one length, got: {text}")
+        found = {name: _length(given.get(name), jobs) for name in names}
+        lengths = {name: length for name, length in found.items() if length is not None}
+        text = unequal(lengths)
+        if text:
+            yield Problem(where, "rule", f"expected lists of one length, got: {text}")
 
 
 def _length(value: Any, jobs: Jobs) -> Length | None:
