@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from sandbox.components.tree import is_node, put
-from sandbox.job import JobSpec, Label
+from sandbox.job import Axis, JobSpec, Label
 from sandbox.planning.axes import (
+    SEED,
     Axes,
     inherited_axes,
     leaf_axes,
@@ -81,22 +82,21 @@ def _rows(spec: JobSpec, context: Context) -> Iterable[_Row]:
     too_many = too_many_elements(f"jobs.{spec.name}", lengths, spec.product, len(spec.seeds))
     if too_many:
         raise ValueError(str(too_many))
-    if spec.product or not leaves:
-        parts = [*leaves.values()]
-        choices: Iterable[tuple[Any, ...]] = itertools.product(*(leaf.values for leaf in parts))
-        labels: Iterable[tuple[Any, ...]] = itertools.product(*(leaf.labels for leaf in parts))
-    else:
-        parts = [_zipped(spec, leaves)]
-        choices = zip(*(leaf.values for leaf in leaves.values()), strict=True)
-        labels = ((each,) for each in parts[0].labels)
+    loops = [*leaves.values()]
+    if leaves and not spec.product:
+        loops = [_zipped(spec, leaves)]
+    if spec.seeds:
+        seeds = [{spec.seed_argument: seed} for seed in spec.seeds]
+        axis = Axis(SEED, len(seeds), is_seed=True)
+        loops.append(_Loop(seeds, (axis,), [(seed,) for seed in spec.seeds]))
     rows: list[_Row] = []
-    for choice, each in zip(choices, labels, strict=True):
-        values = dict(zip(leaves, choice, strict=True))
-        of_row: tuple[Label, ...] = tuple(itertools.chain(*each))
-        rows += [((*of_row, seed), {**values, spec.seed_argument: seed}) for seed in spec.seeds]
-        rows += [] if spec.seeds else [(of_row, values)]
-    are_seeds = [axis.is_seed for leaf in parts for axis in leaf.axes]
-    return _seeds_last(rows, [*are_seeds, *([True] if spec.seeds else [])])
+    for rounds in itertools.product(
+        *(zip(loop.labels, loop.values, strict=True) for loop in loops)
+    ):
+        labels = tuple(itertools.chain(*(labels for labels, _ in rounds)))
+        values = dict(itertools.chain(*(values.items() for _, values in rounds)))
+        rows.append((labels, values))
+    return _seeds_last(rows, [axis.is_seed for loop in loops for axis in loop.axes])
 
 
 def _seeds_last(rows: Sequence[_Row], are_seeds: Sequence[bool]) -> Iterable[_Row]:
@@ -118,29 +118,29 @@ def _seeds_last(rows: Sequence[_Row], are_seeds: Sequence[bool]) -> Iterable[_Ro
 
 
 @dataclass(frozen=True)
-class _Leaf:
-    """A leaf of ``map``, resolved.
+class _Loop:
+    """One loop over elements: a leaf of ``map``, zipped leaves, or ``seeds``.
 
     Args:
-        values: One for each round.
+        values: The values of each round, by place.
         axes: Its axes, with their true sizes.
-        labels: Labels of each value, one for each axis.
+        labels: Labels of each round, one for each axis.
         texts: Short texts of the values of a list of its own, which may be equal.
         is_inherited: True if the axes are those of another job.
     """
 
-    values: Sequence[Any]
+    values: Sequence[Mapping[str, Any]]
     axes: Axes
     labels: Sequence[tuple[Label, ...]]
     texts: Sequence[Label] = ()
     is_inherited: bool = False
 
 
-def _leaf(place: str, spec: JobSpec, context: Context) -> _Leaf:
+def _leaf(place: str, spec: JobSpec, context: Context) -> _Loop:
     leaf = spec.map[place]
     jobs = {name: job.spec for name, job in context.finished.items()}
     if inherited_axes(leaf, jobs):
-        return _inherited(leaf, context)
+        return _inherited(place, leaf, context)
     values = context.resolve(leaf)
     where = f"jobs.{spec.name}.map.{place}"
     if not isinstance(values, list):
@@ -151,11 +151,11 @@ def _leaf(place: str, spec: JobSpec, context: Context) -> _Leaf:
     texts: Sequence[Label] = values
     if not axes[0].is_seed or not all(type(value) is int for value in values):
         texts = [_short(value, context) for value in values]
-    return _Leaf(values, axes, _distinct(texts), texts)
+    return _Loop([{place: value} for value in values], axes, _distinct(texts), texts)
 
 
-def _inherited(leaf: Reference, context: Context) -> _Leaf:
-    """Return a leaf that maps over an output of a job with axes."""
+def _inherited(place: str, leaf: Reference, context: Context) -> _Loop:
+    """Return the loop over an output of a job with axes."""
     job = context.finished[leaf.job]
     axes = mapped_axes(job.spec, leaf.keys)
     positions = [job.spec.axes.index(axis) for axis in axes]
@@ -167,26 +167,28 @@ def _inherited(leaf: Reference, context: Context) -> _Leaf:
         values = [outputs[leaf.keys[0]] for outputs in job.outputs]
     else:
         values = context.lookup(leaf)
-    return _Leaf(values, tuple(sized), [*labels], is_inherited=True)
+    return _Loop([{place: value} for value in values], tuple(sized), [*labels], is_inherited=True)
 
 
-def _zipped(spec: JobSpec, leaves: Mapping[str, _Leaf]) -> _Leaf:
-    """Return the leaf whose axes and labels zipped leaves have together.
+def _zipped(spec: JobSpec, leaves: Mapping[str, _Loop]) -> _Loop:
+    """Return zipped leaves as one loop.
 
     Raises:
         ValueError: The leaves do not fit.
     """
     inheriting = [place for place, leaf in leaves.items() if leaf.is_inherited]
-    parts = {place: leaf.axes for place, leaf in leaves.items()}
-    for problem in zip_problems(f"jobs.{spec.name}.map", parts, inheriting):
+    axes = {place: leaf.axes for place, leaf in leaves.items()}
+    for problem in zip_problems(f"jobs.{spec.name}.map", axes, inheriting):
         raise ValueError(str(problem))
     first = leaves[[*inheriting, *leaves][0]]
-    if inheriting or len(leaves) == 1:
-        return first
-    columns = [leaf.texts for leaf in leaves.values() if len(set(leaf.texts)) > 1]
-    columns = columns or [first.texts]
-    texts = [" ".join(map(str, each)) for each in zip(*columns, strict=True)]
-    return replace(first, labels=_distinct(texts))
+    labels = first.labels
+    if not inheriting and len(leaves) > 1:
+        columns = [leaf.texts for leaf in leaves.values() if len(set(leaf.texts)) > 1]
+        rows = zip(*(columns or [first.texts]), strict=True)
+        labels = _distinct([" ".join(map(str, row)) for row in rows])
+    rounds = zip(*(leaf.values for leaf in leaves.values()), strict=True)
+    values = [dict(itertools.chain(*(each.items() for each in parts))) for parts in rounds]
+    return _Loop(values, first.axes, labels)
 
 
 def _distinct(labels: Sequence[Label]) -> list[tuple[Label]]:

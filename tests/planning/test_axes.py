@@ -193,7 +193,7 @@ REFUSED: dict[str, tuple[dict[str, Any], tuple[str, str], str]] = {
             },
         },
         ("jobs.rank.manipulator", "rule"),
-        "dataset_paths has 3, groups has 2",
+        "dataset_paths has 3, metrics has 3, groups has 2",
     ),
     "a mean for a list": (
         {
