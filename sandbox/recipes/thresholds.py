@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 from sandbox.recipes import as_mapping
@@ -14,6 +16,7 @@ Kind = Literal["float", "int", "bytes", "fraction"]
 
 _DIGITS = 1e9
 _INF = math.inf
+_SIZE = re.compile(r"(\d+)(?:([kmgtpezy])i?b)?")
 _DECIDING = ("any_or_all", "min_closed_interval", "max_closed_interval", "reversed_range")
 """Arguments of filters that decide together with the thresholds which samples stay."""
 
@@ -53,6 +56,18 @@ class Threshold:
         if self.kind in ("int", "bytes"):
             return self._written(math.ceil(value))
         return self._written(min(math.ceil(value * _DIGITS + 1) / _DIGITS, self.highest))
+
+    def number(self, value: Any) -> float | None:
+        """Return a value of either argument as a number; ``None`` if it is not one."""
+        text = str(value).replace(":", "/")
+        if self.kind == "bytes":
+            size = _SIZE.fullmatch(text.lower().replace(" ", ""))
+            power = " kmgtpezy".index(size[2] or " ") if size else 0
+            return float(size[1]) * 1024**power if size else None
+        try:
+            return float(Fraction(text))
+        except (ValueError, ZeroDivisionError):
+            return None
 
     def _written(self, value: float | int) -> float | int | str:
         return str(value) if self.kind in ("bytes", "fraction") else value

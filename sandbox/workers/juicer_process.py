@@ -14,6 +14,7 @@ from typing import Any
 import juicer_ray
 import juicer_session
 from juicer_rejected import Rejections
+from juicer_watch import Watch
 from worker_start import InputError
 
 preload = juicer_session.preload
@@ -30,8 +31,8 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
         )
         from data_juicer.core import DefaultExecutor
 
-        rejections = Rejections(request, data.num_samples)
-        rejections.watch()
+        rejections = Rejections(request)
+        Watch(rejections, data.num_samples).begin()
         num_kept = len(DefaultExecutor(config).run())
     rejected = rejections.finish()
     juicer_session.check_kept(num_kept, data.num_samples, rejected)
