@@ -46,24 +46,28 @@ def _reason(
     arguments: Mapping[str, Mapping[str, Any]],
     sample: Mapping[str, Any],
 ) -> dict[str, Any]:
-    last = {"operator": next(reversed(operators)), "statistic": None, "value": None, "bound": None}
+    unknown: dict[str, Any] = {
+        "operator": list(operators)[-1],
+        "statistic": None,
+        "value": None,
+        "bound": None,
+    }
     for key, comparisons in filters.items():
         stats = _Statistics(sample.get(STATS) or {})
         comparisons.broken.clear()
         if _keeps(operators[key], {**sample, STATS: stats}):
             continue
-        last["operator"] = key
         if comparisons.broken:
             value, bounds = comparisons.broken[0]
             statistic = getattr(value, "name", None) or stats.last_read
             bound = ", ".join(_written(each, arguments[key]) for each in bounds)
         else:
             statistic = stats.last_read
-            value = stats.get(statistic)
+            value = None if statistic is None else stats[statistic]
             bound = ", ".join(f"{name} {each}" for name, each in arguments[key].items())
         plain = value.given if isinstance(value, _Named) else value
-        return last | {"statistic": statistic, "value": plain, "bound": bound or None}
-    return last
+        return {"operator": key, "statistic": statistic, "value": plain, "bound": bound or None}
+    return unknown
 
 
 def _keeps(operator: Any, sample: Mapping[str, Any]) -> bool:

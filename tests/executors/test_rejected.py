@@ -92,13 +92,20 @@ def test_every_removed_sample_has_its_operator_value_and_bound(
 
 def test_the_record_is_the_same_with_more_processes_and_from_the_cache(process: Process) -> None:
     samples = [{"text": "word " * (1 + index % 7), "id": index} for index in range(3000)]
-    recipe = {"process": {"words_num_filter": {"min_num": 3}, "text_length_filter": {"max_len": 24}}}
+    recipe = {
+        "process": {"words_num_filter": {"min_num": 3}, "text_length_filter": {"max_len": 24}}
+    }
     first = process(samples, recipe)
     assert first.rejected == {"words_num_filter": 858, "text_length_filter": 1284}
     numbers = [row["__rejected__"]["number"] for row in rejected(first)]
-    assert all(row["id"] + 1 == number for row, number in zip(rejected(first), numbers, strict=True))
+    assert all(
+        row["id"] + 1 == number for row, number in zip(rejected(first), numbers, strict=True)
+    )
     assert numbers == sorted(numbers[:858]) + sorted(numbers[858:])
-    for made in (process(samples, recipe), process(samples, {**recipe, "use_cache": False}, num_proc=2)):
+    for made in (
+        process(samples, recipe),
+        process(samples, {**recipe, "use_cache": False}, num_proc=2),
+    ):
         assert made.rejected_path.read_bytes() == first.rejected_path.read_bytes()
         assert made.dataset_path.read_bytes() == first.dataset_path.read_bytes()
 
@@ -127,7 +134,13 @@ def test_bounds_of_every_kind_are_named(process: Process, tmp_path: Path) -> Non
     assert reasons(made) == [
         (1, "image_shape_filter", "image_height", 10, "min_height 20"),
         (2, "image_shape_filter", "image_height", 40, "max_height 30"),
-        (3, "image_size_filter", "image_sizes", (tmp_path / "good.png").stat().st_size, "min_size 1kb"),
+        (
+            3,
+            "image_size_filter",
+            "image_sizes",
+            (tmp_path / "good.png").stat().st_size,
+            "min_size 1kb",
+        ),
         (4, "specified_field_filter", "n", 4, "field_key n, target_value [1, 2, 3, 5, 6]"),
         (5, "text_length_filter", "text_len", 5, "min_len 2, max_len 9"),
     ]
