@@ -64,6 +64,9 @@ def _method_breaches(cls: type) -> Iterator[str]:
     check = inspect.getattr_static(cls, "check", None)
     if inspect.isfunction(check) and not inspect.signature(check).parameters:
         yield "its `check` takes neither `self` nor is it a @staticmethod"
+    reduce = inspect.getattr_static(cls, "fingerprint_arguments", None)
+    if inspect.isfunction(reduce):
+        yield "its `fingerprint_arguments` is not a @staticmethod"
 
 
 def _is_frozen(cls: type) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,10 @@ from sandbox.executors import BaseRecipeExecutor
 from sandbox.job import JobScope, PositiveInt
 from sandbox.recipes import as_file, as_mapping, load_recipe, process_list
 from sandbox.recipes.operators import analyzer_reasons
+from sandbox.recipes.thresholds import probed_recipe
+
+_NEARLY_ALL = 0.95
+_log = logging.getLogger(__name__)
 
 # Keys of a recipe that these components set themselves.
 _OURS = (
@@ -57,21 +62,34 @@ class ProcessedDataset:
         dataset_path: The samples that the recipe keeps, as Data-Juicer writes them, JSON Lines.
         num_samples_in: Number of samples read.
         num_samples_out: Number of samples kept, at least 1.
+        num_rejected: Number of samples removed; other than the difference of the two above if an
+            operator makes samples.
+        rejected: The same by operator, as the recipe's ``process`` names it; 0 where one that may
+            remove samples did not.
+        rejected_path: The removed samples, in the same form, with the reason under
+            ``__rejected__``: ``number`` (place in the data set, from 1), ``operator``,
+            ``statistic``, ``value``, ``bound``, and of duplicates ``duplicate_of``.
         recipe_path: The recipe as ``dj-process`` reads it.
+        summary: The counts in one sentence.
     """
 
     dataset_path: Path
     num_samples_in: int
     num_samples_out: int
+    num_rejected: int
+    rejected: Mapping[str, int]
+    rejected_path: Path
     recipe_path: Path
+    summary: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataJuicerAnalyzer(BaseRecipeExecutor):
     """Compute the statistics of every sample with Data-Juicer's Analyzer.
 
-    Only the statistics of the recipe's filters are computed, nothing is filtered. It always runs on
-    this machine, whatever the recipe's ``executor_type``.
+    Only the statistics of the recipe's filters are computed, nothing is filtered; thresholds are
+    not passed on, so a job with other thresholds has the same result and reuses it. It always runs
+    on this machine, whatever the recipe's ``executor_type``.
 
     Args:
         num_proc: Processes per operator (Data-Juicer's ``np``); ``None`` takes the recipe's, or 1.
@@ -87,6 +105,11 @@ class DataJuicerAnalyzer(BaseRecipeExecutor):
     plots: bool = False
     env: Env = field(default_factory=CurrentEnv)
 
+    @staticmethod
+    def fingerprint_arguments(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a job's recipe as it counts in the fingerprint: without thresholds."""
+        return _probed_arguments(arguments)
+
     def run(
         self, dataset_path: Path, recipe: Mapping[str, Any], *, scope: JobScope
     ) -> AnalyzedDataset:
@@ -97,7 +120,7 @@ class DataJuicerAnalyzer(BaseRecipeExecutor):
             ProcessError: Data-Juicer failed; the message names operator, argument, line or file.
         """
         request = {
-            **_request(dataset_path, recipe, self.num_proc, scope, "analyzed.jsonl"),
+            **_request(dataset_path, probed_recipe(recipe), self.num_proc, scope, "analyzed.jsonl"),
             **_shared_cache(scope),
             "plots": self.plots,
         }
@@ -110,7 +133,7 @@ class DataJuicerFastProbe(BaseRecipeExecutor):
 
     The results equal the Analyzer's to the last digit: 5,000 rows and 8 filters take about a fifth
     of its CPU time, imports included. The lines are streamed; memory grows by 8 bytes a sample.
-    Operators other than filters are skipped, as the Analyzer does.
+    Operators other than filters are skipped and thresholds do not matter, as with the Analyzer.
 
     A recipe with operators that need the Analyzer (they tag samples, or are not Data-Juicer's own)
     is left to it; plan and log name them.
@@ -125,6 +148,11 @@ class DataJuicerFastProbe(BaseRecipeExecutor):
 
     num_proc: PositiveInt | None = None
     env: Env = field(default_factory=CurrentEnv)
+
+    @staticmethod
+    def fingerprint_arguments(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return a job's recipe as it counts in the fingerprint: without thresholds."""
+        return _probed_arguments(arguments)
 
     @staticmethod
     def remarks(arguments: Mapping[str, Any]) -> Iterator[str]:
@@ -151,7 +179,8 @@ class DataJuicerFastProbe(BaseRecipeExecutor):
                 log.writelines(f"{line}\n" for line in remarks)
             analyzer = DataJuicerAnalyzer(num_proc=self.num_proc, env=self.env)
             return analyzer.run(dataset_path, recipe, scope=scope)
-        request = _request(dataset_path, recipe, self.num_proc, scope, "analyzed.jsonl")
+        probed = probed_recipe(recipe)
+        request = _request(dataset_path, probed, self.num_proc, scope, "analyzed.jsonl")
         return _analyzed("juicer_probe", request, scope, self.env)
 
 
@@ -168,12 +197,17 @@ class DataJuicerExecutor(BaseRecipeExecutor):
     removes all of it afterwards; ``auto`` or an address is a cluster that runs already. With Ray
     too, the result is one file in the order of the input.
 
+    Every removed sample is in ``rejected.jsonl`` with the operator, the value and the bound. A
+    warning names operators that removed nothing, or more than 95 % of what reached them.
+
     Args:
         num_proc: Processes per operator (Data-Juicer's ``np``); ``None`` takes the recipe's, or 1.
         env: Where Data-Juicer runs.
     """
 
     PACKAGES: ClassVar[Mapping[str, Sequence[str]]] = {"data": ("data_juicer",)}
+
+    VERSION: ClassVar[int] = 2
 
     num_proc: PositiveInt | None = None
     env: Env = field(default_factory=CurrentEnv)
@@ -190,13 +224,44 @@ class DataJuicerExecutor(BaseRecipeExecutor):
         request = {
             **_request(dataset_path, recipe, self.num_proc, scope, "processed.jsonl"),
             **_shared_cache(scope),
+            "operator_keys": list(as_mapping(recipe)),
         }
         recipe_path = scope.output_dir / "recipe.yaml"
         recipe_path.write_text(as_file(request["recipe"]), encoding="utf-8")
-        counts = run_worker("juicer_process", request, scope, self.env, variables=_variables())
+        result = run_worker("juicer_process", request, scope, self.env, variables=_variables())
+        rejected: dict[str, int] = result["num_rejected"]
+        for warning in _unusual(result["num_seen"], rejected):
+            _log.warning("%s: %s", scope.name, warning)
+        num_in, num_out = result["num_samples_in"], result["num_samples_out"]
+        removed = ", ".join(f"{count:,} by {key}" for key, count in rejected.items() if count)
         return ProcessedDataset(
-            dataset_path=request["result_path"], recipe_path=recipe_path, **counts
+            dataset_path=request["result_path"],
+            num_samples_in=num_in,
+            num_samples_out=num_out,
+            num_rejected=sum(rejected.values()),
+            rejected=rejected,
+            rejected_path=Path(result["rejected_path"]),
+            recipe_path=recipe_path,
+            summary=f"kept {num_out:,} of {num_in:,} samples; removed: {removed or 'none'}",
         )
+
+
+def _unusual(num_seen: Mapping[str, int], num_rejected: Mapping[str, int]) -> Iterator[str]:
+    """Yield warnings about operators that removed nothing, or nearly everything."""
+    idle = [key for key, count in num_rejected.items() if not count]
+    if idle:
+        yield f"{len(idle)} of {len(num_rejected)} operators removed nothing: {', '.join(idle)}"
+    for key, count in num_rejected.items():
+        if count > _NEARLY_ALL * num_seen[key]:
+            yield f"{key} removed {count:,} of the {num_seen[key]:,} samples that reached it"
+
+
+def _probed_arguments(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        recipe = load_recipe(arguments["recipe"], arguments["recipe_path"])
+    except (ValueError, OSError):  # the job itself reports it
+        return {}
+    return {"recipe": probed_recipe(recipe), "recipe_path": None}
 
 
 def _analyzer_remarks(recipe: Mapping[str, Any]) -> list[str]:

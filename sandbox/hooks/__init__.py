@@ -118,11 +118,22 @@ class RefinedRecipe:
         recipe: The refined recipe, for a job's ``recipe``.
         recipe_path: The same as a file that ``dj-process`` reads, ``process`` as a list.
         diff_path: Every change with its reason as a comment, then a unified diff; also in the log.
+        bounds: Every changed bound, ``{operator.argument: {before, after, marks}}``; see ``Change``
+            in ``sandbox.recipes.refinement``.
+        num_tightened: Number of bounds that may remove more samples than before.
+        num_loosened: Number of bounds that may remove fewer.
+        num_clipped: Number of bounds that were clipped to the legal range.
+        summary: The numbers in one sentence.
     """
 
     recipe: Mapping[str, Any]
     recipe_path: Path
     diff_path: Path
+    bounds: Mapping[str, Any]
+    num_tightened: int
+    num_loosened: int
+    num_clipped: int
+    summary: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ class RefineRecipeViaKSigmaHook(RefineRecipeHook):
         k_by_operator: Another k for single operators; ``None`` leaves one untouched.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     statistics: Mapping[str, Any]
     k: PositiveFloat = 3.0

@@ -25,7 +25,7 @@ class RefineRecipeViaPercentilesHook(RefineRecipeHook):
             untouched.
     """
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
 
     dataset_path: Path
     low: float = 5.0

@@ -25,6 +25,8 @@ _RANDOM = "random"
 _IN_ORDER = "ignore_stats"
 _log = logging.getLogger(__name__)
 
+_Ranges = dict[str, list[float | None]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ConstructedPools:
@@ -37,6 +39,10 @@ class ConstructedPools:
         names: Their names, ``<statistic>_<part>``, ``random``, ``random_0``, …
         groups: The statistic that each was split by, ``random`` for a control.
         pools: ``{statistic: {part: path}}``; random pools under ``random``, numbered from 0.
+        sizes: Number of samples by pool, in the same structure.
+        ranges: Smallest and largest value of a statistic in each part before ``equal_size`` draws
+            from it, ``{statistic: {part: [low, high]}}``; ``None`` for NaN. The cut is between the
+            largest value of one part and the smallest of the next, which may be equal.
         left_out: Statistics that are not numeric.
     """
 
@@ -44,6 +50,8 @@ class ConstructedPools:
     names: list[str]
     groups: list[str]
     pools: Mapping[str, Mapping[str, Path]]
+    sizes: Mapping[str, Mapping[str, int]]
+    ranges: Mapping[str, Mapping[str, list[float | None]]]
     left_out: list[str]
 
 
@@ -80,7 +88,7 @@ class DataPoolConstruction(BaseDataPoolManipulator):
     arXiv 2407.11784, section 3.
     """
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
 
     dataset_path: Path
     statistics: Sequence[str] | None = None
@@ -109,24 +117,30 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         folder = scope.output_dir
         pool = open_pool(self.dataset_path, self.output_format, folder)
         bounds = self._bounds(len(pool))
-        orders, left_out = self._orders(pool, folder)
+        orders, ranges, left_out = self._orders(pool, folder, bounds)
         pool = movable(pool, folder)
         base = base_name(self.dataset_path)
         ending = self.output_format or format_of(self.dataset_path)
         new: list[NewPool] = []
         names, groups = [], []
         pools: dict[str, dict[str, Path]] = {}
+        sizes: dict[str, dict[str, int]] = {}
         for group, part, name, rows in self._parts(len(pool), orders, bounds):
             names.append(name)
             groups.append(group)
             path = folder / f"{base}_{name}.{ending}"
             pools.setdefault(group, {})[part] = path
+            sizes.setdefault(group, {})[part] = len(rows)
             new.append(NewPool(path, [(pool, rows)]))
+        paths = write_pools(new)
+        scope.watch({"sizes": sizes, "ranges": ranges})
         return ConstructedPools(
-            paths=write_pools(new),
+            paths=paths,
             names=names,
             groups=groups,
             pools=pools,
+            sizes=sizes,
+            ranges=ranges,
             left_out=left_out,
         )
 
@@ -149,15 +163,21 @@ class DataPoolConstruction(BaseDataPoolManipulator):
             name = _RANDOM if self.num_random == 1 else f"{_RANDOM}_{number}"
             yield _RANDOM, str(number), name, draw(num_samples, size, self.seed + number)
 
-    def _orders(self, pool: Lines | Table, scratch_dir: Path) -> tuple[dict[str, Rows], list[str]]:
-        """Order the samples by every statistic; also return the statistics that are not numeric."""
+    def _orders(
+        self, pool: Lines | Table, scratch_dir: Path, bounds: Sequence[tuple[int, int]]
+    ) -> tuple[dict[str, Rows], dict[str, _Ranges], list[str]]:
+        """Order the samples by every statistic.
+
+        Returns:
+            The orders, the range of each part, and the statistics that are not numeric.
+        """
         import numpy as np
 
         from sandbox.pools.opening import open_statistics
         from sandbox.pools.statistics import read_statistics
 
         if self.ignore_stats is True:
-            return {_IN_ORDER: range(len(pool))}, []
+            return {_IN_ORDER: range(len(pool))}, {}, []
         source = open_statistics(pool, self.stats_path, scratch_dir)
         columns, left_out = read_statistics(source, self.statistics, self.ignore_stats or ())
         for name in columns:
@@ -168,9 +188,16 @@ class DataPoolConstruction(BaseDataPoolManipulator):
         narrow = np.uint32 if len(pool) < 1 << 32 else np.int64
         orders: dict[str, Rows] = {}
         # One by one, so that a column is freed before the next order is made.
+        ranges: dict[str, _Ranges] = {}
         for name in list(columns):
-            orders[name] = np.argsort(columns.pop(name), kind="stable").astype(narrow)
-        return orders, left_out
+            values = columns.pop(name)
+            order = np.argsort(values, kind="stable").astype(narrow)
+            orders[name] = order
+            ranges[name] = {
+                part: [_plain(values[order[start]]), _plain(values[order[stop - 1]])]
+                for part, (start, stop) in zip(_part_names(len(bounds)), bounds, strict=True)
+            }
+        return orders, ranges, left_out
 
     def _check_name(self, statistic: str, source: Path) -> None:
         """Refuse a statistic that no pool can be named after."""
@@ -203,6 +230,10 @@ def _ratios(ratios: Sequence[float | str]) -> list[Fraction]:
         return [Fraction(ratio).limit_denominator(1_000_000) for ratio in ratios]
     except (TypeError, ValueError, ArithmeticError) as error:
         raise ValueError(f"expected numbers or fractions such as '1/3', got {ratios!r}") from error
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
 
 
 def _part_names(num_parts: int) -> list[str]:

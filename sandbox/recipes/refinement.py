@@ -5,16 +5,19 @@ from __future__ import annotations
 import copy
 import difflib
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sandbox.recipes import as_file, as_mapping, to_yaml
 from sandbox.recipes.operators import operator_name
 from sandbox.recipes.thresholds import Threshold, thresholds
 
 log = logging.getLogger(__name__)
+
+Mark = Literal["tightened", "loosened", "clipped"]
 
 
 @dataclass(frozen=True)
@@ -36,17 +39,29 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Change:
-    """One argument that a refinement set; ``before`` is ``None`` if the recipe did not give it."""
+    """One argument that a refinement set.
+
+    Args:
+        operator: Its key in ``process``.
+        argument: Name of the argument.
+        before: Its value in the given recipe; ``None`` if that leaves it to Data-Juicer.
+        after: Its new value.
+        marks: ``tightened`` or ``loosened``, or neither if ``before`` is ``None``; ``clipped`` if
+            the bound is outside of the legal range. Only a tightened bound removes more samples.
+        reason: Origin of the bound.
+    """
 
     operator: str
     argument: str
     before: Any
     after: Any
+    marks: tuple[Mark, ...]
     reason: str
 
     def __str__(self) -> str:
         before = "Data-Juicer's default" if self.before is None else self.before
-        return f"{self.operator}.{self.argument}: {before} → {self.after} ({self.reason})"
+        parts = ", ".join([f"{before} → {self.after}", *self.marks])
+        return f"{self.operator}.{self.argument}: {parts} ({self.reason})"
 
 
 @dataclass(frozen=True)
@@ -79,7 +94,7 @@ class Refinement:
         return "\n".join([*(f"# {line}" for line in self.lines()), *changes]) + "\n"
 
     def write(self, output_dir: Path, log_path: Path) -> dict[str, Any]:
-        """Write ``recipe.yaml`` and ``recipe.diff``, log the diff, and return a hook's results."""
+        """Write ``recipe.yaml`` and ``recipe.diff``, log the changes, return a hook's results."""
         recipe_path = output_dir / "recipe.yaml"
         recipe_path.write_text(as_file(self.recipe), encoding="utf-8")
         diff_path = output_dir / "recipe.diff"
@@ -88,7 +103,28 @@ class Refinement:
             file.write(self.diff())
         for line in self.lines():
             log.info("%s", line)
-        return {"recipe": self.recipe, "recipe_path": recipe_path, "diff_path": diff_path}
+        marks = Counter(mark for change in self.changes for mark in change.marks)
+        num_set = sum(change.before is None for change in self.changes)
+        return {
+            "recipe": self.recipe,
+            "recipe_path": recipe_path,
+            "diff_path": diff_path,
+            "bounds": {
+                f"{change.operator}.{change.argument}": {
+                    "before": change.before,
+                    "after": change.after,
+                    "marks": list(change.marks),
+                }
+                for change in self.changes
+            },
+            "num_tightened": marks["tightened"],
+            "num_loosened": marks["loosened"],
+            "num_clipped": marks["clipped"],
+            "summary": (
+                f"bounds: {marks['tightened']} tightened, {marks['loosened']} loosened, "
+                f"{num_set} set that the recipe did not give; {marks['clipped']} of all clipped"
+            ),
+        }
 
 
 def refine(
@@ -162,12 +198,28 @@ def _set(
 ) -> list[Change]:
     changes = []
     for threshold, sides in found:
-        for argument, value, reason in (
-            (threshold.minimum, threshold.at_least(sides.low), sides.low_reason),
-            (threshold.maximum, threshold.at_most(sides.high), sides.high_reason),
+        for argument, bound, value, reason in (
+            (threshold.minimum, sides.low, threshold.at_least(sides.low), sides.low_reason),
+            (threshold.maximum, sides.high, threshold.at_most(sides.high), sides.high_reason),
         ):
-            if argument is not None:
-                if arguments.get(argument) != value:
-                    changes.append(Change(key, argument, arguments.get(argument), value, reason))
-                arguments[argument] = value
+            if argument is None:
+                continue
+            before = arguments.get(argument)
+            if before != value:
+                marks = _marks(threshold, argument, before, value, bound)
+                changes.append(Change(key, argument, before, value, marks, reason))
+            arguments[argument] = value
     return changes
+
+
+def _marks(
+    threshold: Threshold, argument: str, before: Any, after: Any, bound: float
+) -> tuple[Mark, ...]:
+    marks: list[Mark] = []
+    old, new = threshold.number(before), threshold.number(after)
+    if old is not None and new is not None and old != new:
+        is_tighter = new > old if argument == threshold.minimum else new < old
+        marks.append("tightened" if is_tighter else "loosened")
+    if not threshold.lowest <= bound <= threshold.highest:
+        marks.append("clipped")
+    return tuple(marks)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
+
+from sandbox.recipes import as_mapping
+from sandbox.recipes.operators import operator_name
 
 Kind = Literal["float", "int", "bytes", "fraction"]
 
 _DIGITS = 1e9
 _INF = math.inf
+_SIZE = re.compile(r"(\d+)(?:([kmgtpezy])i?b)?")
+_DECIDING = ("any_or_all", "min_closed_interval", "max_closed_interval", "reversed_range")
+"""Arguments of filters that decide together with the thresholds which samples stay."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,18 @@ class Threshold:
         if self.kind in ("int", "bytes"):
             return self._written(math.ceil(value))
         return self._written(min(math.ceil(value * _DIGITS + 1) / _DIGITS, self.highest))
+
+    def number(self, value: Any) -> float | None:
+        """Return a value of either argument as a number; ``None`` if it is not one."""
+        text = str(value).replace(":", "/")
+        if self.kind == "bytes":
+            size = _SIZE.fullmatch(text.lower().replace(" ", ""))
+            power = " kmgtpezy".index(size[2] or " ") if size else 0
+            return float(size[1]) * 1024**power if size else None
+        try:
+            return float(Fraction(text))
+        except (ValueError, ZeroDivisionError):
+            return None
 
     def _written(self, value: float | int) -> float | int | str:
         return str(value) if self.kind in ("bytes", "fraction") else value
@@ -132,3 +152,31 @@ def thresholds(operator: str, arguments: Mapping[str, Any]) -> tuple[Threshold, 
     if operator == "alphanumeric_filter" and arguments.get("tokenization"):
         return (_between("alpha_token_ratio", "ratio"),)  # letters per token
     return THRESHOLDS.get(operator, ())
+
+
+def probed_recipe(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe without the arguments that only decide which samples stay.
+
+    These do not change the statistics of a sample. They stay where they are not known: for
+    operators without an entry in ``THRESHOLDS``, and for all operators if some of the user's own
+    may replace Data-Juicer's (``custom_operator_paths``).
+
+    Args:
+        recipe: Data-Juicer's own keys; never edited.
+    """
+    process = as_mapping(recipe)
+    if not recipe.get("custom_operator_paths"):
+        process = {key: _without_thresholds(key, given) for key, given in process.items()}
+    return {**recipe, "process": process}
+
+
+def _without_thresholds(key: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    known = thresholds(operator_name(key), arguments)
+    if not known:
+        return dict(arguments)
+    bounds = {side for each in known for side in (each.minimum, each.maximum)}
+    return {
+        name: value
+        for name, value in arguments.items()
+        if name not in bounds and name not in _DECIDING
+    }

@@ -11,6 +11,7 @@ from typing import Any
 
 from sandbox.components.allowed import locate
 from sandbox.components.construct import convert, with_defaults
+from sandbox.components.job_results import producer
 from sandbox.components.tree import nodes
 from sandbox.job import Label, axes_text
 from sandbox.store.content import ContentHashes, canonical, digest
@@ -74,7 +75,9 @@ def parts_of(
 ) -> dict[str, Any]:
     """Return what a fingerprint is made of: by dotted argument its value, or an input's content.
 
-    Defaults count: spelling one out changes nothing, and a job runs again when one changes.
+    Defaults count: spelling one out changes nothing, and a job runs again when one changes. If the
+    component that makes the results declares ``fingerprint_arguments``, the job's arguments count
+    as it returns them.
 
     Args:
         config: The hook's node, resolved.
@@ -83,7 +86,7 @@ def parts_of(
         outputs: Content hash by path of the outputs of this run's jobs.
     """
     parts: dict[str, Any] = {}
-    whole = convert(with_defaults(config, allowed), allowed)
+    whole = _reduced(convert(with_defaults(config, allowed), allowed), allowed)
     for where, value in _leaves(whole, ""):
         output = _output_of(value, outputs)
         if output is not None:
@@ -101,6 +104,12 @@ def parts_of(
         if declared is not None:
             parts[f"{where}._version_".lstrip(".")] = declared
     return parts
+
+
+def _reduced(node: Mapping[str, Any], allowed: Sequence[str]) -> Mapping[str, Any]:
+    """Replace the arguments of which only a part decides the result."""
+    reduce = getattr(producer(node, allowed), "fingerprint_arguments", None)
+    return node if reduce is None else {**node, **reduce(node)}
 
 
 def _output_of(value: Any, outputs: Mapping[str, str]) -> str | None:

@@ -1,7 +1,9 @@
 """Worker: run Data-Juicer's executor, a data set through the operators of a recipe.
 
-Request: ``dataset_path``, ``recipe``, ``num_proc``, ``output_dir``, ``result_path`` (written),
-``shared_dir`` or null. Result: ``num_samples_in``, ``num_samples_out``.
+Request: ``dataset_path``, ``recipe``, ``operator_keys`` (of the operators of its ``process``, in
+order), ``num_proc``, ``output_dir``, ``result_path`` (written), ``shared_dir`` or null. Result:
+``num_samples_in``, ``num_samples_out``, ``rejected_path`` (written), and by operator that may
+remove samples ``num_seen`` and ``num_rejected``.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from typing import Any
 
 import juicer_ray
 import juicer_session
+from juicer_rejected import Rejections
+from juicer_watch import Watch
 from worker_start import InputError
 
 preload = juicer_session.preload
@@ -27,14 +31,17 @@ def main(request: dict[str, Any]) -> dict[str, Any]:
         )
         from data_juicer.core import DefaultExecutor
 
+        rejections = Rejections(request)
+        Watch(rejections, data.num_samples).begin()
         num_kept = len(DefaultExecutor(config).run())
-    juicer_session.check_kept(num_kept, data.num_samples)
+    rejected = rejections.finish()
+    juicer_session.check_kept(num_kept, data.num_samples, rejected)
     with export_path.open("rb") as file:
         num_written = sum(1 for _ in file)
     if num_written != num_kept:
         raise InputError(f"{num_kept} samples were kept, {num_written} were written")
     export_path.replace(request["result_path"])
-    return {"num_samples_in": data.num_samples, "num_samples_out": num_written}
+    return {"num_samples_in": data.num_samples, "num_samples_out": num_written, **rejected}
 
 
 if __name__ == "__main__":

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import juicer_session
+from juicer_ray_watch import RayWatch
+from juicer_rejected import Rejections
 from sample_files import STATS
 from worker_start import InputError
 
@@ -35,24 +37,29 @@ def process(request: dict[str, Any]) -> dict[str, Any]:
     request = {**request, "shared_dir": None}  # Ray has no such cache
     with juicer_session.data_set(request) as data:
         numbered = _number(data.path, shards.parent)
+    rejections = Rejections(request)
+    watch = RayWatch(rejections, shards.with_name("removed"), _ROW)
     with _ray(address, request["num_proc"]):
         config = juicer_session.configure(
             request, numbered, export_path=str(shards), export_type="parquet"
         )
         from data_juicer.core.executor.ray_executor import RayExecutor
 
+        watch.begin()
         executor = RayExecutor(config)
         _count_rows(executor, data.num_samples)
         with _causes():
             num_kept = executor.run().data.count()
-    juicer_session.check_kept(num_kept, data.num_samples)
+        watch.end(data.num_samples)
+    rejected = rejections.finish()
+    juicer_session.check_kept(num_kept, data.num_samples, rejected)
     joined = shards.with_name("joined.jsonl")
     keeps_stats = request["recipe"].get("keep_stats_in_res_ds")
     num_written = _join(shards, joined, set() if keeps_stats else {STATS, "__dj__meta__"})
     if num_written != num_kept:
         raise InputError(f"{num_kept} samples were kept, {num_written} were written")
     joined.replace(request["result_path"])
-    return {"num_samples_in": data.num_samples, "num_samples_out": num_written}
+    return {"num_samples_in": data.num_samples, "num_samples_out": num_written, **rejected}
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import os
 import shlex
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,10 +104,15 @@ def data_set(request: dict[str, Any]) -> Iterator[PreparedData]:
         yield PreparedData(path, given_stats, num_samples)
 
 
-def check_kept(num_kept: int, num_samples: int) -> None:
+def check_kept(num_kept: int, num_samples: int, rejected: Mapping[str, Any]) -> None:
     """Refuse a recipe that keeps nothing: later jobs could not use its result."""
     if num_kept == 0:
-        raise InputError(f"the recipe keeps none of the {num_samples} samples")
+        removed = rejected["num_rejected"].items()
+        counts = ", ".join(f"{count} by {key}" for key, count in removed if count)
+        raise InputError(
+            f"the recipe keeps none of the {num_samples} samples; removed: {counts} "
+            f"(values and bounds: {rejected['rejected_path']})"
+        )
 
 
 def configure(request: dict[str, Any], dataset_path: Path, **settings: Any) -> Any:

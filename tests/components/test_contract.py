@@ -110,6 +110,11 @@ class UnknownAnnotation(Good):
     more: Annotated[Intt, Ge(2)] = 2  # type: ignore[name-defined]  # noqa: F821
 
 
+class OwnReduction(NoArguments):
+    def fingerprint_arguments(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return arguments
+
+
 @pytest.mark.parametrize(
     ("cls", "breach"),
     [
@@ -125,6 +130,7 @@ class UnknownAnnotation(Good):
         (MisspeltRule, "did you mean size?"),
         (CheckWithoutSelf, "@staticmethod"),
         (UnknownAnnotation, "Intt"),
+        (OwnReduction, "`fingerprint_arguments` is not a @staticmethod"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

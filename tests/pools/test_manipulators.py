@@ -35,6 +35,11 @@ def test_construction_splits_by_every_statistic_into_low_middle_high(
         [2, 5, 8],
     ]
     assert made.pools["a"] == dict(zip(("low", "middle", "high"), made.paths, strict=False))
+    assert made.sizes == {name: {"low": 3, "middle": 4, "high": 3} for name in ("a", "b")}
+    assert made.ranges == {
+        "a": {"low": [0.0, 2.0], "middle": [3.0, 6.0], "high": [7.0, 9.0]},
+        "b": {"low": [0.0, 0.0], "middle": [0.0, 1.0], "high": [2.0, 2.0]},
+    }
 
 
 def test_construction_keeps_every_byte_of_a_line(make_pool: MakePool, out: Path) -> None:

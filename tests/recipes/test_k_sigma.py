@@ -230,12 +230,72 @@ def test_the_hook_writes_a_recipe_file_and_a_diff(tmp_path: Path) -> None:
     assert out.recipe["process"]["text_length_filter__2"] == {"min_len": 80, "max_len": 120}
     diff = out.diff_path.read_text()
     assert "+    max_len: 120" in diff
-    assert "# text_length_filter.min_len: 1 → 80 (100 - 2 × 10 of text_len)\n" in diff
+    assert "# text_length_filter.min_len: 1 → 80, tightened (100 - 2 × 10 of text_len)\n" in diff
     assert (
         "# text_length_filter__2.max_len: Data-Juicer's default → 120 (100 + 2 × 10 of text_len)\n"
         in diff
     )
     assert diff in inside.log_path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("operator", "given", "statistic", "line"),
+    [
+        (
+            "text_length_filter",
+            {"min_len": 10, "max_len": 340},
+            (100.0, 80.0),
+            "text_length_filter.min_len: 10 → 0, loosened, clipped (100 - 3 × 80 of text_len)",
+        ),
+        (
+            "text_length_filter",
+            {"min_len": 70, "max_len": 200},
+            (100.0, 10.0),
+            "text_length_filter.max_len: 200 → 130, tightened (100 + 3 × 10 of text_len)",
+        ),
+        (
+            "image_size_filter",
+            {"min_size": "1kb", "max_size": "4000"},
+            (3000.0, 333.0),
+            "image_size_filter.min_size: 1kb → 2001, tightened (3000 - 3 × 333 of image_sizes)",
+        ),
+        (
+            "video_aspect_ratio_filter",
+            {"min_ratio": "9/21", "max_ratio": "2.000000001"},
+            (1.25, 0.25),
+            "video_aspect_ratio_filter.min_ratio: 9/21 → 0.499999999, tightened "
+            "(1.25 - 3 × 0.25 of video_aspect_ratios)",
+        ),
+    ],
+    ids=["clipped", "tightened", "bytes", "fraction"],
+)
+def test_a_changed_bound_is_marked(
+    operator: str, given: dict[str, Any], statistic: tuple[float, float], line: str
+) -> None:
+    (threshold,) = THRESHOLDS[operator]
+    mean, std = statistic
+    statistics = {threshold.statistic: {"mean": mean, "std": std}}
+    assert refine({"process": {operator: given}}, statistics).lines()[:1] == [line]
+
+
+def test_the_hook_counts_the_marks(tmp_path: Path) -> None:
+    hook = RefineRecipeViaKSigmaHook(
+        statistics={"text_len": {"mean": 50.0, "std": 20.0}},
+        recipe={"process": {"text_length_filter": {"min_len": 10}}},
+    )
+    out = hook.run(scope=scope(tmp_path))
+    assert out.bounds == {
+        "text_length_filter.min_len": {
+            "before": 10,
+            "after": 0,
+            "marks": ["loosened", "clipped"],
+        },
+        "text_length_filter.max_len": {"before": None, "after": 110, "marks": []},
+    }
+    assert (out.num_tightened, out.num_loosened, out.num_clipped) == (0, 1, 1)
+    assert out.summary == (
+        "bounds: 0 tightened, 1 loosened, 1 set that the recipe did not give; 1 of all clipped"
+    )
 
 
 def in_data_juicer(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

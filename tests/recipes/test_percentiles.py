@@ -164,6 +164,6 @@ def test_the_hook_writes_a_recipe_file_and_a_diff_with_reasons(
     written = yaml.safe_load(out.recipe_path.read_text())
     assert written == {"np": 2, "process": [{"text_length_filter": {"min_len": 5, "max_len": 95}}]}
     diff = out.diff_path.read_text()
-    assert "# text_length_filter.min_len: 1 → 5 (percentile 5 of text_len)\n" in diff
+    assert "# text_length_filter.min_len: 1 → 5, tightened (percentile 5 of text_len)\n" in diff
     assert "-    min_len: 1\n+    min_len: 5\n" in diff
     assert diff in inside.log_path.read_text()
