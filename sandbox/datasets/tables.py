@@ -1,4 +1,4 @@
-"""Samples of files that are no data pools yet: CSV with a header, and text with one sample a line."""
+"""Samples of data pools, of CSV with a header, and of text files with one sample a line."""
 
 from __future__ import annotations
 
@@ -81,10 +81,12 @@ def _csv_rows(path: Path) -> Samples:
                     f"more fields than the header has columns, {len(reader.fieldnames or ())}; "
                     'a text with commas stands in "quotes"'
                 )
-                raise SampleError.at(path, reader.line_num, reason)
-            yield reader.line_num, row
+                raise SampleError.at(path, reader.reader.line_num, reason)
+            yield reader.reader.line_num, row
     except csv.Error as error:
-        raise SampleError.at(path, reader.line_num, f"cannot be read as CSV: {error}") from error
+        raise SampleError.at(
+            path, reader.reader.line_num, f"cannot be read as CSV: {error}"
+        ) from error
 
 
 def _lines(path: Path) -> Iterator[str]:

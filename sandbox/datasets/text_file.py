@@ -15,7 +15,7 @@ from sandbox.evaluators.near_duplicates import Similarity
 from sandbox.evaluators.pool_texts import write_rows
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import JobScope, PositiveInt, rule
-from sandbox.samples import SampleError, format_of, text_of
+from sandbox.samples import format_of, text_of
 
 if TYPE_CHECKING:
     from sandbox.datasets.text_groups import TextGroups
@@ -165,16 +165,16 @@ class TextFile(BaseDataExecutor):
         num_groups = groups.num_groups(rows)
         if num_groups < 2:
             raise ValueError(
-                f"{self._found(groups)}: no two texts are left that differ, one to train on and one "
-                "to hold out"
+                f"{self._found(groups)}: no two texts are left that differ, one to train on and "
+                "one to hold out"
             )
         is_heldout = groups.is_heldout(rows, self.heldout_fraction)
         train, heldout = rows[~is_heldout], rows[is_heldout]
         if not len(train) or not len(heldout):
             side = "held-out" if len(train) else "training"
             raise ValueError(
-                f"heldout_fraction {self.heldout_fraction} leaves no {side} data of the {len(rows)} "
-                f"texts in {self.path}, which are {num_groups} without their near-duplicates; "
+                f"heldout_fraction {self.heldout_fraction} leaves no {side} data of the "
+                f"{len(rows)} texts in {self.path}, which are {num_groups} without near-duplicates; "
                 "choose another heldout_fraction"
             )
         return train, heldout

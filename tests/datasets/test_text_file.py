@@ -93,8 +93,7 @@ def texts_in(samples: Sequence[Row]) -> set[str]:
 @pytest.mark.parametrize("name", WRITERS)
 def test_every_format_gives_the_same_split(name: str, tmp_path: Path) -> None:
     rows = [
-        {"text": f'{text}, "ü"', "source": f"s{number}"}
-        for number, text in enumerate(texts_of(60))
+        {"text": f'{text}, "ü"', "source": f"s{number}"} for number, text in enumerate(texts_of(60))
     ]
     path = tmp_path / name
     WRITERS[name](path, rows)
@@ -102,8 +101,9 @@ def test_every_format_gives_the_same_split(name: str, tmp_path: Path) -> None:
 
     outputs, train, heldout = take(path, tmp_path, heldout_fraction=0.3)
 
-    _, plain_train, _ = take(write(tmp_path, [row["text"] for row in rows]), tmp_path / "plain",
-                             heldout_fraction=0.3)
+    _, plain_train, _ = take(
+        write(tmp_path, [row["text"] for row in rows]), tmp_path / "plain", heldout_fraction=0.3
+    )
     assert texts_in(train) == texts_in(plain_train)
     assert (len(train), len(heldout)) == (outputs["num_train"], outputs["num_heldout"])
     assert len(train) + len(heldout) == 60
@@ -132,9 +132,7 @@ def families() -> list[list[str]]:
     return made
 
 
-def test_near_duplicates_are_never_on_both_sides(
-    families: list[list[str]], tmp_path: Path
-) -> None:
+def test_near_duplicates_are_never_on_both_sides(families: list[list[str]], tmp_path: Path) -> None:
     texts = [text for family in families for text in family]
     random.Random(2).shuffle(texts)
     outputs, train, heldout = take(write(tmp_path, texts), tmp_path, heldout_fraction=0.4)
@@ -287,7 +285,7 @@ def test_a_folder_of_several_kinds_needs_a_choice(tmp_path: Path) -> None:
         ({"heldout_fraction": 1.0}, "constraint"),
         ({"num_samples": 0}, "constraint"),
         ({"near_duplicate_threshold": 0.0}, "constraint"),
-        ({"duplicates": "merge"}, "type"),
+        ({"duplicates": "merge"}, "wrong_type"),
     ],
     ids=str,
 )
