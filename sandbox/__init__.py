@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sandbox.job import PositiveInt as PositiveInt
     from sandbox.job import Secret as Secret
     from sandbox.job import Watch as Watch
+    from sandbox.job import parallel as parallel
     from sandbox.job import rule as rule
     from sandbox.job import score as score
     from sandbox.pools import BaseDataPoolManipulator as BaseDataPoolManipulator
@@ -48,6 +49,7 @@ _MODULES = {
         "PositiveInt",
         "Secret",
         "Watch",
+        "parallel",
         "rule",
         "score",
     ),

@@ -6,8 +6,9 @@ import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import Parameter, Signature
 from pathlib import Path
-from typing import Annotated, Any, NewType, ParamSpec, Protocol, TypeVar
+from typing import Annotated, Any, Literal, NewType, ParamSpec, Protocol, TypeVar
 
 from annotated_types import Ge, Gt, Interval, MinLen
 
@@ -16,6 +17,12 @@ R = TypeVar("R")
 
 Outputs = Mapping[str, Any]
 """Recorded results of one job by name: JSON values, and ``Path`` for files and folders."""
+
+Label = str | int
+"""Name of a coordinate of an axis: a short text, or the number of a seed."""
+
+OutputKind = Literal["number", "numbers", "other"]
+"""Declared kind of an output: a number, a mapping of numbers, or anything else."""
 
 # Constraints on one argument of a component. They are checked in the plan, before anything runs,
 # and again when a value that an earlier job makes is there: see ``sandbox.components.checks``.
@@ -68,6 +75,26 @@ def rule(function: Callable[P, R]) -> staticmethod[P, R]:
     """
     function.is_rule = True  # type: ignore[attr-defined]
     return staticmethod(function)
+
+
+def parallel(*names: str) -> staticmethod[..., None]:
+    """Declare that the lists of these arguments have one length; an argument may be ``None``.
+
+    It is a rule, and the plan compares lengths before it knows the items::
+
+        _one_score_per_pool = parallel("dataset_paths", "scores")
+    """
+
+    def check(**given: Sequence[Any] | None) -> None:
+        lengths = {name: len(value) for name, value in given.items() if value is not None}
+        if len(set(lengths.values())) > 1:
+            found = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise ValueError(f"expected lists of one length, got: {found}")
+
+    parameters = [Parameter(name, Parameter.KEYWORD_ONLY) for name in names]
+    check.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    check.parallel = names  # type: ignore[attr-defined]
+    return rule(check)
 
 
 def score(*, lower_is_better: bool = False) -> Any:
@@ -123,6 +150,21 @@ class JobScope:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """One way in which the elements of a job differ: see ``sandbox.planning.axes``.
+
+    Args:
+        name: Dotted place of the leaf of ``map``, or ``seed``.
+        size: Number of its coordinates, or the reference to the list whose length only a run knows.
+        is_seed: True if elements that differ on this axis alone repeat each other.
+    """
+
+    name: str
+    size: int | str
+    is_seed: bool = False
+
+
+@dataclass(frozen=True)
 class JobSpec:
     """One entry of a job list, checked but not built.
 
@@ -137,7 +179,9 @@ class JobSpec:
         seed_argument: Dotted place of the argument that takes the seed.
         compute: Node of the compute that this job runs on; ``None`` is the run's.
         outputs: Names of its outputs.
+        output_kinds: Kinds of the outputs whose annotation has only one.
         lower_is_better: Names of the scores of which the smallest is the best.
+        axes: How its elements differ, outermost first: the last axis varies fastest.
     """
 
     name: str
@@ -150,7 +194,16 @@ class JobSpec:
     seed_argument: str = ""
     compute: Mapping[str, Any] | None = None
     outputs: tuple[str, ...] = ()
+    output_kinds: Mapping[str, OutputKind] = field(default_factory=dict)
     lower_is_better: tuple[str, ...] = ()
+    axes: tuple[Axis, ...] = ()
+
+
+def axes_text(axes: Mapping[str, Label]) -> str:
+    """Return the label of an element from its labels by axis: ``web_low, seed 2``."""
+    return ", ".join(
+        f"{name} {label}" if isinstance(label, int) else label for name, label in axes.items()
+    )
 
 
 def is_real(value: Any) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, get_type_hints
+import inspect
+import types
+from collections.abc import Mapping, Sequence
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from sandbox.components.allowed import locate
 from sandbox.components.problem import Problem
 from sandbox.components.signature import results_of
 from sandbox.components.tree import Node, is_node
 from sandbox.components.values import value_problems
-from sandbox.job import Outputs
+from sandbox.job import OutputKind, Outputs
 
 
 class WrongResults(RuntimeError):
@@ -55,6 +57,27 @@ def lower_is_better(cls: type | None) -> tuple[str, ...]:
     """Return the names of the scores of which the smallest is the best."""
     fields = () if cls is None else dataclasses.fields(cls)
     return tuple(field.name for field in fields if field.metadata.get("lower_is_better"))
+
+
+def output_kinds(cls: type | None) -> dict[str, OutputKind]:
+    """Return the kinds of a results class's outputs; those that may be of several are left out."""
+    hints = get_type_hints(cls) if cls else {}
+    found = {name: _kind(hints[name]) for name in result_names(cls)}
+    return {name: kind for name, kind in found.items() if kind is not None}
+
+
+def _kind(annotation: Any) -> OutputKind | None:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        kinds = {_kind(option) for option in inner if option is not types.NoneType}
+        return kinds.pop() if len(kinds) == 1 else None
+    kind = origin or annotation
+    if kind in (Any, object) or not inspect.isclass(kind):
+        return None
+    if issubclass(kind, Mapping):
+        values = _kind(inner[1]) if len(inner) == 2 else None
+        return "numbers" if values == "number" else values
+    return "number" if issubclass(kind, (int, float)) else "other"
 
 
 def result_problems(outputs: Outputs, declared: type | None) -> list[Problem]:

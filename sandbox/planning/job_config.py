@@ -11,7 +11,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.checks import argument_problems, config_problems
-from sandbox.components.job_results import lower_is_better, producer, result_names, results_class
+from sandbox.components.job_results import (
+    lower_is_better,
+    output_kinds,
+    producer,
+    result_names,
+    results_class,
+)
 from sandbox.components.problem import Problem
 from sandbox.components.signature import declares_results, secret_arguments
 from sandbox.components.tree import Node, is_node, mapped, nodes
@@ -19,7 +25,6 @@ from sandbox.components.values import Pending, shortened
 from sandbox.compute import BaseCompute
 from sandbox.job import JobSpec
 from sandbox.planning.job_map import (
-    JobMap,
     element_rule_problems,
     map_problems,
     read_map,
@@ -88,7 +93,8 @@ def job_spec(
         seeds=seeds,
         seed_argument=seed_argument,
         compute=reserved["compute"],
-        outputs=_output_names(result_names(results), job_map, seeds),
+        outputs=result_names(results),
+        output_kinds=output_kinds(results),
         lower_is_better=lower_is_better(results),
     )
     if not problems:
@@ -204,12 +210,6 @@ def _results(node: Node, allowed: Sequence[str]) -> type | None:
         return results_class(node, allowed)
     except TargetError:  # reported where components are checked
         return None
-
-
-def _output_names(names: Sequence[str], job_map: JobMap, seeds: Sequence[int]) -> tuple[str, ...]:
-    """Return the names of a job's outputs: its results, their spread over seeds, its elements."""
-    spread = [f"{name}_{kind}" for name in names for kind in ("std", "values")] if seeds else []
-    return (*names, *spread, *(["elements"] if job_map.leaves else []))
 
 
 def _warn_unusual(spec: JobSpec, allowed: Sequence[str]) -> None:

@@ -97,9 +97,6 @@ def read_map(value: Any, where: str) -> tuple[JobMap, list[Problem]]:
     structure = {key: child for key, child in value.items() if key != "product"}
     leaves = dict(_leaves(structure, ""))
     problems = list(_form_problems(leaves, where))
-    lengths = JobMap(leaves).known_lengths()
-    if not product and len(set(lengths.values())) > 1:
-        problems.append(unequal_lengths(where, lengths))
     if not isinstance(product, bool):
         text = f"expected true or false, given {product!r}"
         problems.append(Problem(f"{where}.product", "map", text))
@@ -125,13 +122,6 @@ def too_many_elements(
     given += [f"seeds has {num_seeds:,}"] if num_seeds else []
     text = f"{number:,} elements ({', '.join(given)}), expected at most {MOST_ELEMENTS:,}"
     return Problem(where, "map" if lengths else "seeds", text)
-
-
-def unequal_lengths(where: str, lengths: Mapping[str, int]) -> Problem:
-    """Return the problem of a ``map`` whose zipped lists have these lengths, by place."""
-    given = ", ".join(f"{place} has {length}" for place, length in lengths.items())
-    text = f"zipped lists have unequal lengths: {given}"
-    return Problem(where, "map", text, "`product: true` multiplies them")
 
 
 def map_problems(

@@ -12,6 +12,7 @@ from typing import Any
 
 from sandbox.components.problem import Problem
 from sandbox.job import JobSpec
+from sandbox.planning.axes import BESIDE, candidate_axes, is_repeated, spread_of
 from sandbox.planning.references import Reference, available, is_made
 from sandbox.planning.settings import texts
 
@@ -63,18 +64,19 @@ class Scalar:
     def misfit(self, spec: JobSpec) -> str:
         """Return why its job's config rules it out: a list for a number, or the other way round."""
         name, *more = self.reference.keys
-        if name == "elements":
+        if name in BESIDE:
             return ""
-        over_seeds = bool(spec.seeds) and name.removesuffix("_values") in {*spec.outputs} - {name}
+        is_values = spread_of(spec, name) == "values"
+        is_mean = is_repeated(spec) and spec.output_kinds.get(name) != "other"
+        axes = candidate_axes(spec.axes) if is_mean else spec.axes
         indices = list(itertools.takewhile(str.isdigit, more))
-        levels = bool(spec.map) + over_seeds - len(indices)
+        levels = bool(axes) + is_values - len(indices)
         place = ".".join((self.reference.job, name, *indices))
         reads_inside = levels > 0 and len(more) > len(indices)
         if levels > (self.aggregate is not None) or reads_inside:
             kind = "a list of lists" if levels > 1 else "a list"
             return f"{self.text}: {place} is {kind}; use {_aggregates(place)}, or {place}.0"
-        is_mean = spec.seeds and not over_seeds and more == indices
-        if self.aggregate and not levels and is_mean:
+        if self.aggregate and not levels and is_mean and not is_values and more == indices:
             values = f"{self.reference.job}.{name}_values"
             return f"{self.text}: {place} is the mean over seeds; its numbers are {values}"
         return ""

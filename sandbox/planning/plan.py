@@ -19,6 +19,7 @@ from sandbox.components.signature import declares_results
 from sandbox.components.values import shortened
 from sandbox.compute import BaseCompute
 from sandbox.job import JobSpec
+from sandbox.planning.axes import with_axes
 from sandbox.planning.job_config import component_problems, job_spec, resolved
 from sandbox.planning.job_map import JobMap
 from sandbox.planning.objective import Scalar, Target, read_scalars
@@ -37,6 +38,7 @@ from sandbox.planning.settings import (
     texts,
     unknown_keys,
 )
+from sandbox.planning.shapes import shape_problems
 from sandbox.system.wording import did_you_mean
 from sandbox.watchers import SandboxWatcher
 
@@ -182,13 +184,16 @@ def _unlisted(cfg: DictConfig, order: Sequence[Place], allowed: Sequence[str]) -
 def _specs(
     cfg: DictConfig, order: Sequence[Place], cap: Mapping[str, Any], allowed: Sequence[str]
 ) -> tuple[list[JobSpec], list[Problem]]:
-    specs, problems = [], []
+    specs: dict[str, JobSpec] = {}
+    problems = []
     for pipeline, job_list, name in order:
         spec, found = job_spec(cfg, (pipeline, job_list), name, cap, allowed)
         problems += found
         if spec is not None:
-            specs.append(spec)
-    return specs, problems
+            problems += shape_problems(spec, specs, allowed)
+            specs[name], found = with_axes(spec, specs)
+            problems += found
+    return [*specs.values()], problems
 
 
 def _frame_components(cfg: DictConfig, allowed: Sequence[str]) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
-from sandbox.job import JobScope, PositiveInt, rule
+from sandbox.job import JobScope, PositiveInt, parallel, rule
 from sandbox.pools import BaseDataPoolManipulator, PoolPaths
 from sandbox.samples import shards
 
@@ -65,14 +65,7 @@ class DataPoolRanking(BaseDataPoolManipulator):
     groups: Sequence[str] | None = None
     ignore_groups: Sequence[str] = ()
 
-    @rule
-    def _one_metric_per_pool(dataset_paths: Sequence[Path], metrics: Sequence[Any]) -> None:
-        _check_parallel("metrics", metrics, dataset_paths)
-
-    @rule
-    def _one_group_per_pool(dataset_paths: Sequence[Path], groups: Sequence[str] | None) -> None:
-        if groups is not None:
-            _check_parallel("groups", groups, dataset_paths)
+    _one_entry_per_pool = parallel("dataset_paths", "metrics", "groups")
 
     @rule
     def _no_more_than_there_are(dataset_paths: Sequence[Path], top_n: int | None) -> None:
@@ -119,13 +112,6 @@ class DataPoolRanking(BaseDataPoolManipulator):
             if group not in self.ignore_groups:
                 best.setdefault(group, position)
         return list(best.values())
-
-
-def _check_parallel(name: str, given: Sequence[Any], dataset_paths: Sequence[Path]) -> None:
-    if len(given) != len(dataset_paths):
-        raise ValueError(
-            f"{name}: expected one entry per pool, {len(dataset_paths)}, got {len(given)}"
-        )
 
 
 def _score(metric: Any, key: str | None, path: Path) -> float:

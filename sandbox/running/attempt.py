@@ -95,7 +95,7 @@ def _failure(element: Element, error: BaseException, log_path: Path) -> str:
     elif not isinstance(error, (ValueError, RuntimeError)):
         text = f"{type(error).__name__}: {text}"
     log_line = "" if str(log_path) in text else f"\nlog: {log_path}"
-    return f"{element.label}: {text}{log_line}"
+    return f"{element.full_label}: {text}{log_line}"
 
 
 class _Attempt:

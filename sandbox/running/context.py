@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.components.tree import mapped
+from sandbox.job import JobSpec, Label
 from sandbox.planning.references import Reference, Template, available
 
 _ABSENT: Any = object()
@@ -17,6 +18,32 @@ class OutputNotFound(LookupError):
     """A reference names an output that no finished job has."""
 
 
+@dataclass(frozen=True)
+class NoMean:
+    """In place of a mean over seeds: one of them has no number. To read it is an error.
+
+    Args:
+        text: Element, seed and output.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A finished job, element by element.
+
+    Args:
+        spec: The job.
+        labels: Labels of each element, one for each of the job's axes.
+        outputs: Outputs of each element.
+    """
+
+    spec: JobSpec
+    labels: Sequence[tuple[Label, ...]]
+    outputs: Sequence[Mapping[str, Any]]
+
+
 @dataclass
 class Context:
     """Outputs of this run's finished jobs, by iteration and job.
@@ -24,12 +51,14 @@ class Context:
     Args:
         iteration: Number of the present iteration, from 1.
         results: Outputs by (iteration, job); files and folders are ``Path``.
+        finished: Jobs of the present iteration, and of the last one until they are done again.
         hashes: Content hash of every output path seen in this run, by path.
-        titles: Title of an element, by its folder in the store.
+        titles: Label of an element, by its folder in the store.
     """
 
     iteration: int = 1
     results: dict[tuple[int, str], Mapping[str, Any]] = field(default_factory=dict)
+    finished: dict[str, FinishedJob] = field(default_factory=dict)
     hashes: dict[str, str] = field(default_factory=dict)
     titles: dict[str, str] = field(default_factory=dict)
 
@@ -38,6 +67,7 @@ class Context:
 
         Raises:
             OutputNotFound: No finished job has it.
+            ValueError: It is a mean over seeds, of which one has no number.
         """
         iteration = self.iteration - reference.previous
         if iteration == 0:
@@ -46,12 +76,17 @@ class Context:
         if reference.job not in results:
             raise _not_found(reference, available(reference, results))
         value, place = results[reference.job], reference.job
-        for key in reference.keys:
+        keys = list(reference.keys)
+        while keys:
+            key = _first_name(value, keys)
             inner = _child(value, key)
             if inner is _ABSENT:
                 hint = available(Reference(place, (key,)), {place: _names(value)})
                 raise _not_found(reference, hint)
             value, place = inner, f"{place}.{key}"
+            del keys[: key.count(".") + 1]
+            if isinstance(value, NoMean):
+                raise ValueError(f"{reference}: {value.text}; a mean needs one for every seed")
         return value
 
     def resolve(self, value: Any) -> Any:
@@ -78,6 +113,16 @@ def _names(value: Any) -> list[str]:
     if isinstance(value, list):
         return [str(index) for index in range(min(len(value), _MOST_INDICES))]
     return [str(key) for key in value] if isinstance(value, Mapping) else []
+
+
+def _first_name(value: Any, keys: Sequence[str]) -> str:
+    """Return the longest beginning of ``keys`` that is a key of ``value``, else the first one.
+
+    Names of axes have dots in them.
+    """
+    names = [".".join(keys[:number]) for number in range(len(keys), 0, -1)]
+    known = value if isinstance(value, Mapping) else ()
+    return next((name for name in names if name in known), keys[0])
 
 
 def _child(value: Any, key: str) -> Any:

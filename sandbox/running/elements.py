@@ -1,25 +1,35 @@
-"""From a job to its element jobs, and from their records back to the job's outputs."""
+"""From a job to its element jobs."""
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
-import math
 import os
-import statistics
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sandbox.components.tree import name_of, parent_of, put, select
-from sandbox.job import JobSpec
-from sandbox.planning.job_map import too_many_elements, unequal_lengths
+from sandbox.components.tree import is_node, put
+from sandbox.job import JobSpec, Label
+from sandbox.planning.axes import (
+    Axes,
+    inherited_axes,
+    leaf_axes,
+    mapped_axes,
+    zip_problems,
+)
+from sandbox.planning.job_map import too_many_elements
+from sandbox.planning.references import Reference
 from sandbox.running.context import Context
+from sandbox.samples import base_name
 from sandbox.store.fingerprint import Element, parts_of
-from sandbox.store.records import JobRecord, JobStore
+from sandbox.store.records import JobStore
 
-_LONGEST_TITLE = 40
+_LONGEST_LABEL = 40
+
+_Row = tuple[tuple[Label, ...], Mapping[str, Any]]
 
 
 def expand(
@@ -40,120 +50,165 @@ def expand(
 
     Raises:
         OutputNotFound: It reads an output that is not there yet.
-        ValueError: A mapped reference is no list, zipped lists have unequal lengths, or there are
-            too many elements.
+        ValueError: A mapped reference is no list, zipped lists do not fit, or there are too many
+            elements.
     """
-    seeds = [{spec.seed_argument: seed} for seed in spec.seeds] or [{}]
-    choices = [choice | seed for choice in _choices(spec, context) for seed in seeds]
-    titles = _titles(choices, context)
+    names = [axis.name for axis in spec.axes]
     found = []
-    for index, choice in enumerate(choices):
+    for index, (labels, choice) in enumerate(_rows(spec, context)):
         config = deepcopy(dict(spec.config))
         for place, value in choice.items():
             put(config, place, deepcopy(value))
         config = context.resolve(config)
         element = Element(
             job=spec.name,
-            label=f"{spec.name}[{index}]" if spec.map or spec.seeds else spec.name,
+            label=f"{spec.name}[{index}]" if spec.axes else spec.name,
             config=config,
             parts=parts_of(config, allowed, store.hashes, context.hashes),
             store_dir=store.root,
             allowed=allowed,
-            title=titles[index],
+            axes=dict(zip(names, labels, strict=True)),
         )
         after = (replaced or {}).get(element.fingerprint, 0)
-        found.append(dataclasses.replace(element, after=after) if after else element)
+        found.append(replace(element, after=after) if after else element)
     return found
 
 
-def gather(
-    spec: JobSpec, elements: Sequence[Element], records: Sequence[JobRecord]
-) -> dict[str, Any]:
-    """Return a job's outputs from its elements' records: lists in input order where it is mapped.
-
-    The mapped arguments are beside them under ``elements``, in the structure of ``map``.
-
-    With ``seeds`` a number becomes its mean over seeds, with ``<name>_std`` (sample standard
-    deviation, 0 for one seed) and ``<name>_values`` beside; anything else becomes a list.
-    """
-    per_element = [dict(record.outputs) for record in records]
-    num_seeds = max(1, len(spec.seeds))
-    if spec.seeds:
-        starts = range(0, len(per_element), num_seeds)
-        per_element = [_over_seeds(per_element[start : start + num_seeds]) for start in starts]
-    if not spec.map:
-        return per_element[0]
-    outputs: dict[str, Any] = {key: [one[key] for one in per_element] for key in per_element[0]}
-    configs = [_without_seed(spec, element.config) for element in elements[::num_seeds]]
-    outputs["elements"] = {}
-    for place in spec.map:
-        put(outputs["elements"], place, [select(config, place) for config in configs])
-    return outputs
-
-
-def _choices(spec: JobSpec, context: Context) -> list[dict[str, Any]]:
-    """Return the mapped values by dotted place, one mapping an element."""
-    where = f"jobs.{spec.name}.map"
-    leaves = {place: context.resolve(leaf) for place, leaf in spec.map.items()}
-    for place, leaf in leaves.items():
-        if not isinstance(leaf, list):
-            raise ValueError(f"{where}.{place}: {spec.map[place]} is {leaf!r}, expected a list")
-        if not leaf:
-            raise ValueError(f"{where}.{place}: {spec.map[place]} is empty")
-    if not leaves:
-        return [{}]
-    lengths = {place: len(leaf) for place, leaf in leaves.items()}
+def _rows(spec: JobSpec, context: Context) -> Iterable[_Row]:
+    """Return the labels of each element, one for each axis, and its values by dotted place."""
+    leaves = {place: _leaf(place, spec, context) for place in spec.map}
+    lengths = {place: len(leaf.values) for place, leaf in leaves.items()}
     too_many = too_many_elements(f"jobs.{spec.name}", lengths, spec.product, len(spec.seeds))
     if too_many:
         raise ValueError(str(too_many))
-    if spec.product:
-        rows: Iterable[tuple[Any, ...]] = itertools.product(*leaves.values())
-    elif len(set(lengths.values())) > 1:
-        raise ValueError(str(unequal_lengths(where, lengths)))
+    if spec.product or not leaves:
+        parts = [*leaves.values()]
+        choices: Iterable[tuple[Any, ...]] = itertools.product(*(leaf.values for leaf in parts))
+        labels: Iterable[tuple[Any, ...]] = itertools.product(*(leaf.labels for leaf in parts))
     else:
-        rows = zip(*leaves.values(), strict=True)
-    return [dict(zip(leaves, row, strict=True)) for row in rows]
+        parts = [_zipped(spec, leaves)]
+        choices = zip(*(leaf.values for leaf in leaves.values()), strict=True)
+        labels = ((each,) for each in parts[0].labels)
+    rows: list[_Row] = []
+    for choice, each in zip(choices, labels, strict=True):
+        values = dict(zip(leaves, choice, strict=True))
+        of_row: tuple[Label, ...] = tuple(itertools.chain(*each))
+        rows += [((*of_row, seed), {**values, spec.seed_argument: seed}) for seed in spec.seeds]
+        rows += [] if spec.seeds else [(of_row, values)]
+    are_seeds = [axis.is_seed for leaf in parts for axis in leaf.axes]
+    return _seeds_last(rows, [*are_seeds, *([True] if spec.seeds else [])])
 
 
-def _titles(choices: Sequence[Mapping[str, Any]], context: Context) -> list[str]:
-    """Return a short label for each element from the values in which it differs from others."""
-    columns = [[_short(choice[place], context) for choice in choices] for place in choices[0]]
-    differing = [column for column in columns if len(set(column)) > 1]
-    return [" ".join(column[index] for column in differing) for index in range(len(choices))]
+def _seeds_last(rows: Sequence[_Row], are_seeds: Sequence[bool]) -> Iterable[_Row]:
+    """Return rows with the labels of seeds last, and the rows that differ in these together.
+
+    Args:
+        rows: Labels and values.
+        are_seeds: For each label, True if it is a seed.
+    """
+    order = sorted(range(len(are_seeds)), key=are_seeds.__getitem__)
+    if order == [*range(len(are_seeds))]:
+        return rows
+    num_others = are_seeds.count(False)
+    candidates: dict[tuple[Label, ...], list[_Row]] = {}
+    for labels, values in rows:
+        sorted_labels = tuple(labels[index] for index in order)
+        candidates.setdefault(sorted_labels[:num_others], []).append((sorted_labels, values))
+    return itertools.chain(*candidates.values())
+
+
+@dataclass(frozen=True)
+class _Leaf:
+    """A leaf of ``map``, resolved.
+
+    Args:
+        values: One for each round.
+        axes: Its axes, with their true sizes.
+        labels: Labels of each value, one for each axis.
+        texts: Short texts of the values of a list of its own, which may be equal.
+        is_inherited: True if the axes are those of another job.
+    """
+
+    values: Sequence[Any]
+    axes: Axes
+    labels: Sequence[tuple[Label, ...]]
+    texts: Sequence[Label] = ()
+    is_inherited: bool = False
+
+
+def _leaf(place: str, spec: JobSpec, context: Context) -> _Leaf:
+    leaf = spec.map[place]
+    jobs = {name: job.spec for name, job in context.finished.items()}
+    if inherited_axes(leaf, jobs):
+        return _inherited(leaf, context)
+    values = context.resolve(leaf)
+    where = f"jobs.{spec.name}.map.{place}"
+    if not isinstance(values, list):
+        raise ValueError(f"{where}: {leaf} is {values!r}, expected a list")
+    if not values:
+        raise ValueError(f"{where}: {leaf} is empty")
+    axes = leaf_axes(place, values, spec, jobs)
+    texts: Sequence[Label] = values
+    if not axes[0].is_seed or not all(type(value) is int for value in values):
+        texts = [_short(value, context) for value in values]
+    return _Leaf(values, axes, _distinct(texts), texts)
+
+
+def _inherited(leaf: Reference, context: Context) -> _Leaf:
+    """Return a leaf that maps over an output of a job with axes."""
+    job = context.finished[leaf.job]
+    axes = mapped_axes(job.spec, leaf.keys)
+    positions = [job.spec.axes.index(axis) for axis in axes]
+    # of several elements that differ on other axes only, as seeds do for a mean, there is one item
+    labels = dict.fromkeys(tuple(each[position] for position in positions) for each in job.labels)
+    sizes = [len(set(column)) for column in zip(*labels, strict=True)]
+    sized = (replace(axis, size=size) for axis, size in zip(axes, sizes, strict=True))
+    if leaf.keys[0] in job.outputs[0]:
+        values = [outputs[leaf.keys[0]] for outputs in job.outputs]
+    else:
+        values = context.lookup(leaf)
+    return _Leaf(values, tuple(sized), [*labels], is_inherited=True)
+
+
+def _zipped(spec: JobSpec, leaves: Mapping[str, _Leaf]) -> _Leaf:
+    """Return the leaf whose axes and labels zipped leaves have together.
+
+    Raises:
+        ValueError: The leaves do not fit.
+    """
+    inheriting = [place for place, leaf in leaves.items() if leaf.is_inherited]
+    parts = {place: leaf.axes for place, leaf in leaves.items()}
+    for problem in zip_problems(f"jobs.{spec.name}.map", parts, inheriting):
+        raise ValueError(str(problem))
+    first = leaves[[*inheriting, *leaves][0]]
+    if inheriting or len(leaves) == 1:
+        return first
+    columns = [leaf.texts for leaf in leaves.values() if len(set(leaf.texts)) > 1]
+    columns = columns or [first.texts]
+    texts = [" ".join(map(str, each)) for each in zip(*columns, strict=True)]
+    return replace(first, labels=_distinct(texts))
+
+
+def _distinct(labels: Sequence[Label]) -> list[tuple[Label]]:
+    """Return labels with a number after each that came before: ``x``, ``x (2)``."""
+    found: dict[Label, None] = {}
+    counts: Counter[Label] = Counter()
+    for label in labels:
+        name = label
+        while name in found:
+            counts[label] += 1
+            name = f"{label} ({counts[label] + 1})"
+        found[name] = None
+    return [(name,) for name in found]
 
 
 def _short(value: Any, context: Context) -> str:
     """Return a value as a person knows it; an output of an element has that element's title."""
-    if isinstance(value, Mapping):
-        return str(value.get("_target_", "")).rpartition(".")[2]
+    if is_node(value):
+        return str(value["_target_"]).rpartition(".")[2]
     text = str(value)
-    if os.sep not in text or isinstance(value, list):
-        return text if len(text) <= _LONGEST_TITLE else ""
-    titles = [context.titles.get(str(folder)) for folder in Path(text).parents]
-    return next(filter(None, titles), Path(text).stem)
-
-
-def _over_seeds(outputs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merge the outputs of one element's seeds."""
-    merged: dict[str, Any] = {}
-    for key in outputs[0]:
-        values = [one[key] for one in outputs]
-        is_number = all(isinstance(value, (int, float)) for value in values)
-        merged[key] = statistics.fmean(values) if is_number else values
-        merged[f"{key}_std"] = _deviation(values) if is_number else None
-        merged[f"{key}_values"] = values
-    return merged
-
-
-def _deviation(values: Sequence[float]) -> float:
-    if not all(map(math.isfinite, values)):  # statistics.stdev cannot take these
-        return math.nan
-    return statistics.stdev(values) if len(values) > 1 else 0.0
-
-
-def _without_seed(spec: JobSpec, config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an element's config as all its seeds have it."""
-    copy = deepcopy(dict(config))
-    if spec.seeds:
-        del select(copy, parent_of(spec.seed_argument))[name_of(spec.seed_argument)]
-    return copy
+    if os.sep in text and isinstance(value, (str, Path)):
+        titles = [context.titles.get(str(folder)) for folder in Path(text).parents]
+        text = next(filter(None, titles), base_name(Path(text)))
+    half = _LONGEST_LABEL // 2
+    return text if len(text) <= _LONGEST_LABEL else f"{text[:half]}…{text[1 - half :]}"

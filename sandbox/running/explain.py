@@ -11,11 +11,13 @@ from sandbox.components.signature import arguments_of
 from sandbox.components.tree import leaves
 from sandbox.envs import CurrentEnv, Env
 from sandbox.job import JobSpec
+from sandbox.planning.axes import axes_names
 from sandbox.planning.job_map import used_nodes
 from sandbox.planning.plan import Plan
 from sandbox.planning.references import Reference, references
 from sandbox.running.context import Context
-from sandbox.running.elements import expand, gather
+from sandbox.running.elements import expand
+from sandbox.running.outputs import finish
 from sandbox.store.fingerprint import Element
 from sandbox.store.records import Content, JobRecord, JobStore
 from sandbox.store.sources import changes
@@ -33,7 +35,7 @@ def show(
 ) -> None:
     """Print the jobs of one iteration: component, compute, the reason to run or not, and inputs.
 
-    A job with elements has a line for each as soon as these are known.
+    A job with elements has a line for each as soon as these are known, and one with its axes.
 
     Args:
         checked: The plan.
@@ -55,6 +57,8 @@ def show(
         elif not _show_elements(spec, table, context, store, allowed, spec.name in force):
             waiting.add(spec.name)
         _print_packed([*_wiring(spec), *_resources(spec, allowed)])
+        if spec.axes:
+            print(f"{_INDENT}axes: {axes_names(spec.axes)}")
         for remark in _remarks(spec, allowed):
             print(f"{_INDENT}{remark}")
     for line in env_lines(checked, allowed):
@@ -73,18 +77,18 @@ def _show_elements(
     elements = expand(spec, context, store, allowed)
     found = [(element, element.record(store)) for element in elements]
     records: list[JobRecord] = []
+    width = max(len(element.full_label) for element in elements)
     for element, record in found:
         reason = "recorded" if record else _reason(element, store)
-        table.print_job(spec, element.label, "forced" if forced else reason)
+        label = f"{element.full_label:<{width}}"
+        table.print_job(spec, label, "forced" if forced else reason)
         records += [record] if record else []
     if forced:
         return False
     _print_changes([(each.config, record.run) for each, record in found if record], allowed)
     if len(records) < len(elements):
         return False
-    for record in records:
-        context.hashes |= record.hashes
-    context.results[1, spec.name] = gather(spec, elements, records)
+    finish(spec, elements, records, context)
     return True
 
 
@@ -103,7 +107,7 @@ class _Table:
     def __init__(self, jobs: Sequence[JobSpec], compute: Mapping[str, Any]) -> None:
         self._compute = compute
         self._place = ""
-        labels = [f"{spec.name}[00]" if spec.map or spec.seeds else spec.name for spec in jobs]
+        labels = [f"{spec.name}[00]" if spec.axes else spec.name for spec in jobs]
         self._widths = (
             max(map(len, labels), default=0),
             max((len(_component(spec)) for spec in jobs), default=0),

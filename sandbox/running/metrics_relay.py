@@ -122,8 +122,9 @@ class MetricsRelay:
         return followed.follower
 
     def _send(self, index: int, event: Event) -> None:
-        name = self._elements[index].label.replace("[", ".").rstrip("]")
-        self._watcher.watch(event["metrics"], name=name, step=event["step"])
+        element = self._elements[index]
+        name = element.label.replace("[", ".").rstrip("]")
+        self._watcher.watch(event["metrics"], name=name, step=event["step"], axes=element.axes)
 
     def _log_progress(self, index: int, event: Event) -> None:
         """Log a line now and then, so that long work does not look stuck."""
@@ -132,7 +133,8 @@ class MetricsRelay:
             self._progress_logged = time.monotonic()
             first = list(event["metrics"].items())[:3]
             figures = ", ".join(f"{key} {value:.4g}" for key, value in first)
-            log.info("  %s step %s: %s", self._elements[index].label, event["step"], figures)
+            label = self._elements[index].full_label
+            log.info("  %s step %s: %s", label, event["step"], figures)
 
 
 @dataclass

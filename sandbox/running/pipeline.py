@@ -12,11 +12,12 @@ from sandbox.components.build import build
 from sandbox.compute import ComputeSession
 from sandbox.job import JobFailed, JobSpec
 from sandbox.running.attempt import ElementFailed, discard_resume_state, execute
-from sandbox.running.context import Context
+from sandbox.running.context import Context, NoMean
 from sandbox.running.costs import Costs
-from sandbox.running.elements import expand, gather
+from sandbox.running.elements import expand
 from sandbox.running.forced import Forced
 from sandbox.running.metrics_relay import MetricsRelay
+from sandbox.running.outputs import candidate_means, finish
 from sandbox.running.run_folder import RunFolder
 from sandbox.store.content import canonical
 from sandbox.store.fingerprint import Element
@@ -153,13 +154,13 @@ class Pipeline:
                     failures.append(_error_text(element, error))
                     relay.fail(index)
                     if len(missing) > 1:
-                        log.error("%s failed; the others go on", element.label)
+                        log.error("%s failed; the others go on", element.full_label)
                     continue
                 records[index] = record
                 relay.finish(index, record)
                 self.ran.add((self.context.iteration, element.job), record.run)
                 done = f"{len(records)} of {len(elements)}"
-                log.info("%s done in %.1f s (%s)", _named(element), record.run["seconds"], done)
+                log.info("%s done in %.1f s (%s)", element.full_label, record.run["seconds"], done)
         return failures
 
     def _session(self, spec: JobSpec) -> ComputeSession:
@@ -176,16 +177,14 @@ class Pipeline:
     ) -> None:
         """Put a finished job into the context and the run's folder."""
         for element, record in zip(elements, records, strict=True):
-            self.context.hashes |= record.hashes
-            self.context.titles[str(element.folder)] = element.title
-            _log_figures(element, record.outputs)
-        outputs = gather(spec, elements, records)
-        self.context.results[self.context.iteration, spec.name] = outputs
-        if spec.seeds:
-            # single values are in the elements' own metrics
-            merged = {key: value for key, value in outputs.items() if not key.endswith("_values")}
-            self.watcher.watch(merged, name=spec.name)
-        info = {"meta_name": spec.name, "iteration": self.context.iteration, **outputs}
+            _log_figures(element.full_label, record.outputs)
+        outputs = finish(spec, elements, records, self.context)
+        for label, means in candidate_means(spec, outputs):
+            _log_figures(f"{spec.name} ({label})" if label else f"{spec.name}, mean", means)
+            if not label:
+                self.watcher.watch(means, name=spec.name)
+        known = {key: None if isinstance(each, NoMean) else each for key, each in outputs.items()}
+        info = {"meta_name": spec.name, "iteration": self.context.iteration, **known}
         self.folder.add_outputs(spec.pipeline, info)
 
 
@@ -204,8 +203,8 @@ def _error_text(element: Element, error: Exception | None) -> str:
     if isinstance(error, ElementFailed):
         return str(error)
     if isinstance(error, OSError):
-        return f"{element.label}: {fault_text(error)}"
-    return f"{element.label}: {error or 'left no record'}"
+        return f"{element.full_label}: {fault_text(error)}"
+    return f"{element.full_label}: {error or 'left no record'}"
 
 
 def _failure_text(job: str, failures: Sequence[str], num_elements: int) -> str:
@@ -216,14 +215,14 @@ def _failure_text(job: str, failures: Sequence[str], num_elements: int) -> str:
     return "\n".join([count, *failures])
 
 
-def _named(element: Element) -> str:
-    return f"{element.label} ({element.title})" if element.title else element.label
-
-
-def _log_figures(element: Element, outputs: Mapping[str, Any]) -> None:
-    """Log the numbers among an element's outputs."""
+def _log_figures(label: str, outputs: Mapping[str, Any]) -> None:
+    """Log the numbers among the outputs of an element or candidate, deviations after means."""
     numbers = {key: value for key, value in outputs.items() if isinstance(value, (int, float))}
-    figures = [f"{key} {value:.4g}" for key, value in numbers.items()]
+    deviations = {key: numbers.pop(f"{key}_std", None) for key in [*numbers]}
+    figures = []
+    for key, value in numbers.items():
+        spread = deviations[key]
+        figures.append(f"{key} {value:.4g}" + ("" if spread is None else f" ± {spread:.2g}"))
     if figures:
         more = f", … ({len(figures)} in all)" if len(figures) > _MOST_FIGURES else ""
-        log.info("  %s: %s%s", _named(element), ", ".join(figures[:_MOST_FIGURES]), more)
+        log.info("  %s: %s%s", label, ", ".join(figures[:_MOST_FIGURES]), more)

@@ -11,6 +11,7 @@ from typing import Any
 from sandbox.components.allowed import locate
 from sandbox.components.construct import convert, with_defaults
 from sandbox.components.tree import nodes
+from sandbox.job import Label, axes_text
 from sandbox.store.content import ContentHashes, canonical, digest
 from sandbox.store.records import Content, JobRecord, JobStore, as_json
 
@@ -27,7 +28,7 @@ class Element:
         store_dir: Root of the job store.
         allowed: Patterns of allowed targets.
         after: A record of this attempt or an earlier one does not count: ``force``.
-        title: Short label that distinguishes this element from the job's others; empty without any.
+        axes: Its label on each axis of the job; empty of a job without ``map`` and seeds.
     """
 
     job: str
@@ -37,11 +38,21 @@ class Element:
     store_dir: Path
     allowed: tuple[str, ...]
     after: int = 0
-    title: str = ""
+    axes: Mapping[str, Label] = field(default_factory=dict)
     fingerprint: str = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "fingerprint", digest(canonical(as_json(self.parts)))[:16])
+
+    @property
+    def title(self) -> str:
+        """Its labels as one text, such as ``web_low, seed 2``."""
+        return axes_text(self.axes)
+
+    @property
+    def full_label(self) -> str:
+        """Its name in messages with its labels: ``train[4] (web_low, seed 2)``."""
+        return f"{self.label} ({self.title})" if self.axes else self.label
 
     @property
     def folder(self) -> Path:

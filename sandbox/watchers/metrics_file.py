@@ -1,9 +1,11 @@
 """The file ``metrics.jsonl`` in a run's folder, the record of its metrics.
 
 One line for each call of ``watch``:
-``{"time": 1795351578.2, "step": 10, "metrics": {"train.loss": 0.5}}``. Names are flat and ``step``
-is a number or null. Values that JSON cannot express are the strings "NaN", "Infinity" and
+``{"time": 1795351578.2, "step": 10, "metrics": {"train.4.loss": 0.5}}``. Names are flat and
+``step`` is a number or null. Values that JSON cannot express are the strings "NaN", "Infinity" and
 "-Infinity", which every language can parse as a float. The last value of a name counts.
+Metrics of an element have its label beside them, as one text and by axis:
+``"label": "web_low, seed 2", "axes": {"executor.dataset_path": "web_low", "seed": 2}``.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from sandbox.job import JobFailed
+from sandbox.job import JobFailed, Label, axes_text
 from sandbox.system.files import fault_text, named, open_to_append
 
 METRICS_FILE = "metrics.jsonl"
@@ -45,9 +48,13 @@ class MetricsFile:
         self._num_lines = 0
         self._is_reported = False
 
-    def append(self, step: int | None, metrics: Mapping[str, float]) -> None:
-        """Append one line."""
-        event = {"time": time.time(), "step": step, "metrics": _to_json(metrics)}
+    def append(
+        self, step: int | None, metrics: Mapping[str, float], axes: Mapping[str, Label]
+    ) -> None:
+        """Append one line; ``axes`` are the labels of the element that the metrics belong to."""
+        event: dict[str, Any] = {"time": time.time(), "step": step, "metrics": _to_json(metrics)}
+        if axes:
+            event |= {"label": axes_text(axes), "axes": dict(axes)}
         self._waiting.append(f"{json.dumps(event, allow_nan=False)}\n".encode())
         self._num_lines += 1
         try:

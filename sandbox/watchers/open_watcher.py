@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sandbox.job import JobFailed
+from sandbox.job import JobFailed, Label, axes_text
 from sandbox.system.wording import did_you_mean
 from sandbox.watchers.metrics_file import MetricsFile, read_events
 from sandbox.watchers.wandb_sink import WandbSink
@@ -38,6 +38,7 @@ class OpenWatcher:
         self._sink: WandbSink | None = None
         self._cfgs: dict[str, Any] = {}
         self._latest: dict[str, float] = {}
+        self._described: set[str] = set()  # elements whose labels wandb shows
         self._is_closed = False
         self._lock = threading.Lock()
         # A run that is resumed continues its file.
@@ -83,7 +84,11 @@ class OpenWatcher:
                 self._sink.update_config(cfgs)
 
     def watch(
-        self, metrics: Mapping[str, Any] | float, name: str = "", step: int | None = None
+        self,
+        metrics: Mapping[str, Any] | float,
+        name: str = "",
+        step: int | None = None,
+        axes: Mapping[str, Label] | None = None,
     ) -> None:
         """Record metrics.
 
@@ -92,6 +97,7 @@ class OpenWatcher:
                 count as 0 and 1, numpy's and torch's scalars as numbers; other values are left out.
             name: Prefix of every name, usually the job; steps are counted per prefix.
             step: Step of the training, as the job counts; ``None`` for a result.
+            axes: Labels by axis of the element with this name; ``None`` or empty: it has none.
 
         Raises:
             ValueError: A single number has no name.
@@ -107,9 +113,13 @@ class OpenWatcher:
                 raise RuntimeError(f"the watcher of {self._run_dir} is closed")
             self._latest.update(numbers)
             # The file first: whatever wandb does, the metrics are recorded.
-            self._file.append(step, numbers)
-            if self._settings.mode != "disabled":
-                self._open_sink().log(numbers, name, step)
+            self._file.append(step, numbers, axes or {})
+            if self._settings.mode == "disabled":
+                return
+            if axes and name not in self._described:
+                self._described.add(name)
+                self._open_sink().update_config({f"elements.{name}": axes_text(axes)})
+            self._open_sink().log(numbers, name, step)
 
     def query(self, name: str) -> float:
         """Return the last value of a metric by its full name, such as ``score.CIDEr``.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -11,10 +12,11 @@ import toys
 
 from sandbox.components.allowed import TargetError, locate
 from sandbox.components.build import build
+from sandbox.components.job_results import output_kinds
 from sandbox.components.problem import PlanError, Problem
 from sandbox.components.tree import nodes
 from sandbox.components.values import converted, value_problems
-from sandbox.job import Fraction01, NonEmptyText, PositiveInt
+from sandbox.job import Fraction01, NonEmptyText, OutputKind, PositiveInt
 from sandbox.planning.references import parse_all
 
 ALLOWED = ("sandbox.executors.*", "toys.*")
@@ -198,3 +200,32 @@ def test_a_missing_file_is_named_with_the_working_directory(
 def test_nodes_are_found_at_any_depth_with_their_places() -> None:
     config = {"_target_": "a.A", "x": [{"y": {"_target_": "b.B", "z": {"_target_": "c.C"}}}]}
     assert [place for place, _ in nodes(config, "job")] == ["job", "job.x.0.y", "job.x.0.y.z"]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kind"),
+    [
+        (int, "number"),
+        (float | None, "number"),
+        (int | float, "number"),
+        (Fraction01, "number"),
+        (bool, "number"),
+        (Mapping[str, float], "numbers"),
+        (dict[str, Mapping[str, int]], "numbers"),
+        (Path, "other"),
+        (list[float], "other"),
+        (str | None, "other"),
+        (Mapping[str, Path], "other"),
+        (Any, None),
+        (object, None),
+        (float | str, None),
+        (Mapping[str, Any], None),
+        (dict, None),
+    ],
+    ids=str,
+)
+def test_the_kind_of_an_output_is_known_from_its_annotation(
+    annotation: Any, kind: OutputKind | None
+) -> None:
+    made = dataclasses.make_dataclass("Made", [("result", annotation)])
+    assert output_kinds(made) == ({"result": kind} if kind else {})

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from toy_project import Project, data_job, experiment
 
-from sandbox.job import JobSpec
+from sandbox.job import Axis, JobSpec
 from sandbox.planning.objective import Scalar, Target
 from sandbox.running.context import Context
 
@@ -106,14 +106,15 @@ def test_a_value_that_is_no_number_is_an_error_that_shows_it(text: str, message:
 def test_the_shape_of_a_scalar_is_known_from_map_and_seeds(
     text: str, mapped: bool, seeded: bool, fits: bool
 ) -> None:
+    axes = [Axis("x", 1)] if mapped else []
+    axes += [Axis("seed", 2, is_seed=True)] if seeded else []
     spec = JobSpec(
         "score",
         "main",
         "evaluation_jobs",
         {},
-        {"x": [1]} if mapped else {},
-        seeds=(0, 1) if seeded else (),
         outputs=("a", "a_std", "a_values", "elements"),
+        axes=tuple(axes),
     )
     assert (Scalar.parse(text).misfit(spec) == "") is fits
 

@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-_JOB = re.compile(r"  (?P<label>\S+) +(?P<component>\S+)  +(?P<compute>\S+)  +(?P<reason>\S.*)")
+_JOB = re.compile(
+    r"  (?P<label>\S+)(?: \((?P<title>.*?)\))? +(?P<component>\S+)  +(?P<compute>\S+)  +"
+    r"(?P<reason>\S.*)"
+)
 _WIRE = re.compile(r"(?P<argument>\S+) <- (?P<source>(previous )?[^\s,]+)")
 
 
@@ -19,6 +22,7 @@ class ShownJob:
     compute: str
     reason: str
     inputs: Mapping[str, str]
+    title: str = ""
 
 
 def shown_jobs(out: str) -> dict[str, ShownJob]:
@@ -29,9 +33,9 @@ def shown_jobs(out: str) -> dict[str, ShownJob]:
     for line in out.splitlines():
         found = _JOB.fullmatch(line)
         if found is not None:
-            label, component, compute, reason = found.groups()
+            label, title, component, compute, reason = found.groups()
             last = {}
-            jobs[label] = ShownJob(place, component, compute, reason, last)
+            jobs[label] = ShownJob(place, component, compute, reason, last, title or "")
         elif line.startswith("      "):
             last.update({wire["argument"]: wire["source"] for wire in _WIRE.finditer(line)})
         else:

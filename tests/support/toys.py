@@ -216,6 +216,55 @@ class Score(BaseEvaluator):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Grades:
+    """Scores of a checkpoint; not all are there for every seed."""
+
+    accuracy: float = score()
+    f1: float | None = score()
+    tasks: Mapping[str, float]
+    details_path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grade(BaseEvaluator):
+    """Score a checkpoint by its rows and its seed; without F1 and a task for some seeds."""
+
+    missing: Sequence[int] = ()
+
+    def run(self, eval_type: str | None, eval_obj: Path, *, scope: JobScope) -> Grades:
+        checkpoint = json.loads(eval_obj.read_text())
+        seed = checkpoint["seed"]
+        note(f"grade {checkpoint['value']:g} {seed}")
+        accuracy = checkpoint["value"] + 0.01 * seed**2
+        has_all = seed not in self.missing
+        path = scope.output_dir / "details.json"
+        path.write_text(json.dumps({"accuracy": accuracy}))
+        return Grades(
+            accuracy=accuracy,
+            f1=accuracy / 2 if has_all else None,
+            tasks={"easy": accuracy * 2, **({"hard": accuracy / 4} if has_all else {})},
+            details_path=path,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """A result with the name of an output that jobs with elements have."""
+
+    candidates: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named(BaseDataExecutor):
+    """Count candidates."""
+
+    seed: int = 0
+
+    def run(self, *, scope: JobScope) -> Candidates:
+        return Candidates(candidates=self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
 class SeenValue:
     """A value, and what the process that handed it on saw of the machine."""
 

@@ -20,7 +20,7 @@ from contract import problems_of
 from toy_project import until
 from wandb_files import wandb_records
 
-from sandbox.job import JobFailed, Secret
+from sandbox.job import JobFailed, Label, Secret
 from sandbox.watchers import SandboxWatcher
 from sandbox.watchers.metrics_file import read_events
 from sandbox.watchers.open_watcher import OpenWatcher
@@ -245,6 +245,22 @@ def test_wandb_records_two_runs_in_one_process(tmp_path: Path) -> None:
             {"train.1.loss": 0.05, "train/1/step": 20},
             {"score.CIDEr": 0.5},
         ]
+
+
+def test_labels_of_elements_are_beside_their_metrics_in_file_and_on_wandb(tmp_path: Path) -> None:
+    watcher = SandboxWatcher().open(tmp_path, "a run")
+    axes: dict[str, Label] = {"executor.dataset_path": "web_low", "seed": 2}
+    for step in (1, 2):
+        watcher.watch({"loss": 1 / step}, name="train.4", step=step, axes=axes)
+    watcher.watch({"loss": 1.0}, name="other")
+    watcher.close()
+    first, second, other = lines(tmp_path)
+    for line in (first, second):
+        assert (line["label"], line["axes"]) == ("web_low, seed 2", axes)
+    assert set(other) == {"time", "step", "metrics"}
+    configs = [record.config for record in finished_records(tmp_path) if record.HasField("config")]
+    updates = {item.key: json.loads(item.value_json) for each in configs for item in each.update}
+    assert updates["elements.train.4"] == "web_low, seed 2"
 
 
 @pytest.mark.parametrize("failure", ["folder", "init", "log", "import"])
