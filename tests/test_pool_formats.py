@@ -63,7 +63,7 @@ NO_POOLS = {
     "COCOCaptionEvaluator.eval_obj": "captions in COCO's results format",
     "COCOCaptionJavaFreeEvaluator.eval_obj": "captions in COCO's results format",
     "PerplexityEvaluator.eval_obj": "a model",
-    "PoolComparison.eval_obj": "score files of evaluators",
+    "Decision.eval_obj": "score files of evaluators",
 }
 """Arguments that are paths, but not of pools, and what they are."""
 

@@ -25,7 +25,7 @@ class BaseEvaluator(ABC):
 
         Args:
             eval_type: Name of one of the evaluator's ways to judge; ``None`` is its usual one.
-            eval_obj: A path, or several, as the evaluator annotates it.
+            eval_obj: A path, several, or scores, as the evaluator annotates it.
             scope: Output folder and log of the job.
 
         Raises:

@@ -19,8 +19,8 @@ from sandbox.recipes import check_executor, check_recipe, check_recipe_file, loa
 from sandbox.recipes.code import recipe_permissions
 from sandbox.recipes.refinement import Refinement, check_operators
 
-EvalObject = Path | Sequence[Path | Sequence[Path]] | Mapping[str, Path] | None
-"""Object of an evaluation: a path, or several; ``None`` where the evaluator needs none."""
+EvalObject = Path | Sequence[Path] | Sequence[float] | Mapping[str, Path] | None
+"""Object of an evaluation: a path, several, or scores; ``None`` where the evaluator needs none."""
 
 
 class BaseHook(ABC):
@@ -93,7 +93,7 @@ class EvaluationHook(BaseHook):
 
     Args:
         evaluator: The judge.
-        eval_obj: What is judged: a path, or several; ``None`` where the evaluator needs none.
+        eval_obj: What is judged: a path, several, or scores; ``None`` where nothing is needed.
         eval_type: One of the evaluator's ways to judge; ``None`` is its usual one.
     """
 
