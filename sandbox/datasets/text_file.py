@@ -174,8 +174,7 @@ class TextFile(BaseDataExecutor):
             side = "held-out" if len(train) else "training"
             raise ValueError(
                 f"heldout_fraction {self.heldout_fraction} leaves no {side} data of the "
-                f"{len(rows)} texts in {self.path}, which are {num_groups} without near-duplicates; "
-                "choose another heldout_fraction"
+                f"{len(rows)} texts in {self.path}; choose another heldout_fraction"
             )
         return train, heldout
 
