@@ -58,12 +58,13 @@ class PerplexityEvaluator(BaseEvaluator):
         self, eval_type: Literal["perplexity"] | None, eval_obj: Path, *, scope: JobScope
     ) -> Perplexity:
         """Measure a checkpoint folder."""
+        per_text_path = scope.output_dir / "per_text.json"
         request = {
             "model_path": eval_obj,
             "heldout_path": self.heldout_path,
             "text_key": self.text_key,
             "sequence_length": self.sequence_length,
-            "per_text_path": scope.output_dir / "per_text.json",
+            "per_text_path": per_text_path,
         }
         scores = run_worker("causal_lm_perplexity", request, scope, self.env)
-        return Perplexity(**scores, per_text_path=request["per_text_path"])
+        return Perplexity(**scores, per_text_path=per_text_path)
