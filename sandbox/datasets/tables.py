@@ -49,14 +49,14 @@ def data_files(path: Path) -> list[Path]:
     return shards(path) if "pool" in by_kind else found
 
 
-def read_rows(path: Path, text_key: str = "text") -> Samples:
+def read_rows(path: Path) -> Samples:
     """Yield the number and the content of every sample of a data pool, a CSV or a text file.
 
-    Numbers are those of lines; of a row over several lines in CSV, of the last.
+    Numbers are those of lines; of a row over several lines in CSV, of the last. A line of a text
+    file becomes ``{"text": …}``.
 
     Args:
         path: The file, or of a pool also a folder.
-        text_key: Key of the line in the samples of a text file.
 
     Raises:
         SampleError: The file is damaged or not UTF-8, or a row of CSV has more fields than the
@@ -67,7 +67,7 @@ def read_rows(path: Path, text_key: str = "text") -> Samples:
         return _csv_rows(path)
     if kind == "txt":
         lines = enumerate(_lines(path), start=1)
-        return ((number, {text_key: line.rstrip("\r\n")}) for number, line in lines)
+        return ((number, {"text": line.rstrip("\r\n")}) for number, line in lines)
     return read_samples(path, with_stats=False)
 
 

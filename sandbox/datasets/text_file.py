@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from sandbox.pools.lines import Lines
     from sandbox.pools.table import Table
 
+TEXT = "text"
+"""Key of the text in the new pools, which all components read by default."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TextFileData:
@@ -32,7 +36,7 @@ class TextFileData:
         train_path: Samples to train on.
         heldout_path: Held-out samples.
         dropped_path: Samples that were left out, JSON Lines: ``number``, that of the line, or of
-            the row in CSV and Parquet, from 1, and ``reason``.
+            the row in Parquet, from 1, and ``reason``.
         num_samples: Number of samples found.
         num_train: Number of samples to train on.
         num_heldout: Number of held-out samples.
@@ -59,8 +63,9 @@ class TextFileData:
 class TextFile(BaseDataExecutor):
     """Take texts from a file or a folder, and hold out a part of them.
 
-    Writes ``train`` and ``heldout`` in the format of a data pool; of ``.txt``, one text a line, and
-    of CSV with a header it makes JSON Lines. Samples keep their other fields and their order.
+    Writes the pools ``train`` and ``heldout`` with the text under ``text``. Samples keep their
+    other fields, their order and their format; ``.txt``, one text a line, CSV with a header, and
+    samples with another ``text_key`` become JSON Lines.
 
     A hash of its text decides on which side a sample is, so that it stays there whatever the order
     of the samples, and whichever others are added. Near-duplicates, as
@@ -70,7 +75,7 @@ class TextFile(BaseDataExecutor):
     Args:
         path: JSON Lines, also ``.gz`` and ``.zst``, Parquet, ``.txt``, CSV, or a folder with files
             of one of these kinds; its subfolders are not read.
-        text_key: Key, or column, of the text; ``.txt`` gets it.
+        text_key: Key, or column, of the text. Another one than ``text`` takes the place of that.
         heldout_fraction: Share of held-out texts, which a small file meets only roughly.
         duplicates: The same text again, apart from white space around it: ``drop`` leaves out all
             but the first, ``keep`` has them on one side, ``error`` ends the run.
@@ -96,14 +101,14 @@ class TextFile(BaseDataExecutor):
 
     @rule
     def _path_holds_texts(path: Path, text_key: str) -> None:
-        first = list(itertools.islice(_samples(path, text_key), 2))
+        first = list(itertools.islice(_samples(path), 2))
         if len(first) < 2:
             raise ValueError(
                 f"{path} has {len(first)} samples, expected at least 2: one to train on and one to "
                 "hold out"
             )
         number, sample = first[0]
-        _text(sample, text_key, path, number)
+        _text(sample, _key_in(path, text_key), path, number)
 
     def run(self, *, scope: JobScope) -> TextFileData:
         """Read the texts, leave some out, and write the two pools."""
@@ -113,7 +118,7 @@ class TextFile(BaseDataExecutor):
         folder = scope.output_dir
         pool = movable(self._opened(folder), folder)
         texts = (
-            _text(sample, self.text_key, self.path, pool.number(row))
+            _text(sample, TEXT, self.path, pool.number(row))
             for row, sample in enumerate(pool.samples())
         )
         groups = group_texts(texts, self.near_duplicate_threshold, folder)
@@ -145,20 +150,28 @@ class TextFile(BaseDataExecutor):
         )
 
     def _opened(self, scratch_dir: Path) -> Lines | Table:
-        """Open the data pool, or make one of text and CSV."""
+        """Open the data pool, or make one of what is none yet."""
+        import numpy as np
+
         from sandbox.pools.lines import Lines, scratch_file
         from sandbox.pools.opening import open_pool
 
-        if self._is_pool():
+        if self._is_ready():
             return open_pool(self.path, None, scratch_dir)
-        file = scratch_file(scratch_dir)
-        for _, sample in _samples(self.path, self.text_key):
-            file.write(json.dumps(sample, ensure_ascii=False).encode() + b"\n")
+        key = _key_in(self.path, self.text_key)
+        file, numbers = scratch_file(scratch_dir), array("Q")
+        for number, sample in _samples(self.path):
+            text = _text(sample, key, self.path, number)
+            others = {name: sample[name] for name in sample if name not in (key, TEXT)}
+            file.write(json.dumps({TEXT: text, **others}, ensure_ascii=False).encode() + b"\n")
+            numbers.append(number)
         file.flush()
-        return Lines(file, self.path)
+        # Lines without a sample, such as the header of CSV, count in messages as blank ones do.
+        without = np.setdiff1d(np.arange(1, numbers[-1] + 1), numbers) - 1
+        return Lines(file, self.path, without)
 
-    def _is_pool(self) -> bool:
-        return kind_of(data_files(self.path)[0]) == "pool"
+    def _is_ready(self) -> bool:
+        return self.text_key == TEXT and kind_of(data_files(self.path)[0]) == "pool"
 
     def _split(self, groups: TextGroups, rows: Rows) -> tuple[Rows, Rows]:
         """Return the training and the held-out rows."""
@@ -183,7 +196,7 @@ class TextFile(BaseDataExecutor):
     ) -> tuple[Path, Path]:
         from sandbox.pools.writing import NewPool, write_pools
 
-        ending = format_of(self.path) if self._is_pool() else "jsonl"
+        ending = format_of(self.path) if self._is_ready() else "jsonl"
         train_path, heldout_path = write_pools(
             [
                 NewPool(folder / f"train.{ending}", [(pool, train)]),
@@ -216,12 +229,23 @@ class TextFile(BaseDataExecutor):
         )
 
 
-def _samples(path: Path, text_key: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the samples of a file, or of the files in a folder."""
+def _samples(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield the samples of a file, or of the files in a folder, with numbers that run on."""
     files = data_files(path)
     if kind_of(files[0]) == "pool":
-        return read_rows(path)
-    return itertools.chain.from_iterable(read_rows(each, text_key) for each in files)
+        yield from read_rows(path)
+        return
+    before = 0
+    for each in files:
+        number = 0
+        for number, sample in read_rows(each):
+            yield before + number, sample
+        before += number
+
+
+def _key_in(path: Path, text_key: str) -> str:
+    """Return the key of the text as samples are read: lines of text files have no other."""
+    return TEXT if kind_of(data_files(path)[0]) == "txt" else text_key
 
 
 def _text(sample: Mapping[str, Any], text_key: str, path: Path, number: int) -> str:

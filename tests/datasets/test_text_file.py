@@ -204,6 +204,27 @@ def test_nothing_dropped_is_an_empty_list(tmp_path: Path) -> None:
     assert outputs["dropped_path"].read_text() == ""
 
 
+@pytest.mark.parametrize("name", ["my.jsonl", "my.parquet", "my.csv"])
+def test_another_key_becomes_text(name: str, tmp_path: Path) -> None:
+    rows = [{"body": text, "text": "raw", "source": "s"} for text in texts_of(40)]
+    WRITERS[name](tmp_path / name, rows)
+    assert not problems_of(TextFile, path=tmp_path / name, text_key="body")
+    outputs, train, _ = take(tmp_path / name, tmp_path, text_key="body")
+    assert train[0] == {"text": rows[0]["body"], "source": "s"}
+    assert outputs["train_path"].name == "train.jsonl"
+
+
+def test_numbers_are_those_of_lines_in_the_file(tmp_path: Path) -> None:
+    first, second, *texts = texts_of(40)
+    csv_text = f'text\n"{first}\n"\n{second}\n{first}\n' + "\n".join(texts)
+    (tmp_path / "my.csv").write_text(csv_text)
+    outputs, *_ = take(tmp_path / "my.csv", tmp_path, heldout_fraction=0.3)
+    assert json.loads(outputs["dropped_path"].read_text()) == {
+        "number": 5,
+        "reason": "same text as 3",
+    }
+
+
 def test_relative_media_paths_stay_valid(tmp_path: Path) -> None:
     rows = [{"text": text, "images": ["a.jpg"]} for text in texts_of(40)]
     (tmp_path / "my.jsonl").write_bytes(lines(rows))
