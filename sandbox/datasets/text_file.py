@@ -16,7 +16,7 @@ from sandbox.evaluators.near_duplicates import Similarity
 from sandbox.evaluators.pool_texts import write_rows
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import JobScope, PositiveInt, rule
-from sandbox.samples import format_of, text_of
+from sandbox.samples import SampleError, format_of, text_of
 
 if TYPE_CHECKING:
     from sandbox.datasets.text_groups import TextGroups
@@ -163,7 +163,12 @@ class TextFile(BaseDataExecutor):
         for number, sample in _samples(self.path):
             text = _text(sample, key, self.path, number)
             others = {name: sample[name] for name in sample if name not in (key, TEXT)}
-            file.write(json.dumps({TEXT: text, **others}, ensure_ascii=False).encode() + b"\n")
+            try:
+                line = json.dumps({TEXT: text, **others}, ensure_ascii=False).encode()
+            # Bytes or a date of Parquet, or half of a surrogate pair.
+            except (TypeError, UnicodeEncodeError) as error:
+                raise SampleError.at(self.path, number, str(error)) from error
+            file.write(line + b"\n")
             numbers.append(number)
         file.flush()
         # Lines without a sample, such as the header of CSV, count in messages as blank ones do.
