@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from toy_project import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +80,76 @@ def test_demo_refines_a_recipe_and_measures_the_effect(tmp_path: Path) -> None:
         f"objective perplexity.bits_per_byte = {jobs['perplexity']['bits_per_byte']:.6g}"
         in outcome.stdout
     )
+
+
+def own_data_commands() -> list[list[str]]:
+    """Return the words after ``python -m sandbox`` of the commands for data of one's own."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = page.partition("## Your own data\n")[2].partition("\n## ")[0]
+    lines = re.sub(r"\\\n\s*", "", section).splitlines()
+    return [shlex.split(line)[3:] for line in lines if line.startswith("    python -m sandbox")]
+
+
+def test_own_texts_go_to_a_decision_as_the_readme_shows(tmp_path: Path) -> None:
+    first, other_statistics, _ = own_data_commands()
+    rng = random.Random(0)
+    with (tmp_path / "my.jsonl").open("w") as file:
+        for _ in range(200):
+            words = [f"word{rng.randrange(2000)}" for _ in range(rng.randint(5, 30))]
+            file.write(json.dumps({"text": " ".join(words)}) + "\n")
+    small = ("jobs.train.seeds=1", "jobs.train.executor.max_steps=2")
+
+    outcome = run(tmp_path, *first, *small)
+
+    assert outcome.returncode == 0, outcome.stderr
+    jobs = infos(tmp_path, "text_pools")
+    assert jobs["data"]["num_train"] + jobs["data"]["num_heldout"] == 200
+    scores = jobs["ranking"]["scores"]
+    assert scores == sorted(jobs["perplexity"]["bits_per_byte"]) and len(scores) == 10
+    assert set(jobs["decision"]["candidates"]) == {
+        Path(path).stem for path in jobs["pools"]["paths"] if "random" not in path
+    }
+    assert jobs["decision"]["candidate_score"] == pytest.approx(min(scores), abs=0.2)
+    for job in ("data", "decision"):
+        assert jobs[job]["summary"] in outcome.stdout
+
+    again = run(tmp_path, *other_statistics, *small)
+
+    assert again.returncode == 0, again.stderr
+    store = tmp_path / "outputs" / "store"
+    num_done = {job: len(list((store / job).glob("*/record.json"))) for job in jobs}
+    # Two of the three statistics are not the same: one is left out, one is new.
+    assert num_done == {
+        "data": 1,
+        "probe": 1,
+        "pools": 2,
+        "train": 13,
+        "perplexity": 13,
+        "ranking": 2,
+        "decision": 2,
+    }
+
+
+def test_own_pictures_go_to_a_decision_as_the_readme_shows(tmp_path: Path) -> None:
+    _, _, command = own_data_commands()
+    rng = random.Random(0)
+    folder = tmp_path / "my_pictures"
+    folder.mkdir()
+    for number in range(120):
+        size = (rng.randint(16, 64), rng.randint(16, 64))
+        picture = folder / f"{number}.png"
+        Image.new("RGB", size, (2 * number, rng.randrange(256), 0)).save(picture)
+        picture.with_suffix(".txt").write_text(f"A picture, number {number}.\n")
+    shutil.copy(folder / "0.png", folder / "copy.png")
+    shutil.copy(folder / "0.txt", folder / "copy.txt")
+
+    outcome = run(tmp_path, *command, "+debug=smoke", "scorer=coco_caption_java_free")
+
+    assert outcome.returncode == 0, outcome.stderr
+    jobs = infos(tmp_path, "internvl_coco")
+    assert jobs["data"]["num_duplicates"] == 1
+    for job in ("data", "report"):
+        assert jobs[job]["summary"] in outcome.stdout
 
 
 def test_the_examples_run_offline(tmp_path: Path) -> None:

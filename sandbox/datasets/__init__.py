@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 
@@ -18,6 +18,9 @@ from sandbox.system.files import require_regular
 
 Share = Annotated[float, Interval(gt=0, lt=1)]
 """Share of a whole, above 0 and below 1: both parts are left with something."""
+
+Duplicates = Literal["keep", "drop", "error"]
+"""Treatment of what occurs twice: all of it in one split, only the first, or an error."""
 
 _NUM_LISTED = 5
 

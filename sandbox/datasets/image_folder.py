@@ -2,30 +2,51 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import random
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 from sandbox.datasets import (
     CaptionData,
     CaptionedImage,
+    Duplicates,
     Share,
     listing,
     picture_size,
     write_caption_data,
 )
+from sandbox.datasets.tables import kind_of, read_rows
+from sandbox.evaluators.pool_texts import write_rows
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import JobScope, rule
-from sandbox.samples import SampleError, is_pool, read_samples, text_of
+from sandbox.samples import SampleError, text_of
 
 PICTURE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"))
 
 Captions = dict[str, list[str]]
 """Captions by file name."""
+
+Splits = dict[str, list[CaptionedImage]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageFolderData(CaptionData):
+    """The pictures of a folder.
+
+    Args:
+        dropped_path: Pictures that were left out, JSON Lines: ``file_name`` and ``reason``.
+        num_images: Number of pictures found.
+        num_duplicates: Pictures with the same bytes as an earlier one.
+        summary: What was found, and what became of it.
+    """
+
+    dropped_path: Path
+    num_images: int
+    num_duplicates: int
+    summary: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,13 +67,17 @@ class ImageFolder(BaseDataExecutor):
         selection_fraction: Share of the pictures on which choices are made.
         report_fraction: Share on which results are reported; the others are training pictures.
         warmup_fraction: Share of the training pictures that are warm-up pictures as well.
+        duplicates: Pictures with the same bytes: ``drop`` leaves out all but the first by name,
+            with their captions, ``keep`` has them in one split, ``error`` ends the run.
         seed: Seed of the split.
 
     Raises:
-        ValueError: There are too few pictures; a picture has no caption, is broken or occurs twice
-            (the same bytes); a caption is empty or occurs twice for a picture; or the table has no
-            such column or names an unknown picture.
+        ValueError: There are too few pictures; a picture has no caption or is broken, or occurs
+            twice where ``duplicates`` is ``error``; a caption is empty or occurs twice for a
+            picture; or the table has no such column or names an unknown picture.
     """
+
+    VERSION: ClassVar[int] = 2
 
     root: Path
     captions_file: str | None = None
@@ -61,6 +86,7 @@ class ImageFolder(BaseDataExecutor):
     selection_fraction: Share = 0.1
     report_fraction: Share = 0.1
     warmup_fraction: Share = 0.1
+    duplicates: Duplicates = "drop"
     seed: int = 0
 
     @rule
@@ -80,17 +106,36 @@ class ImageFolder(BaseDataExecutor):
         self._pictures()
         self._table()
 
-    def run(self, *, scope: JobScope) -> CaptionData:
+    def run(self, *, scope: JobScope) -> ImageFolderData:
         """Read and check captions and pictures, and write the annotation files."""
         pictures = self._pictures()
         table = self._table()
         captions = self._beside(pictures) if table is None else self._from_table(table, pictures)
-        _refuse_equal_pictures(self.root, pictures)
-        images = []
-        for image_id, name in enumerate(pictures):
-            size = picture_size(self.root / name, decode=True)
-            images.append(CaptionedImage(image_id, name, *size, tuple(captions[name])))
-        return write_caption_data(scope.output_dir, self.root.absolute(), self._split(images))
+        copies = _copies(self.root, pictures)
+        if self.duplicates == "error":
+            found = [f"{copy} = {original}" for copy, original in copies.items()]
+            _refuse(f"pictures in {self.root} occur twice", found)
+        dropped = copies if self.duplicates == "drop" else {}
+        images = [
+            CaptionedImage(
+                image_id, name, *picture_size(self.root / name, decode=True), tuple(captions[name])
+            )
+            for image_id, name in enumerate(pictures)
+            if name not in dropped
+        ]
+        splits = self._split(images, copies)
+        data = write_caption_data(scope.output_dir, self.root.absolute(), splits)
+        reasons = (
+            {"file_name": copy, "reason": f"same bytes as {original}"}
+            for copy, original in dropped.items()
+        )
+        return ImageFolderData(
+            **vars(data),
+            dropped_path=write_rows(scope.output_dir / "dropped.jsonl", reasons),
+            num_images=len(pictures),
+            num_duplicates=len(copies),
+            summary=self._summary(splits, len(pictures), len(copies)),
+        )
 
     def _pictures(self) -> list[str]:
         """Return all pictures, sorted, so that the split is the same on every file system."""
@@ -134,7 +179,7 @@ class ImageFolder(BaseDataExecutor):
 
     def _from_table(self, table: Path, pictures: list[str]) -> Captions:
         captions: Captions = {name: [] for name in pictures}
-        for number, row in _rows(table):
+        for number, row in read_rows(table):
             image = text_of(row, self.image_column, table, number)
             caption = text_of(row, self.caption_column, table, number).strip()
             name = self._name(image)
@@ -155,11 +200,12 @@ class ImageFolder(BaseDataExecutor):
             path = path.relative_to(self.root.absolute())
         return path.as_posix()
 
-    def _split(self, images: list[CaptionedImage]) -> dict[str, list[CaptionedImage]]:
+    def _split(self, images: list[CaptionedImage], copies: Mapping[str, str]) -> Splits:
         rng = random.Random(self.seed)
-        order = rng.sample(images, len(images))
-        num_selection = round(len(images) * self.selection_fraction)
-        num_report = round(len(images) * self.report_fraction)
+        originals = [image for image in images if image.file_name not in copies]
+        order = rng.sample(originals, len(originals))
+        num_selection = round(len(order) * self.selection_fraction)
+        num_report = round(len(order) * self.report_fraction)
         # The report comes first: its pictures stay the same if selection_fraction changes.
         report, rest = order[:num_report], order[num_report:]
         selection, train = rest[:num_selection], rest[num_selection:]
@@ -168,24 +214,28 @@ class ImageFolder(BaseDataExecutor):
         empty = [split for split, chosen in splits.items() if not chosen]
         if empty:
             raise ValueError(
-                f"{len(images)} pictures in {self.root} leave nothing for {listing(empty)}; "
-                f"selection_fraction {self.selection_fraction}, "
+                f"{len(originals)} different pictures in {self.root} leave nothing for "
+                f"{listing(empty)}; selection_fraction {self.selection_fraction}, "
                 f"report_fraction {self.report_fraction}, warmup_fraction {self.warmup_fraction}"
             )
+        for chosen in splits.values():
+            # A copy in another split would make an evaluation worthless.
+            names = {image.file_name for image in chosen}
+            chosen += [image for image in images if copies.get(image.file_name) in names]
         return splits
+
+    def _summary(self, splits: Splits, num_images: int, num_copies: int) -> str:
+        sizes = {split: len(chosen) for split, chosen in splits.items()}
+        treatment = "left out" if self.duplicates == "drop" else "kept in the split of the first"
+        return (
+            f"{self.root.name}: {num_images:,} pictures, {sizes['train']:,} to train on "
+            f"({sizes['warmup']:,} of them to warm up), {sizes['selection']:,} for choices and "
+            f"{sizes['report']:,} for the report; {num_copies:,} duplicates {treatment}"
+        )
 
 
 def _is_table(path: Path) -> bool:
-    return is_pool(path) or path.suffix == ".csv"
-
-
-def _rows(table: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    if is_pool(table):
-        yield from read_samples(table, with_stats=False)
-        return
-    # Spreadsheet programs put a byte order mark before the first column.
-    with table.open(encoding="utf-8-sig", newline="") as file:
-        yield from enumerate(csv.DictReader(file, restkey=""), start=2)
+    return kind_of(path) in ("pool", "csv")
 
 
 def _lines(path: Path) -> list[str]:
@@ -194,16 +244,16 @@ def _lines(path: Path) -> list[str]:
     return [line for line in lines if line]
 
 
-def _refuse_equal_pictures(root: Path, pictures: list[str]) -> None:
-    """Refuse copies: a training picture in another split would make an evaluation worthless."""
+def _copies(root: Path, pictures: list[str]) -> dict[str, str]:
+    """Return the pictures whose bytes occur before, each with the first such picture."""
     seen: dict[bytes, str] = {}
-    equal = []
+    copies = {}
     for name in pictures:
         digest = hashlib.sha256((root / name).read_bytes()).digest()
         if digest in seen:
-            equal.append(f"{name} = {seen[digest]}")
+            copies[name] = seen[digest]
         seen.setdefault(digest, name)
-    _refuse(f"pictures in {root} occur twice", equal)
+    return copies
 
 
 def _repeated(values: list[str]) -> list[str]:

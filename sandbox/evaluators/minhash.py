@@ -130,7 +130,8 @@ def clusters(
     """Connect sets that share a band and reach the threshold in estimated similarity.
 
     Within a bucket of a band, a set is compared with the first set and with the previous one,
-    unless they are connected already: a bucket of n sets costs 2n comparisons, not n²/2.
+    unless they are connected already: a bucket of n sets costs 2n comparisons, not n²/2. The order
+    within a bucket is that of a hash, so that clusters do not depend on the order of the sets.
 
     Returns:
         The sets of every cluster of two or more, the largest clusters first, and the pairs that
@@ -139,8 +140,9 @@ def clusters(
     # Union-find in one array: scipy's DisjointSet keeps Python objects, 100 times the memory.
     parent = np.arange(keys.num_rows, dtype=np.int64)
     pairs: list[Pair] = []
+    ranks = sum(map(keys.column, range(num_bands)), np.zeros(keys.num_rows, np.uint64))
     for band in range(num_bands):
-        for first, second in _candidates(keys.column(band)):
+        for first, second in _candidates(keys.column(band), ranks):
             # Most pairs of a later band are connected already; reading their signatures is slow.
             roots = _roots(parent)
             apart = roots[first] != roots[second]
@@ -161,10 +163,9 @@ def _members(roots: Rows) -> list[Rows]:
     return sorted(groups, key=lambda group: (-len(group), group[0]))
 
 
-def _candidates(column: Hashes) -> Iterator[tuple[Rows, Rows]]:
+def _candidates(column: Hashes, ranks: Hashes) -> Iterator[tuple[Rows, Rows]]:
     """Pair rows of equal keys: with the first row of their bucket, then with the previous one."""
-    # A stable sort keeps rows of one key in order of their numbers: the first is the smallest.
-    order = np.argsort(column, kind="stable")
+    order = np.lexsort((ranks, column))
     in_order = column[order]
     same = in_order[1:] == in_order[:-1]
     position = np.arange(len(column))
@@ -183,8 +184,8 @@ def _similar(first: Rows, second: Rows, signatures: RowFile, threshold: float) -
         equal = signatures.rows(first[some]) == signatures.rows(second[some])
         similarity = equal.mean(axis=1)
         for place in np.flatnonzero(similarity >= threshold):
-            pair = start + place
-            yield Pair(int(first[pair]), int(second[pair]), float(similarity[place]))
+            ends = int(first[start + place]), int(second[start + place])
+            yield Pair(min(ends), max(ends), float(similarity[place]))
 
 
 def _root(parent: Rows, node: int) -> int:

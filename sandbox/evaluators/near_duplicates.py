@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 from annotated_types import Interval
 
 from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.pool_texts import DataSet, as_paths, text_batches, write_rows
 from sandbox.job import JobScope, PositiveInt, score
+
+if TYPE_CHECKING:
+    from sandbox.evaluators.minhash import Pair, Rows
+
+
+Similarity = Annotated[float, Interval(gt=0, le=1)]
+"""Jaccard similarity from which on two texts are near-duplicates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +51,16 @@ class DuplicateScores:
     pairs_path: Path
 
 
+class Found(NamedTuple):
+    """Near-duplicates among texts, which are numbered from 0."""
+
+    clusters: list[Rows]
+    pairs: list[Pair]
+    num_texts: int
+    num_bands: int
+    num_rows: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class NearDuplicates(BaseEvaluator):
     """Find samples whose texts are nearly the same.
@@ -51,8 +69,8 @@ class NearDuplicates(BaseEvaluator):
     shorter text is one shingle. MinHash signatures estimate the Jaccard similarity of two sets.
     Only samples that agree in a whole band of their signatures are compared. Those that reach the
     threshold are connected, and connected samples form a cluster. Samples are numbered from 0, in
-    their order in the files. A sample takes 4 bytes of disk per permutation and about 60 bytes of
-    memory while this runs.
+    their order in the files; the clusters do not depend on that order. A sample takes 4 bytes of
+    disk per permutation and about 70 bytes of memory while this runs.
 
     Args:
         text_key: Key of a sample's text.
@@ -66,8 +84,10 @@ class NearDuplicates(BaseEvaluator):
     Unlike it, similarity is checked before samples are connected, and words carry no punctuation.
     """
 
+    VERSION: ClassVar[int] = 2
+
     text_key: str = "text"
-    threshold: Annotated[float, Interval(gt=0, le=1)] = 0.7
+    threshold: Similarity = 0.7
     shingle_size: PositiveInt = 5
     shingle_unit: Literal["words", "characters"] = "words"
     num_permutations: Annotated[int, Interval(ge=1, le=4096)] = 256
@@ -77,32 +97,40 @@ class NearDuplicates(BaseEvaluator):
         self, eval_type: Literal["near_duplicates"] | None, eval_obj: DataSet, *, scope: JobScope
     ) -> DuplicateScores:
         """Search a data set."""
+        folder = scope.output_dir
+        found = self.find(text_batches(as_paths(eval_obj), self.text_key), folder)
+        num_in_clusters = sum(map(len, found.clusters))
+        cluster_rows = ({"samples": samples.tolist()} for samples in found.clusters)
+        pair_rows = (pair._asdict() for pair in sorted(found.pairs))
+        return DuplicateScores(
+            num_samples=found.num_texts,
+            num_clusters=len(found.clusters),
+            num_in_clusters=num_in_clusters,
+            largest_cluster=max(map(len, found.clusters), default=1),
+            duplicate_ratio=(num_in_clusters - len(found.clusters)) / found.num_texts,
+            num_bands=found.num_bands,
+            num_rows=found.num_rows,
+            clusters_path=write_rows(folder / "clusters.jsonl", cluster_rows),
+            pairs_path=write_rows(folder / "pairs.jsonl", pair_rows),
+        )
+
+    def find(self, batches: Iterable[list[str]], scratch_dir: Path) -> Found:
+        """Search texts, which are given in batches; signatures are in files in ``scratch_dir``."""
         from sandbox.evaluators.minhash import MinHash, RowFile, band_keys, bands_for, clusters
         from sandbox.evaluators.words import WordReader, characters
 
-        folder = scope.output_dir
         read = characters if self.shingle_unit == "characters" else WordReader().read
         minhash = MinHash(self.num_permutations, self.seed)
         num_bands, num_rows = bands_for(self.threshold, self.num_permutations)
-        with TemporaryFile(dir=folder) as key_file, TemporaryFile(dir=folder) as signature_file:
+        with (
+            TemporaryFile(dir=scratch_dir) as key_file,
+            TemporaryFile(dir=scratch_dir) as signature_file,
+        ):
             keys = RowFile(key_file, "uint64", num_bands)
             signatures = RowFile(signature_file, "uint32", self.num_permutations)
-            for texts in text_batches(as_paths(eval_obj), self.text_key):
+            for texts in batches:
                 batch = minhash.signatures(*read(texts).shingles(texts, self.shingle_size))
                 signatures.append(batch)
                 keys.append(band_keys(batch, num_bands, num_rows))
             found, pairs = clusters(keys, signatures, num_bands, self.threshold)
-        num_in_clusters = sum(map(len, found))
-        cluster_rows = ({"samples": samples.tolist()} for samples in found)
-        pair_rows = (pair._asdict() for pair in sorted(pairs))
-        return DuplicateScores(
-            num_samples=keys.num_rows,
-            num_clusters=len(found),
-            num_in_clusters=num_in_clusters,
-            largest_cluster=max(map(len, found), default=1),
-            duplicate_ratio=(num_in_clusters - len(found)) / keys.num_rows,
-            num_bands=num_bands,
-            num_rows=num_rows,
-            clusters_path=write_rows(folder / "clusters.jsonl", cluster_rows),
-            pairs_path=write_rows(folder / "pairs.jsonl", pair_rows),
-        )
+        return Found(found, pairs, keys.num_rows, num_bands, num_rows)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from sandbox.envs import CurrentEnv, Env
 from sandbox.envs.worker import MODEL_PACKAGES, run_worker
@@ -22,11 +22,15 @@ class Perplexity:
         perplexity: Exponential of ``loss``.
         bits_per_byte: Cross-entropy of the whole text over its UTF-8 bytes.
         loss: Mean cross-entropy in nats per token.
+        per_text_path: What each text contributes to ``bits_per_byte`` and ``loss``, JSON,
+            ``{metric: {number of the text, from 0: value}}``. The mean over the texts is the score:
+            a value is the sum over the text, divided by the mean length of a text.
     """
 
     perplexity: float = score(lower_is_better=True)
     bits_per_byte: float = score(lower_is_better=True)
     loss: float = score(lower_is_better=True)
+    per_text_path: Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +46,7 @@ class PerplexityEvaluator(BaseEvaluator):
         env: Env of the program.
     """
 
+    VERSION: ClassVar[int] = 2
     PACKAGES = MODEL_PACKAGES
 
     heldout_path: Path
@@ -53,10 +58,13 @@ class PerplexityEvaluator(BaseEvaluator):
         self, eval_type: Literal["perplexity"] | None, eval_obj: Path, *, scope: JobScope
     ) -> Perplexity:
         """Measure a checkpoint folder."""
+        per_text_path = scope.output_dir / "per_text.json"
         request = {
             "model_path": eval_obj,
             "heldout_path": self.heldout_path,
             "text_key": self.text_key,
             "sequence_length": self.sequence_length,
+            "per_text_path": per_text_path,
         }
-        return Perplexity(**run_worker("causal_lm_perplexity", request, scope, self.env))
+        scores = run_worker("causal_lm_perplexity", request, scope, self.env)
+        return Perplexity(**scores, per_text_path=per_text_path)

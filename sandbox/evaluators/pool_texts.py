@@ -31,10 +31,15 @@ def clean(text: str) -> str:
 
 
 def text_batches(paths: Sequence[Path], text_key: str) -> Iterator[list[str]]:
+    """Yield the texts of pools, cleaned, in batches."""
+    return in_batches(texts(paths, text_key))
+
+
+def in_batches(texts: Iterable[str]) -> Iterator[list[str]]:
     """Yield texts, cleaned, in batches that fit in memory: limited in samples and in characters."""
     batch: list[str] = []
     num_chars = 0
-    for text in texts(paths, text_key):
+    for text in texts:
         batch.append(clean(text))
         num_chars += len(text)
         if num_chars >= _BATCH_CHARS or len(batch) >= _BATCH_SAMPLES:

@@ -6,6 +6,7 @@ import math
 import os
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import NamedTuple
 
 import torch
 from sample_files import texts
@@ -25,6 +26,21 @@ END_OF_TEXT = "<|endoftext|>"
 _HEAD_SIZE = 32
 _EVAL_BATCH = 32
 _SMALL = 256
+
+
+class Blocks(NamedTuple):
+    """Texts, joined and cut into rows.
+
+    Args:
+        rows: Tokens, (rows, ``sequence_length`` + 1). A row begins with the last token of the one
+            before, so that every token but the first is predicted once.
+        num_bytes: UTF-8 bytes of the tokens that are predicted.
+        lengths: Tokens of each text with its end; the last texts may have no place in the rows.
+    """
+
+    rows: Tensor
+    num_bytes: int
+    lengths: Tensor
 
 
 def byte_tokenizer() -> PreTrainedTokenizerBase:
@@ -84,14 +100,10 @@ def from_config(vocab_size: int, hidden_size: int, num_layers: int) -> PreTraine
 
 def blocks(
     path: str, text_key: str, tokenizer: PreTrainedTokenizerBase, sequence_length: int
-) -> tuple[Tensor, int]:
+) -> Blocks:
     """Join all texts of a pool and cut them into rows of ``sequence_length`` + 1 tokens.
 
-    The end of every text is marked. A row begins with the last token of the one before, so that
-    every token but the first is predicted once; the last tokens, too few for a row, are left out.
-
-    Returns:
-        The rows, and the number of UTF-8 bytes of the tokens that are predicted.
+    The end of every text is marked; the last tokens, too few for a row, are left out.
     """
     content = list(texts([Path(path)], text_key))
     end = tokenizer.eos_token_id
@@ -99,6 +111,7 @@ def blocks(
         raise InputError(f"the tokenizer {tokenizer.name_or_path!r} has no end-of-text token")
     encoded = tokenizer(content, add_special_tokens=False, verbose=False)["input_ids"]
     tokens = torch.tensor([token for row in encoded for token in (*row, end)], dtype=torch.long)
+    lengths = torch.tensor([len(row) + 1 for row in encoded])
     num_rows = (len(tokens) - 1) // sequence_length
     if num_rows == 0:
         raise InputError(
@@ -107,7 +120,7 @@ def blocks(
         )
     rows = tokens[: num_rows * sequence_length + 1].unfold(0, sequence_length + 1, sequence_length)
     num_bytes = sum(len(text.encode()) for text in content)
-    return rows, round(num_bytes * num_rows * sequence_length / len(tokens))
+    return Blocks(rows, round(num_bytes * num_rows * sequence_length / len(tokens)), lengths)
 
 
 def token_loss(model: PreTrainedModel, rows: Tensor, *, reduction: str = "mean") -> Tensor:
@@ -120,17 +133,23 @@ def token_loss(model: PreTrainedModel, rows: Tensor, *, reduction: str = "mean")
 
 
 @torch.no_grad()
-def evaluate(model: PreTrainedModel, rows: Tensor, num_bytes: int) -> dict[str, float]:
-    """Measure ``loss`` in nats a token, ``perplexity`` a token, and ``bits_per_byte``."""
+def token_losses(model: PreTrainedModel, rows: Tensor) -> Tensor:
+    """Return the cross-entropy of every predicted token in nats, as one row of doubles."""
     model.train(False)
-    total = 0.0
-    for part in torch.split(rows, _EVAL_BATCH):
-        total += token_loss(model, part.to(model.device), reduction="sum").item()
-    loss = total / rows[:, 1:].numel()
+    parts = [
+        token_loss(model, part.to(model.device), reduction="none").double().cpu()
+        for part in torch.split(rows, _EVAL_BATCH)
+    ]
+    return torch.cat(parts)
+
+
+def scores(losses: Tensor, num_bytes: int) -> dict[str, float]:
+    """Return ``loss`` in nats a token, ``perplexity`` a token, and ``bits_per_byte``."""
+    loss = losses.mean().item()
     return {
         "loss": loss,
         "perplexity": math.exp(min(loss, 700.0)),
-        "bits_per_byte": total / math.log(2) / num_bytes,
+        "bits_per_byte": losses.sum().item() / math.log(2) / num_bytes,
     }
 
 

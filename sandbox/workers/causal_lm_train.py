@@ -25,7 +25,7 @@ def main(request: dict[str, Any]) -> None:
     set_seed(request["seed"])
     model, tokenizer = _start(request)
     options = (request["text_key"], tokenizer, request["sequence_length"])
-    rows, _ = lm.blocks(request["dataset_path"], *options)
+    rows = lm.blocks(request["dataset_path"], *options).rows
     heldout = None
     if request["heldout_path"]:
         heldout = lm.blocks(request["heldout_path"], *options)
@@ -35,7 +35,7 @@ def main(request: dict[str, Any]) -> None:
         training.advance(rows)
         last = training.step == request["max_steps"]
         if heldout and (last or training.step % request["eval_steps"] == 0):
-            scores = lm.evaluate(model, *heldout)
+            scores = lm.scores(lm.token_losses(model, heldout.rows), heldout.num_bytes)
             report({f"eval_{name}": value for name, value in scores.items()}, training.step)
         if not last and training.step % request["save_steps"] == 0:
             training.save()

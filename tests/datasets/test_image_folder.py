@@ -45,7 +45,7 @@ def rows_for(names: list[str]) -> list[dict[str, Any]]:
 
 def run(data: ImageFolder, folder: Path) -> dict[str, Any]:
     outputs = asdict(data.run(scope=scope(folder)))
-    for key in outputs.keys() - {"image_dir"}:
+    for key in ("warmup_path", "train_path", "selection_path", "report_path"):
         outputs[key] = json.loads(outputs[key].read_text())
     return outputs
 
@@ -184,11 +184,50 @@ def test_a_truncated_picture_is_named(root: Path, tmp_path: Path, name: str) -> 
         run(ImageFolder(root=root), tmp_path)
 
 
-def test_the_same_picture_twice_is_an_error(root: Path, tmp_path: Path) -> None:
-    (root / "sub/copy.jpg").write_bytes((root / NAMES[0]).read_bytes())
-    write_jsonl(root, rows_for([*NAMES, "sub/copy.jpg"]))
-    with pytest.raises(ValueError, match=rf"1 pictures .* occur twice: sub/copy\.jpg = {NAMES[0]}"):
-        run(ImageFolder(root=root), tmp_path)
+@pytest.fixture
+def with_copies(root: Path) -> Path:
+    """Add copies of three of the pictures."""
+    copies = [f"sub/copy_{number}.jpg" for number in range(3)]
+    for number, copy in enumerate(copies):
+        (root / copy).write_bytes((root / NAMES[number]).read_bytes())
+    write_jsonl(root, rows_for([*NAMES, *copies]))
+    return root
+
+
+def test_the_same_picture_twice_is_left_out_and_named(with_copies: Path, tmp_path: Path) -> None:
+    outputs = run(ImageFolder(root=with_copies), tmp_path)
+    splits = [names_in(outputs[f"{split}_path"]) for split in ("train", "selection", "report")]
+    assert set().union(*splits) == set(NAMES)
+    dropped = [json.loads(line) for line in outputs["dropped_path"].read_text().splitlines()]
+    assert dropped[0] == {"file_name": "sub/copy_0.jpg", "reason": f"same bytes as {NAMES[0]}"}
+    assert len(dropped) == outputs["num_duplicates"] == 3
+    assert outputs["num_images"] == 23
+    assert outputs["summary"] == (
+        "pictures: 23 pictures, 16 to train on (2 of them to warm up), 2 for choices and 2 for the "
+        "report; 3 duplicates left out"
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_copies_that_are_kept_are_in_one_split(
+    with_copies: Path, tmp_path: Path, seed: int
+) -> None:
+    data = ImageFolder(
+        root=with_copies, duplicates="keep", seed=seed, selection_fraction=0.3, report_fraction=0.3
+    )
+    outputs = run(data, tmp_path)
+    splits = [names_in(outputs[f"{split}_path"]) for split in ("train", "selection", "report")]
+    assert sum(map(len, splits)) == 23
+    for number in range(3):
+        pair = {NAMES[number], f"sub/copy_{number}.jpg"}
+        assert any(pair <= names for names in splits)
+    assert outputs["dropped_path"].read_text() == ""
+
+
+def test_the_same_picture_twice_can_be_an_error(with_copies: Path, tmp_path: Path) -> None:
+    message = rf"3 pictures .* occur twice: sub/copy_0\.jpg = {NAMES[0]}"
+    with pytest.raises(ValueError, match=message):
+        run(ImageFolder(root=with_copies, duplicates="error"), tmp_path)
 
 
 def test_several_tables_need_a_choice(root: Path, tmp_path: Path) -> None:

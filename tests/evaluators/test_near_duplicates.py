@@ -79,6 +79,16 @@ def test_recall_and_precision_against_comparing_every_pair(
     assert min(found) > 0.6 and np.mean(np.array(found) >= 0.7) >= 0.9
 
 
+def test_clusters_do_not_depend_on_the_order(documents: list[list[str]], tmp_path: Path) -> None:
+    texts = [" ".join(words) for words in documents]
+    found = set()
+    for seed in range(4):
+        random.Random(seed).shuffle(texts)
+        outputs = search(write(tmp_path / "pool.jsonl", texts), tmp_path, threshold=0.6)
+        found.add(frozenset(frozenset(texts[row] for row in rows) for rows in members(outputs)))
+    assert len(found) == 1
+
+
 def test_similarity_is_estimated_without_bias(
     documents: list[list[str]], similarity: dict[Pair, float], tmp_path: Path
 ) -> None:

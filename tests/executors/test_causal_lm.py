@@ -77,7 +77,7 @@ def train(tmp_path: Path, dataset_path: Path) -> Training:
 
 def evaluate(
     checkpoint: Path, heldout_path: Path, output_dir: Path, **arguments: Any
-) -> dict[str, float]:
+) -> dict[str, Any]:
     evaluator = PerplexityEvaluator(heldout_path=heldout_path, **arguments)
     return vars(evaluator.run(None, checkpoint, scope=scope_in(output_dir)))
 
@@ -100,6 +100,13 @@ def test_training_lowers_the_loss_and_its_checkpoint_scores_as_watched(
     assert scores["bits_per_byte"] == pytest.approx(
         scores["loss"] / math.log(2) * tokens_per_byte, rel=1e-3
     )
+
+    by_text = json.loads(scores["per_text_path"].read_text())
+    for metric in ("loss", "bits_per_byte"):
+        parts = by_text[metric].values()
+        # Only the last text may be cut off as a whole.
+        assert len(num_bytes) - 1 <= len(parts) <= len(num_bytes)
+        assert sum(parts) / len(parts) == pytest.approx(scores[metric])
 
     continued, events = train("continued", model_path=checkpoint, max_steps=15, learning_rate=1e-3)
     assert events[0][0]["loss"] < losses[0] - 1
