@@ -6,7 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from annotated_types import Ge, Interval
 
@@ -24,6 +24,8 @@ DIRT = ("junk", "mismatch", "blur", "tiny", "strip")
 """Kinds of dirt: junk captions; captions of another picture; a blurred picture; a picture of 3 to 5
 pixels; a strip 6 or 8 times as long as wide."""
 
+# Half of the junk. It begins as true captions do, so that a model learns to go on like this.
+_BOILERPLATE = "A photo, no. {:04d}."
 _JUNK = (
     "IMG_{:04d}.JPG",
     "Click here to see more !!! >>> #{}",
@@ -58,6 +60,8 @@ class ShapesCaption(BaseDataExecutor):
         strip: Fraction that is a narrow strip.
         seed: Seed of everything.
     """
+
+    VERSION: ClassVar[int] = 2
 
     num_train: PositiveInt = 3000
     num_warmup: PositiveInt = 600
@@ -149,7 +153,8 @@ def _spoil(kind: str, image: Image, captions: tuple[str, ...], rng: random.Rando
     from PIL import ImageFilter
 
     if kind == "junk":
-        return image, tuple(rng.choice(_JUNK).format(rng.randrange(9999)) for _ in captions)
+        texts = (rng.choice((_BOILERPLATE, rng.choice(_JUNK))) for _ in captions)
+        return image, tuple(text.format(rng.randrange(9999)) for text in texts)
     if kind == "blur":
         return image.filter(ImageFilter.GaussianBlur(image.width * 0.16)), captions
     if kind == "tiny":
