@@ -24,8 +24,8 @@ DIRT = ("junk", "mismatch", "blur", "tiny", "strip")
 """Kinds of dirt: junk captions; captions of another picture; a blurred picture; a picture of 3 to 5
 pixels; a strip 6 or 8 times as long as wide."""
 
-# Half of the junk. It begins as true captions do, so that a model learns to go on like this.
-_BOILERPLATE = "A photo, no. {:04d}."
+# It begins as true captions do, and there is much of it: a model learns to go on like this.
+_BOILERPLATE, _BOILERPLATE_SHARE = "A photo, no. {:04d}.", 0.75
 _JUNK = (
     "IMG_{:04d}.JPG",
     "Click here to see more !!! >>> #{}",
@@ -148,13 +148,17 @@ def _another(number: int, scenes: list[Scene], rng: random.Random) -> int:
     return rng.choice(others or [other for other in range(len(scenes)) if other != number])
 
 
+def _junk(rng: random.Random) -> str:
+    text = _BOILERPLATE if rng.random() < _BOILERPLATE_SHARE else rng.choice(_JUNK)
+    return text.format(rng.randrange(9999))
+
+
 def _spoil(kind: str, image: Image, captions: tuple[str, ...], rng: random.Random) -> Captioned:
     from PIL import Image as Images
     from PIL import ImageFilter
 
     if kind == "junk":
-        texts = (rng.choice((_BOILERPLATE, rng.choice(_JUNK))) for _ in captions)
-        return image, tuple(text.format(rng.randrange(9999)) for text in texts)
+        return image, tuple(_junk(rng) for _ in captions)
     if kind == "blur":
         return image.filter(ImageFilter.GaussianBlur(image.width * 0.16)), captions
     if kind == "tiny":

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sandbox.datasets import Duplicates, Share, listing
 from sandbox.datasets.tables import data_files, kind_of, read_rows
-from sandbox.evaluators.near_duplicates import Similarity
+from sandbox.evaluators.duplicate_search import Similarity
 from sandbox.evaluators.pool_texts import write_rows
 from sandbox.executors import BaseDataExecutor
 from sandbox.job import JobScope, PositiveInt, rule

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Interval
 
 from sandbox.evaluators import BaseEvaluator
+from sandbox.evaluators.duplicate_search import DuplicateSearch, Similarity
 from sandbox.evaluators.pool_texts import DataSet, as_paths, text_batches, write_rows
 from sandbox.job import JobScope, PositiveInt, score
-
-if TYPE_CHECKING:
-    from sandbox.evaluators.minhash import Pair, Rows
-
-
-Similarity = Annotated[float, Interval(gt=0, le=1)]
-"""Jaccard similarity from which on two texts are near-duplicates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,16 +41,6 @@ class DuplicateScores:
     num_rows: int
     clusters_path: Path
     pairs_path: Path
-
-
-class Found(NamedTuple):
-    """Near-duplicates among texts, which are numbered from 0."""
-
-    clusters: list[Rows]
-    pairs: list[Pair]
-    num_texts: int
-    num_bands: int
-    num_rows: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +80,14 @@ class NearDuplicates(BaseEvaluator):
     ) -> DuplicateScores:
         """Search a data set."""
         folder = scope.output_dir
-        found = self.find(text_batches(as_paths(eval_obj), self.text_key), folder)
+        search = DuplicateSearch(
+            threshold=self.threshold,
+            shingle_size=self.shingle_size,
+            shingle_unit=self.shingle_unit,
+            num_permutations=self.num_permutations,
+            seed=self.seed,
+        )
+        found = search.find(text_batches(as_paths(eval_obj), self.text_key), folder)
         num_in_clusters = sum(map(len, found.clusters))
         cluster_rows = ({"samples": samples.tolist()} for samples in found.clusters)
         pair_rows = (pair._asdict() for pair in sorted(found.pairs))
@@ -113,24 +102,3 @@ class NearDuplicates(BaseEvaluator):
             clusters_path=write_rows(folder / "clusters.jsonl", cluster_rows),
             pairs_path=write_rows(folder / "pairs.jsonl", pair_rows),
         )
-
-    def find(self, batches: Iterable[list[str]], scratch_dir: Path) -> Found:
-        """Search texts, which are given in batches; signatures are in files in ``scratch_dir``."""
-        from sandbox.evaluators.minhash import MinHash, RowFile, band_keys, bands_for, clusters
-        from sandbox.evaluators.words import WordReader, characters
-
-        read = characters if self.shingle_unit == "characters" else WordReader().read
-        minhash = MinHash(self.num_permutations, self.seed)
-        num_bands, num_rows = bands_for(self.threshold, self.num_permutations)
-        with (
-            TemporaryFile(dir=scratch_dir) as key_file,
-            TemporaryFile(dir=scratch_dir) as signature_file,
-        ):
-            keys = RowFile(key_file, "uint64", num_bands)
-            signatures = RowFile(signature_file, "uint32", self.num_permutations)
-            for texts in batches:
-                batch = minhash.signatures(*read(texts).shingles(texts, self.shingle_size))
-                signatures.append(batch)
-                keys.append(band_keys(batch, num_bands, num_rows))
-            found, pairs = clusters(keys, signatures, num_bands, self.threshold)
-        return Found(found, pairs, keys.num_rows, num_bands, num_rows)
