@@ -19,7 +19,8 @@ from sandbox.recipes import check_executor, check_recipe, check_recipe_file, loa
 from sandbox.recipes.code import recipe_permissions
 from sandbox.recipes.refinement import Refinement, check_operators
 
-EvalObject = Path | Sequence[Path] | Sequence[float] | Mapping[str, Path] | None
+Scores = Sequence[float] | Sequence[Sequence[float]]
+EvalObject = Path | Sequence[Path] | Scores | Mapping[str, Path] | None
 """Object of an evaluation: a path, several, or scores; ``None`` where the evaluator needs none."""
 
 
