@@ -69,17 +69,26 @@ def test_internvl_coco_goes_from_drawn_pictures_to_a_verdict_and_a_second_run_do
     assert again["report"] == jobs["report"]
 
 
-def test_demo_refines_a_recipe_and_measures_the_effect(tmp_path: Path) -> None:
+def test_demo_refines_a_recipe_and_compares_with_random_data_of_the_same_size(
+    tmp_path: Path,
+) -> None:
     outcome = run(tmp_path, "+experiment=demo", "+debug=smoke")
 
     assert outcome.returncode == 0, outcome.stderr
     jobs = infos(tmp_path, "demo")
     assert 0 < jobs["process"]["num_samples_out"] <= jobs["process"]["num_samples_in"]
-    assert jobs["perplexity"]["perplexity"] > 1
-    assert (
-        f"objective perplexity.bits_per_byte = {jobs['perplexity']['bits_per_byte']:.6g}"
-        in outcome.stdout
-    )
+    (random_pool,) = jobs["random"]["paths"]
+    sizes = [
+        len(Path(path).read_text(encoding="utf-8").splitlines())
+        for path in (random_pool, jobs["process"]["dataset_path"])
+    ]
+    assert sizes == [jobs["process"]["num_samples_out"]] * 2
+    bits = jobs["perplexity"]["bits_per_byte"]
+    assert jobs["perplexity"]["candidates"] == ["train", Path(random_pool).stem, "processed"]
+    assert jobs["decision"]["baseline_score"] == pytest.approx(bits[1])
+    assert "means nothing" in jobs["decision"]["summary"]
+    assert jobs["decision"]["summary"] in outcome.stdout
+    assert f"objective best(perplexity.bits_per_byte) = {min(bits):.6g}" in outcome.stdout
 
 
 def own_data_commands() -> list[list[str]]:

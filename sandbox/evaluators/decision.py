@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sandbox.evaluators import BaseEvaluator
 from sandbox.evaluators.decision_report import Comparison, Report, Verdict, counted
@@ -15,6 +15,8 @@ from sandbox.job import JobScope, rule, score
 
 if TYPE_CHECKING:
     from sandbox.evaluators.paired_intervals import Differences, Floats
+
+Scores = Sequence[Path] | Sequence[float] | Sequence[Sequence[float]]
 
 MIN_ITEMS = 30
 """Items from which on the coverage of the intervals was simulated."""
@@ -104,15 +106,13 @@ class Decision(BaseEvaluator):
     def _models_are_paired(candidates: Sequence[str], seeds: Sequence[int], baseline: str) -> None:
         paired_models(candidates, seeds, baseline)
 
-    def run(
-        self, eval_type: None, eval_obj: Sequence[Path] | Sequence[float], *, scope: JobScope
-    ) -> DecisionScores:
+    def run(self, eval_type: None, eval_obj: Scores, *, scope: JobScope) -> DecisionScores:
         """Decide by the scores of the models, in the order of ``candidates``.
 
         Args:
             eval_type: There is one way.
             eval_obj: One file per model, ``{metric: {item id: score}}`` as caption evaluators write
-                it, or one number per model.
+                it, or one number per model, or a list of the numbers of each candidate's models.
             scope: Output folder and log of the job.
 
         Raises:
@@ -143,23 +143,22 @@ class Decision(BaseEvaluator):
     def _models(self) -> dict[str, dict[int, int]]:
         return paired_models(self.candidates, self.seeds, self.baseline)
 
-    def _scores(
-        self, eval_obj: Sequence[Path] | Sequence[float]
-    ) -> tuple[dict[str, Floats], int | None]:
+    def _scores(self, eval_obj: Scores) -> tuple[dict[str, Floats], int | None]:
         """Return the scores by name, a row per seed and a column per item, and the items."""
         import numpy as np
 
-        if len(eval_obj) != len(self.candidates):
+        of_models = _of_models(eval_obj)
+        if len(of_models) != len(self.candidates):
             raise ValueError(
                 f"expected one score or score file for each of {len(self.candidates)} models; "
-                f"got {len(eval_obj)}"
+                f"got {len(of_models)}"
             )
-        rows = read_rows(eval_obj, self.metric)
+        rows = read_rows(of_models, self.metric)
         scores = {
             name: np.array([rows[index] for index in by_seed.values()], dtype=np.float64)
             for name, by_seed in self._models().items()
         }
-        return scores, len(rows[0]) if isinstance(eval_obj[0], Path) else None
+        return scores, len(rows[0]) if isinstance(of_models[0], Path) else None
 
     def _compare(self, scores: Mapping[str, Floats]) -> tuple[list[Comparison], str]:
         """Return the comparisons, best first, and the method of their intervals."""
@@ -194,6 +193,14 @@ class Decision(BaseEvaluator):
             )
         comparisons.sort(key=lambda each: each.difference, reverse=True)
         return comparisons, _method(estimated)
+
+
+def _of_models(scores: Scores) -> list[Any]:
+    """Return one score or file per model; those of each candidate follow one another."""
+    models: list[Any] = []
+    for score_or_list in scores:
+        models += score_or_list if isinstance(score_or_list, Sequence) else [score_or_list]
+    return models
 
 
 def _nothing(estimated: Differences, is_without_spread: bool) -> str:

@@ -10,6 +10,10 @@ from typing import Literal
 Verdict = Literal["better", "worse", "no decision", "means nothing"]
 
 
+MOST_NAMED = 2
+"""Candidates beside the best one that the summary names."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
     """Comparison of one candidate with the baseline.
@@ -65,7 +69,10 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """The decision on the best candidate in one sentence, and the number of other decisions."""
+        """The decision on the best candidate in one sentence, and those on the others.
+
+        A few others are named, more are counted.
+        """
         best = self.comparisons[0]
         *_, baseline = self.models
         candidate = f"the {self.candidate_title} ({best.name})"
@@ -80,7 +87,13 @@ class Report:
         parts = [decision[0].upper() + decision[1:] + f": {self._figures(best)}"]
         if best.reason:
             parts.append(best.reason)
-        if len(self.comparisons) > 1:
+        others = self.comparisons[1:]
+        if len(others) <= MOST_NAMED:
+            parts += [
+                f"{each.name}: {each.verdict}, {each.difference:+.3g} {_interval(each)}".rstrip()
+                for each in others
+            ]
+        else:
             counts = Counter(each.verdict for each in self.comparisons)
             parts.append(
                 f"of {len(self.comparisons)} candidates {counts['better']} better, "

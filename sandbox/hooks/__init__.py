@@ -19,8 +19,9 @@ from sandbox.recipes import check_executor, check_recipe, check_recipe_file, loa
 from sandbox.recipes.code import recipe_permissions
 from sandbox.recipes.refinement import Refinement, check_operators
 
-EvalObject = Path | Sequence[Path] | Sequence[float] | Mapping[str, Path] | None
-"""Object of an evaluation: a path, several, or scores; ``None`` where the evaluator needs none."""
+Numbers = Sequence[float] | Sequence[Sequence[float]]
+EvalObject = Path | Sequence[Path] | Numbers | Mapping[str, Path] | None
+"""Object of an evaluation: a path, several, or numbers; ``None`` where the evaluator needs none."""
 
 
 class BaseHook(ABC):

@@ -131,10 +131,36 @@ def test_of_several_candidates_each_has_its_own_decision(tmp_path: Path) -> None
     verdicts = {name: each["verdict"] for name, each in decided.candidates.items()}
     assert verdicts == {"top": "better", "same": "no decision", "low": "worse"}
     assert list(verdicts) == ["top", "same", "low"]
-    assert decided.summary.endswith("; of 3 candidates 1 better, 1 worse, the others undecided.")
+    assert "; same: no decision, +0.01 [-" in decided.summary
+    assert "; low: worse, -0.5 [-" in decided.summary
     assert decided.lower is not None
     assert alone.lower is not None
     assert decided.lower < alone.lower
+
+
+def test_decisions_on_many_candidates_are_counted(tmp_path: Path) -> None:
+    means = {
+        "random": [1.48, 1.49, 1.50],
+        "low": [0.98, 1.00, 0.99],
+        "same": [1.40, 1.50, 1.60],
+        "also": [1.40, 1.50, 1.60],
+        "top": [2.07, 2.05, 2.09],
+    }
+    summary = decide(tmp_path, means).summary
+    assert summary.endswith("; of 4 candidates 1 better, 1 worse, the others undecided.")
+
+
+def test_scores_may_be_lists_by_candidate(tmp_path: Path) -> None:
+    decision = build(
+        Decision,
+        candidates=["top", "top", "random", "random"],
+        seeds=[1, 2, 1, 2],
+        baseline="random",
+        metric="loss",
+    )
+    flat = decision.run(None, [2.1, 2.3, 1.6, 1.9], scope=scope(tmp_path))
+    nested = decision.run(None, [[2.1, 2.3], [1.6, 1.9]], scope=scope(tmp_path))
+    assert nested == flat
 
 
 def test_models_that_differ_widen_the_interval(tmp_path: Path) -> None:
