@@ -53,7 +53,8 @@ class ShapesCaption(BaseDataExecutor):
         num_report: Pictures on which results are reported.
         num_captions: References per picture.
         image_size: Width and height in pixels.
-        junk: Fraction of the training pictures with junk captions.
+        junk: Fraction of the training pictures with junk captions, of which three in four are one
+            boilerplate with a number.
         mismatch: Fraction with the captions of another picture.
         blur: Fraction that is blurred beyond recognition.
         tiny: Fraction that is 3 to 5 pixels wide and high.

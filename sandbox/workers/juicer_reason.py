@@ -1,4 +1,4 @@
-"""Why a filter removed a sample: the statistic, its value, and the bound that it broke."""
+"""Reason of a filter for removing a sample: statistic, its value, and the bound that it broke."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot work along the axes of jobs is refused before anything runs."""
+"""Refusals before anything runs: whatever cannot work along the axes of jobs."""
 
 from __future__ import annotations
 

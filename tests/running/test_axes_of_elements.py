@@ -34,7 +34,7 @@ class Job:
 
 @dataclass
 class Loop:
-    """What one loop goes over: for each round the values by place, and the labels by axis."""
+    """The rounds of one loop: for each the values by place, and the labels by axis."""
 
     names: list[str]
     rounds: list[tuple[dict[str, Any], list[Label]]]
