@@ -180,15 +180,15 @@ def remove(path: Path) -> None:
 
 
 def remove_store_after_plan() -> None:
-    from sandbox.running import run
+    from sandbox.running import forced
 
-    recorded = run.recorded_now
+    recorded = forced.recorded_now
 
     def remove_first(*given: Any) -> Any:
         shutil.rmtree(STORE, ignore_errors=True)
         return recorded(*given)
 
-    run.recorded_now = remove_first
+    forced.recorded_now = remove_first
 
 
 def clock_back() -> None:

@@ -122,9 +122,9 @@ def start_s(num_drivers: int) -> float:
 
 def _note_forced() -> None:
     """Leave in the ledger the records that this driver finds and forces."""
-    from sandbox.running import run
+    from sandbox.running import forced
 
-    plain = run.recorded_now
+    plain = forced.recorded_now
 
     def noted(*arguments: Any) -> Any:
         found = plain(*arguments)
@@ -134,4 +134,4 @@ def _note_forced() -> None:
             file.write(f"{line}\n")
         return found
 
-    run.recorded_now = noted
+    forced.recorded_now = noted
