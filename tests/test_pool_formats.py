@@ -67,13 +67,15 @@ NO_POOLS = {
 }
 """Arguments that are paths, but not of pools, and what they are."""
 
-RECIPE = {"process": {"text_length_filter": {"min_len": 1, "max_len": 1000}}}
+RECIPE = {"process": {"text_length_filter": {"min_len": 12, "max_len": 1000}}}
 
 
 EVALUATION = {"eval_type": None, "eval_obj": FIRST}
 PROCESSING = {"dataset_path": FIRST, "recipe": RECIPE}
 TRAINING = {"max_steps": 2, "batch_size": 1, "sequence_length": 8, "hidden_size": 32}
 CASES = {
+    # datasets
+    "TextFile": Case({"path": FIRST, "heldout_fraction": 0.5}),
     # pools
     "DataPoolCartesianJoin": Case({"first_paths": [FIRST], "second_paths": [LABELS]}),
     "DataPoolCombination": Case({"dataset_paths": [FIRST, SECOND]}),

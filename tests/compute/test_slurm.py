@@ -115,7 +115,8 @@ def test_an_error_comes_back_with_its_message_and_only_that_element_runs_again(
     ended = project.main("toy", *SLURM)
     assert ended.code == 1
     assert "many: 1 of 3 failed, 2 recorded" in ended.err
-    assert "many[1]: the tea is cold" in ended.err and "Traceback" not in ended.err
+    assert "many[1] (2 the tea is cold): the tea is cold" in ended.err
+    assert "Traceback" not in ended.err
     project.ran()
     (project.gate / "healed").touch()
     assert project.main("toy", *SLURM).code == 0
@@ -141,9 +142,9 @@ def test_a_killed_process_is_seen_with_and_without_accounting(
     ended = finish(running, timeout_s=60)
     assert ended.code == 1
     assert "many: 1 of 2 failed, 1 recorded" in ended.err
-    assert re.search(r"many\[0\]: SLURM job \d+_0 on n\d ended FAILED.*killed", ended.err), (
-        ended.err
-    )
+    assert re.search(
+        r"many\[0\] \(1 a\): SLURM job \d+_0 on n\d ended FAILED.*killed", ended.err
+    ), ended.err
 
 
 def test_a_cancelled_job_is_seen_and_its_programs_are_ended(

@@ -168,6 +168,8 @@ def content(path: Path) -> Any:
     """Return the content of a file or a folder."""
     if path.is_dir() and not any(is_pool(child.name) for child in path.iterdir()):
         return {child.name: content(child) for child in sorted(path.iterdir())}
+    if path.is_file() and not path.stat().st_size:  # a list of what was left out, say
+        return ""
     if path.is_dir() or is_pool(path):
         return [sample for _, sample in read_samples(path)]
     if path.suffix in TEXT_SUFFIXES:
