@@ -50,6 +50,11 @@ def all_results(results: Any, scope: JobScope) -> Any:
     return plain(results)
 
 
+def all_but_summary(results: Any, scope: JobScope) -> Any:
+    """Return the results of a component without its summary, which names the file that it read."""
+    return {name: value for name, value in plain(results).items() if name != "summary"}
+
+
 def all_files(results: Any, scope: JobScope) -> Any:
     """Return the content of all files that a component wrote."""
     return plain(scope.output_dir)
