@@ -31,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from overhead import SAME
+from overhead import BARE
 
 HERE = Path(__file__).resolve().parents[2]
 EXPERIMENT = "+experiment=internvl_coco"
@@ -133,7 +133,7 @@ def products_s(store: Path) -> float:
 def recorded_s(checkout: Checkout, folder: Path) -> float:
     """CPU seconds of the run once more, less those of an app that only composes its config."""
     bare = folder / "bare.py"
-    bare.write_text(SAME)
+    bare.write_text(BARE)
     pairs = [
         (
             checkout.experiment(folder, EXPERIMENT).cpu_s,

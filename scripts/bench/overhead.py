@@ -21,7 +21,7 @@ import tempfile
 from pathlib import Path
 
 _ROUNDS = 5
-_BARE = """
+BARE = """
 import hydra
 from omegaconf import OmegaConf
 from sandbox.hydra_search_path import CONFIG_PATH
@@ -64,7 +64,7 @@ def main() -> None:
         os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         bare = folder / "bare.py"
-        bare.write_text(_BARE)
+        bare.write_text(BARE)
         cases = [(case, given, folder) for case, given in _CASES.items()]
         if words:
             cases.append(("all recorded", words, Path.cwd()))
