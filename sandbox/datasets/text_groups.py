@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sandbox.evaluators.duplicate_search import DuplicateSearch
+from sandbox.evaluators.duplicate_search import find_near_duplicates
 from sandbox.evaluators.minhash import Rows
 from sandbox.evaluators.pool_texts import in_batches
 from sandbox.evaluators.words import Hashes, digest, encoded, mixed
@@ -79,7 +79,7 @@ def group_texts(texts: Iterable[str], threshold: float, scratch_dir: Path) -> Te
             digests.append(np.fromiter(map(digest, encoded(batch)), np.uint64, len(batch)))
             yield batch
 
-    found = DuplicateSearch(threshold=threshold).find(batches(), scratch_dir)
+    found = find_near_duplicates(batches(), scratch_dir, threshold=threshold)
     every = np.concatenate(digests)
     keys = every.copy()
     for cluster in found.clusters:

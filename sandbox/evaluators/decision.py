@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sandbox.evaluators import BaseEvaluator
-from sandbox.evaluators.decision_report import Comparison, Report, Verdict, counted
+from sandbox.evaluators.decision_report import Comparison, Report, Verdict
 from sandbox.evaluators.paired_scores import paired_models, read_rows
 from sandbox.job import JobScope, rule, score
+from sandbox.system.wording import counted
 
 if TYPE_CHECKING:
     from sandbox.evaluators.paired_intervals import Differences, Floats

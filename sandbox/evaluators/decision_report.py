@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["better", "worse", "no decision", "means nothing"]
+from sandbox.system.wording import counted
 
+Verdict = Literal["better", "worse", "no decision", "means nothing"]
 
 MOST_NAMED = 2
 """Candidates beside the best one that the summary names."""
@@ -139,11 +140,6 @@ class Report:
         if best.signal_to_noise is not None:
             figures.append(f"signal-to-noise ratio {best.signal_to_noise:.2g}")
         return ", ".join(figures)
-
-
-def counted(count: int, noun: str) -> str:
-    """Return ``1 seed`` or ``3 seeds``."""
-    return f"1 {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _number(value: float | None) -> str:

@@ -9,7 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from annotated_types import Interval
 
 from sandbox.evaluators import BaseEvaluator
-from sandbox.evaluators.duplicate_search import DuplicateSearch, Similarity
+from sandbox.evaluators.duplicate_search import Similarity, find_near_duplicates
 from sandbox.evaluators.pool_texts import DataSet, as_paths, text_batches, write_rows
 from sandbox.job import JobScope, PositiveInt, score
 
@@ -80,14 +80,15 @@ class NearDuplicates(BaseEvaluator):
     ) -> DuplicateScores:
         """Search a data set."""
         folder = scope.output_dir
-        search = DuplicateSearch(
+        found = find_near_duplicates(
+            text_batches(as_paths(eval_obj), self.text_key),
+            folder,
             threshold=self.threshold,
             shingle_size=self.shingle_size,
             shingle_unit=self.shingle_unit,
             num_permutations=self.num_permutations,
             seed=self.seed,
         )
-        found = search.find(text_batches(as_paths(eval_obj), self.text_key), folder)
         num_in_clusters = sum(map(len, found.clusters))
         cluster_rows = ({"samples": samples.tolist()} for samples in found.clusters)
         pair_rows = (pair._asdict() for pair in sorted(found.pairs))

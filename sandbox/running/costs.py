@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sandbox.system.wording import counted
+
 
 @dataclass
 class Costs:
@@ -42,10 +44,10 @@ class Costs:
 
     def counted(self) -> str:
         """Return the number of jobs, and of elements where these are more."""
-        text = _plural(len(self.jobs), "job")
+        text = counted(len(self.jobs), "job")
         if self.num_elements == len(self.jobs):
             return text
-        return f"{text} with {_plural(self.num_elements, 'element')}"
+        return f"{text} with {counted(self.num_elements, 'element')}"
 
 
 def cost_lines(ran: Costs, reused: Costs) -> Iterator[str]:
@@ -66,7 +68,3 @@ def _duration(seconds: float, kind: str = "") -> str:
 
 def _size(megabytes: float) -> str:
     return f"{megabytes / 1024:.1f} GB" if megabytes >= 1024 else f"{megabytes:.0f} MB"
-
-
-def _plural(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -138,7 +138,9 @@ class _Loop:
 
 def _leaf(place: str, spec: JobSpec, context: Context) -> _Loop:
     leaf = spec.map[place]
-    jobs = {name: job.spec for name, job in context.finished.items()}
+    # Only the job that the leaf refers to: a run may have thousands.
+    job = context.finished.get(leaf.job) if isinstance(leaf, Reference) else None
+    jobs = {} if job is None else {job.spec.name: job.spec}
     if inherited_axes(leaf, jobs):
         return _inherited(place, leaf, context)
     values = context.resolve(leaf)

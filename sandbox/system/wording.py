@@ -20,6 +20,11 @@ def nearest(name: object, known: Iterable[object], cutoff: float = 0.6) -> str:
     return close[0] if close else ""
 
 
+def counted(number: int, noun: str) -> str:
+    """Return ``1 seed`` or ``3 seeds``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def did_you_mean(name: object, known: Iterable[object], prefix: str = "") -> str:
     """Return a hint for an unknown name: the nearest known one, and what is available.
 
